@@ -1,0 +1,129 @@
+//! The port's part on applications and their tokens.
+
+use async_trait::async_trait;
+use downlink_core::{AppId, AppKey, Timestamp};
+
+use crate::StoreError;
+
+/// What an application may set for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppSettings {
+    /// Push only the five statuses that the platform documents, not EXPIRED and CANCELED.
+    pub push_documented_only: bool,
+    /// Push SENT also where the answer to the create call already said it.
+    pub push_sent_immediate: bool,
+}
+
+impl Default for AppSettings {
+    fn default() -> Self {
+        Self { push_documented_only: false, push_sent_immediate: true }
+    }
+}
+
+/// An application to be made.
+#[derive(Debug, Clone)]
+pub struct NewApp {
+    /// Its id.
+    pub id: AppId,
+    /// Its name, for people.
+    pub name: String,
+    /// The hash of its secret; opaque here.
+    pub secret_hash: String,
+    /// What it set.
+    pub settings: AppSettings,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// An application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// The store's key of it.
+    pub key: AppKey,
+    /// Its id.
+    pub id: AppId,
+    /// Its name.
+    pub name: String,
+    /// The hash of its secret.
+    pub secret_hash: String,
+    /// What it set.
+    pub settings: AppSettings,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Calls.
+    Access,
+    /// New tokens.
+    Refresh,
+}
+
+/// A pair of tokens handed out together. Only hashes are kept.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// Whose.
+    pub app: AppKey,
+    /// SHA-256 of the access token.
+    pub access: [u8; 32],
+    /// When the access token ends.
+    pub access_until: Timestamp,
+    /// SHA-256 of the refresh token.
+    pub refresh: [u8; 32],
+    /// When the refresh token ends.
+    pub refresh_until: Timestamp,
+    /// When they were handed out.
+    pub issued_at: Timestamp,
+}
+
+/// A live token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Whose.
+    pub app: App,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
+/// Applications and their tokens.
+#[async_trait]
+pub trait Apps {
+    /// Makes an application; `None` if the id is taken (also by a removed one).
+    async fn create_app(&self, app: NewApp) -> Result<Option<App>, StoreError>;
+
+    /// The application with this id.
+    async fn app(&self, id: &AppId) -> Result<Option<App>, StoreError>;
+
+    /// All applications, by id, `skip` of them left out.
+    async fn apps(&self, skip: u64, limit: u32) -> Result<Vec<App>, StoreError>;
+
+    /// Replaces the hash of an application's secret and revokes its tokens. False if it is not there.
+    async fn set_app_secret(&self, app: AppKey, secret_hash: String) -> Result<bool, StoreError>;
+
+    /// Removes an application: its tokens, its devices. Its commands and their records stay until retention ends
+    /// them; the open ones are the caller's to end. Gives the keys of the devices that went with it.
+    async fn remove_app(
+        &self,
+        app: AppKey,
+        now: Timestamp,
+    ) -> Result<Vec<downlink_core::DeviceKey>, StoreError>;
+
+    /// Keeps a pair of tokens; the oldest pairs of the application beyond `limit` are revoked.
+    async fn add_token(&self, token: NewToken, limit: u32) -> Result<(), StoreError>;
+
+    /// The live token with this hash.
+    async fn token(
+        &self,
+        hash: [u8; 32],
+        kind: TokenKind,
+        now: Timestamp,
+    ) -> Result<Option<Token>, StoreError>;
+
+    /// Revokes the pair that the token with this hash belongs to. False if there is none.
+    async fn revoke_token(&self, hash: [u8; 32], kind: TokenKind) -> Result<bool, StoreError>;
+
+    /// Deletes the pairs whose refresh token has ended. Gives how many.
+    async fn prune_tokens(&self, now: Timestamp) -> Result<u64, StoreError>;
+}

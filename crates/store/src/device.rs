@@ -1,0 +1,130 @@
+//! The port's part on devices.
+
+use async_trait::async_trait;
+use downlink_core::{AppKey, DeviceId, DeviceKey, Timestamp, TopicFamily};
+
+use crate::{Page, StoreError};
+
+/// A device to be registered.
+#[derive(Debug, Clone)]
+pub struct NewDevice {
+    /// Whose it is.
+    pub app: AppKey,
+    /// Its id.
+    pub id: DeviceId,
+    /// Its own name for itself (IMEI, MAC, serial number); unique in the deployment.
+    pub node_id: String,
+    /// Its secret, encrypted by the caller; opaque here.
+    pub secret: Vec<u8>,
+    /// The verification code, as given or made.
+    pub verify_code: String,
+    /// What the application said of it: a JSON object as text, kept and given back.
+    pub info: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// If it has not connected by then, the registration lapses; none: never.
+    pub bind_until: Option<Timestamp>,
+}
+
+/// A registered device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// The store's key of it.
+    pub key: DeviceKey,
+    /// Whose it is.
+    pub app: AppKey,
+    /// Its id.
+    pub id: DeviceId,
+    /// Its own name for itself.
+    pub node_id: String,
+    /// Its secret, encrypted.
+    pub secret: Vec<u8>,
+    /// The verification code.
+    pub verify_code: String,
+    /// What the application said of it: a JSON object as text.
+    pub info: String,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// When its row last changed.
+    pub modified_at: Timestamp,
+    /// When it connected for the first time.
+    pub activated_at: Option<Timestamp>,
+    /// If it has not connected by then, the registration lapses.
+    pub bind_until: Option<Timestamp>,
+    /// The topic family it was seen to speak.
+    pub family: Option<TopicFamily>,
+}
+
+/// How a device is looked up when it connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceName<'a> {
+    /// By its id.
+    Id(&'a DeviceId),
+    /// By its own name for itself.
+    Node(&'a str),
+}
+
+/// Which devices to list.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceFilter {
+    /// Registered at this instant or later.
+    pub from: Option<Timestamp>,
+    /// Registered at this instant or earlier.
+    pub to: Option<Timestamp>,
+    /// Oldest first instead of newest first.
+    pub ascending: bool,
+}
+
+/// Why a device was not registered. Nothing was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterRefused {
+    /// The node id is taken, by whomever.
+    #[error("the node id is taken")]
+    DuplicateNode,
+    /// The device id is taken.
+    #[error("the device id is taken")]
+    DuplicateId,
+    /// The application is at its limit of devices.
+    #[error("the application is at its limit of devices")]
+    TooMany,
+    /// The application is gone.
+    #[error("no such application")]
+    NoApp,
+}
+
+/// Devices. A removed device is gone for every method here; its commands and their records stay.
+#[async_trait]
+pub trait Devices {
+    /// Registers a device. `limit`: the most devices its application may have.
+    async fn register(
+        &self,
+        device: NewDevice,
+        limit: u64,
+    ) -> Result<Result<Device, RegisterRefused>, StoreError>;
+
+    /// The device with this name. Served from memory where the device was seen lately.
+    async fn device(&self, name: DeviceName<'_>) -> Result<Option<Device>, StoreError>;
+
+    /// An application's devices, newest first unless the filter says otherwise, `skip` of them left out.
+    async fn devices(
+        &self,
+        app: AppKey,
+        filter: DeviceFilter,
+        skip: u64,
+        limit: u32,
+    ) -> Result<Page<Device>, StoreError>;
+
+    /// Notes that a device connected, and the topic family it speaks if that is known now. Writes only what is new.
+    async fn seen(
+        &self,
+        device: DeviceKey,
+        family: Option<TopicFamily>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Removes a device. False if it was not there. Its open commands are the caller's to end.
+    async fn remove(&self, device: DeviceKey, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Removes up to `limit` devices that had to connect by `now` and never did. Gives their keys.
+    async fn remove_unbound(&self, now: Timestamp, limit: u32) -> Result<Vec<DeviceKey>, StoreError>;
+}

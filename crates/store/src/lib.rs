@@ -1,0 +1,26 @@
+//! The store: what is durable, and the only place that decides what a transaction is.
+//!
+//! [`Store`] is the port: domain verbs over groups, each group one transaction. No query builder, connection or
+//! transaction leaks out. An implementation loads rows, calls [`downlink_core::lifecycle::step`], writes what it
+//! says. [`sqlite`] is the embedded one; every implementation must pass the suite in `tests/conformance.rs`.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod app;
+pub mod command;
+pub mod device;
+pub mod error;
+pub mod sqlite;
+
+pub use app::{App, AppSettings, Apps, NewApp, NewToken, Token, TokenKind};
+pub use command::{
+    Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, NewCommand,
+    OpenCommand, Page, PushDuty, PushEvent, Record, Submission, Target, Told,
+};
+pub use device::{Device, DeviceFilter, DeviceName, Devices, NewDevice, RegisterRefused};
+pub use error::StoreError;
+
+/// All of the port.
+pub trait Store: Commands + Devices + Apps + Send + Sync + 'static {}
+
+impl<T: Commands + Devices + Apps + Send + Sync + 'static> Store for T {}
