@@ -1,1 +1,19 @@
-//! x
+//! The shell of Downlink: the only place with sockets and tasks.
+//!
+//! [`run`] starts and stops everything. [`engine`] is the one door to command state. `gateway` speaks to devices,
+//! `http` to applications, `push` to their receivers, `admin` to the operator; `sweep` finds what no hint told of.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod admin;
+mod clock;
+pub mod config;
+mod engine;
+mod gateway;
+mod http;
+mod net;
+mod push;
+pub mod run;
+mod secrets;
+mod sweep;
+pub mod telemetry;

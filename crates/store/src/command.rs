@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use downlink_core::lifecycle::{Deadline, Input, Refusal};
 use downlink_core::{
-    AppKey, CommandBody, CommandId, DeviceId, DeviceKey, Event, Mid, Mode, Offer, Policy, Proof, ResponseRule,
-    SessionId, Status, StatusSet, Timestamp,
+    AppKey, CommandBody, CommandId, DeviceId, DeviceKey, Event, Mid, Mode, Offer, Policy, Proof,
+    ResponseRule, SessionId, Status, StatusSet, Timestamp,
 };
 
 use crate::StoreError;
@@ -308,6 +308,17 @@ pub trait Commands {
 
     /// The queue of a device: PENDING and slot-holding commands, oldest first, at the most `limit`.
     async fn queue(&self, device: DeviceKey, limit: u32) -> Result<Vec<CommandId>, StoreError>;
+
+    /// Those of `devices` whose queue is not empty.
+    async fn with_queue(&self, devices: Vec<DeviceKey>) -> Result<Vec<DeviceKey>, StoreError> {
+        let mut queued = Vec::new();
+        for device in devices {
+            if !self.queue(device, 1).await?.is_empty() {
+                queued.push(device);
+            }
+        }
+        Ok(queued)
+    }
 
     /// One page of the pass over all open commands, by id after `after`, looking at no more than `limit` rows.
     /// Gives those that have a nearer deadline or something to push, and the id to go on from (none: the end).

@@ -1,0 +1,162 @@
+//! Configuration: defaults, then file, then environment, then command line, resolved once at start.
+//!
+//! `config/default.toml` is the manual and the defaults. Unknown keys are errors. Nothing reads the environment later.
+
+mod load;
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub use load::{ConfigError, Overrides, load};
+
+/// The annotated defaults, as shipped.
+pub const DEFAULTS: &str = include_str!("../../../config/default.toml");
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[allow(missing_docs)] // each key is explained where the operator reads it: config/default.toml
+        pub struct $name { $(pub $field: $type,)* }
+    };
+}
+
+section! {
+    /// All of it, resolved.
+    Config {
+        server: Server,
+        northbound: Northbound,
+        auth: Auth,
+        admin: Admin,
+        mqtt: Mqtt,
+        commands: Commands,
+        engine: Engine,
+        store: Store,
+        push: Push,
+        log: Log,
+    }
+}
+
+section! {
+    /// `[server]`
+    Server { data_dir: PathBuf, master_key: String, drain_secs: u64, }
+}
+
+section! {
+    /// `[northbound]`
+    Northbound {
+        listen: String,
+        listen_plain: String,
+        plain_beyond_loopback: bool,
+        tls_cert: String,
+        tls_key: String,
+        max_body_bytes: usize,
+        max_connections: usize,
+        request_timeout_secs: u64,
+    }
+}
+
+section! {
+    /// `[auth]`
+    Auth {
+        access_token_secs: u32,
+        refresh_token_secs: u32,
+        max_tokens_per_app: u32,
+        max_logins_at_once: usize,
+    }
+}
+
+section! {
+    /// `[admin]`
+    Admin { listen: String, beyond_loopback: bool, }
+}
+
+section! {
+    /// `[mqtt]`
+    Mqtt {
+        listen: String,
+        listen_tls: String,
+        tls_cert: String,
+        tls_key: String,
+        max_connections: usize,
+        connect_timeout_secs: u64,
+        max_packet_bytes: u32,
+        keep_alive_min_secs: u16,
+        keep_alive_max_secs: u16,
+        max_inflight: usize,
+        max_send_buffer_bytes: usize,
+        implicit_subscribe_ms: u64,
+        stamp_window_hours: u32,
+    }
+}
+
+section! {
+    /// `[commands]`
+    Commands {
+        default_expire_secs: u32,
+        max_expire_secs: u32,
+        queue_limit: u32,
+        max_paras_bytes: usize,
+        max_result_bytes: usize,
+        max_sends: u8,
+        ack_wait_secs: u32,
+        slot_wait_secs: u32,
+        response_wait_secs: u32,
+        late_window_secs: u32,
+        restart_grace_secs: u32,
+        retention_days: u32,
+        max_devices_per_app: u64,
+    }
+}
+
+section! {
+    /// `[engine]`
+    Engine {
+        hints: bool,
+        queue_sweep_ms: u64,
+        expiry_sweep_ms: u64,
+        open_sweep_ms: u64,
+        sweep_page: u32,
+        max_deadlines: usize,
+    }
+}
+
+section! {
+    /// `[store]`
+    Store {
+        write_queue: usize,
+        max_batch: usize,
+        readers: usize,
+        cache_kib: u32,
+        min_free_bytes: u64,
+        min_free_percent: u8,
+    }
+}
+
+section! {
+    /// `[push]`
+    Push {
+        allow: Vec<String>,
+        timeout_secs: u64,
+        max_answer_bytes: usize,
+        max_in_flight: usize,
+        max_in_flight_per_receiver: usize,
+        max_backlog: usize,
+        retry_first_ms: u32,
+        retry_longest_ms: u32,
+        idle_per_receiver: usize,
+        idle_secs: u64,
+    }
+}
+
+section! {
+    /// `[log]`
+    Log { level: String, format: String, }
+}
+
+/// Whether a listener's address says that it is switched off.
+pub(crate) fn is_off(listen: &str) -> bool {
+    listen.is_empty() || listen.eq_ignore_ascii_case("off")
+}

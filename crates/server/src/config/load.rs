@@ -1,0 +1,270 @@
+//! Merging the layers of configuration into one value.
+
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::{Config, DEFAULTS};
+
+/// Values from the command line: (`section`, `key`, value), the strongest layer.
+pub type Overrides = Vec<(&'static str, &'static str, Value)>;
+
+/// Why there is no usable configuration. Names the file, key or variable at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{path} is not valid: {message}")]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// A key that does not exist.
+    #[error("unknown key `{key}` in {place}")]
+    UnknownKey {
+        /// `section.key`, or the variable's name.
+        key: String,
+        /// The file or the environment.
+        place: String,
+    },
+    /// A value of the wrong type or out of bounds.
+    #[error("`{key}`: {message}")]
+    Value {
+        /// `section.key`, or the variable's name.
+        key: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Resolves the configuration: defaults, `file`, `env` (pairs of name and value), `overrides`.
+pub fn load(
+    file: Option<&Path>,
+    env: impl IntoIterator<Item = (String, String)>,
+    overrides: Overrides,
+) -> Result<Config, ConfigError> {
+    let mut merged: Table = DEFAULTS
+        .parse()
+        .expect("config/default.toml is checked by a test");
+    if let Some(path) = file {
+        merge(&mut merged, read(path)?, &path.display().to_string())?;
+    }
+    let mut env: Vec<_> = env.into_iter().collect();
+    env.sort();
+    for (name, text) in env {
+        set_from_env(&mut merged, &name, &text)?;
+    }
+    for (section, key, value) in overrides {
+        put(&mut merged, section, key, value, "the command line")?;
+    }
+    let config = Config::deserialize_table(merged)?;
+    config.check()?;
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<Table, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    text.parse::<Table>().map_err(|error| ConfigError::Syntax {
+        path: path.to_owned(),
+        message: error.to_string(),
+    })
+}
+
+fn merge(into: &mut Table, from: Table, place: &str) -> Result<(), ConfigError> {
+    for (section, value) in from {
+        let Value::Table(keys) = value else {
+            return Err(ConfigError::UnknownKey {
+                key: section,
+                place: place.to_owned(),
+            });
+        };
+        for (key, value) in keys {
+            put(into, &section, &key, value, place)?;
+        }
+    }
+    Ok(())
+}
+
+/// Replaces one known value; its type must be the default's.
+fn put(into: &mut Table, section: &str, key: &str, value: Value, place: &str) -> Result<(), ConfigError> {
+    let full = format!("{section}.{key}");
+    let known = into
+        .get_mut(section)
+        .and_then(Value::as_table_mut)
+        .and_then(|keys| keys.get_mut(key));
+    let Some(slot) = known else {
+        return Err(ConfigError::UnknownKey {
+            key: full,
+            place: place.to_owned(),
+        });
+    };
+    if !slot.same_type(&value) {
+        let message = format!(
+            "must be a {}, not a {} (in {place})",
+            slot.type_str(),
+            value.type_str()
+        );
+        return Err(ConfigError::Value { key: full, message });
+    }
+    *slot = value;
+    Ok(())
+}
+
+/// `DOWNLINK_<SECTION>_<KEY>`. Other variables are left alone, but a known section with an unknown key is an error.
+fn set_from_env(into: &mut Table, name: &str, text: &str) -> Result<(), ConfigError> {
+    let Some(rest) = name.strip_prefix("DOWNLINK_") else {
+        return Ok(());
+    };
+    let rest = rest.to_ascii_lowercase();
+    let Some((section, key)) = into.keys().find_map(|section| {
+        let key = rest.strip_prefix(section.as_str())?.strip_prefix('_')?;
+        Some((section.clone(), key.to_owned()))
+    }) else {
+        return Ok(());
+    };
+    let Some(old) = into.get(&section).and_then(|keys| keys.get(&key)) else {
+        // The client commands have a variable of their own in this section's name.
+        if name == "DOWNLINK_ADMIN_TOKEN" || name == "DOWNLINK_ADMIN_URL" {
+            return Ok(());
+        }
+        return Err(ConfigError::UnknownKey {
+            key: name.to_owned(),
+            place: "the environment".to_owned(),
+        });
+    };
+    let value = parse_like(old, text).ok_or_else(|| ConfigError::Value {
+        key: name.to_owned(),
+        message: format!("must be a {}", old.type_str()),
+    })?;
+    put(into, &section, &key, value, "the environment")
+}
+
+fn parse_like(old: &Value, text: &str) -> Option<Value> {
+    match old {
+        Value::String(_) => Some(Value::String(text.to_owned())),
+        Value::Integer(_) => text.trim().parse().ok().map(Value::Integer),
+        Value::Boolean(_) => text.trim().parse().ok().map(Value::Boolean),
+        Value::Array(_) => Some(Value::Array(
+            text.split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(Value::from)
+                .collect(),
+        )),
+        Value::Float(_) | Value::Datetime(_) | Value::Table(_) => None,
+    }
+}
+
+impl Config {
+    fn deserialize_table(table: Table) -> Result<Self, ConfigError> {
+        Value::Table(table)
+            .try_into()
+            .map_err(|error: toml::de::Error| ConfigError::Value {
+                key: "configuration".to_owned(),
+                message: error.message().to_owned(),
+            })
+    }
+
+    /// Bounds that types cannot say.
+    fn check(&self) -> Result<(), ConfigError> {
+        let positive: [(&str, u64); 14] = [
+            ("northbound.max_body_bytes", self.northbound.max_body_bytes as u64),
+            (
+                "northbound.max_connections",
+                self.northbound.max_connections as u64,
+            ),
+            ("auth.max_logins_at_once", self.auth.max_logins_at_once as u64),
+            ("auth.max_tokens_per_app", u64::from(self.auth.max_tokens_per_app)),
+            ("mqtt.max_connections", self.mqtt.max_connections as u64),
+            ("mqtt.max_inflight", self.mqtt.max_inflight as u64),
+            ("mqtt.max_packet_bytes", u64::from(self.mqtt.max_packet_bytes)),
+            ("commands.max_sends", u64::from(self.commands.max_sends)),
+            ("engine.sweep_page", u64::from(self.engine.sweep_page)),
+            ("store.write_queue", self.store.write_queue as u64),
+            ("store.max_batch", self.store.max_batch as u64),
+            ("store.readers", self.store.readers as u64),
+            ("push.max_in_flight", self.push.max_in_flight as u64),
+            (
+                "push.max_in_flight_per_receiver",
+                self.push.max_in_flight_per_receiver as u64,
+            ),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return Err(ConfigError::Value {
+                    key: key.to_owned(),
+                    message: "must be at least 1".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn the_shipped_defaults_are_complete_and_valid() {
+        let config = load(None, env(&[]), Vec::new()).unwrap();
+        assert_eq!(config.northbound.listen, "127.0.0.1:8743");
+        assert_eq!(config.commands.max_sends, 5);
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.toml");
+        std::fs::write(
+            &path,
+            "[commands]\nqueue_limit = 3\nmax_sends = 2\n[push]\nallow = [\"10.0.0.0/8\"]\n",
+        )
+        .unwrap();
+        let vars = env(&[
+            ("DOWNLINK_COMMANDS_QUEUE_LIMIT", "4"),
+            ("DOWNLINK_ENGINE_HINTS", "false"),
+            ("HOME", "x"),
+        ]);
+        let flags = vec![("commands", "queue_limit", Value::Integer(5))];
+        let config = load(Some(&path), vars, flags).unwrap();
+        assert_eq!((config.commands.queue_limit, config.commands.max_sends), (5, 2));
+        assert!(!config.engine.hints);
+        assert_eq!(config.push.allow, ["10.0.0.0/8"]);
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_types_are_errors_that_name_the_key() {
+        for (vars, named) in [
+            (env(&[("DOWNLINK_PUSH_ALOW", "1")]), "DOWNLINK_PUSH_ALOW"),
+            (
+                env(&[("DOWNLINK_STORE_READERS", "many")]),
+                "DOWNLINK_STORE_READERS",
+            ),
+            (env(&[("DOWNLINK_STORE_READERS", "0")]), "store.readers"),
+            (env(&[("DOWNLINK_COMMANDS_MAX_SENDS", "300")]), "configuration"),
+        ] {
+            let error = load(None, vars, Vec::new()).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

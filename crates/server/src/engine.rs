@@ -1,0 +1,189 @@
+//! The engine: the one door to command state, for applications, devices and the clock alike.
+//!
+//! Every change goes through [`Engine::create`], [`Engine::apply`] or [`Engine::send_next`]; each commits in the
+//! store first, then counts the transition, sets the deadline, and hints at what follows (push, next send).
+//! A hint that is lost costs latency, never a command: the sweeps find what it would have told.
+//! A [`Dispatch`] is not a hint: it is a committed Send, and whoever gets it writes it or reports the session lost.
+
+mod create;
+mod deadlines;
+mod sessions;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use downlink_core::lifecycle::Input;
+use downlink_core::{CommandId, DeviceKey, IdMint, Offer, SessionId};
+use downlink_store::{AppSettings, Applied, Change, Changed, Dispatch, PushDuty, Store, StoreError, Target};
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::telemetry::{Metrics, RefusalLabel};
+
+pub(crate) use create::{CancelError, CreateError, CreateRequest};
+pub(crate) use deadlines::{DeadlineHint, Deadlines};
+pub(crate) use sessions::{CloseReason, Reach, SessionHandle, Sessions, ToSession};
+
+/// The door. Cheap to share; holds no command state itself.
+pub(crate) struct Engine {
+    store: Arc<dyn Store>,
+    sessions: Sessions,
+    mint: Mutex<IdMint>,
+    last_session: Mutex<SessionId>,
+    hints: Hints,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+}
+
+/// Where hints go.
+pub(crate) struct Hints {
+    /// Off: none is given, the sweeps do all. For tests.
+    pub(crate) enabled: bool,
+    /// To the push dispatcher.
+    pub(crate) push: mpsc::Sender<PushDuty>,
+    /// To the owner of the deadlines.
+    pub(crate) deadlines: mpsc::Sender<DeadlineHint>,
+}
+
+/// The operator's limits on what is created.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) default_expire_secs: u32,
+    pub(crate) max_expire_secs: u32,
+    pub(crate) queue_limit: u32,
+    pub(crate) response_wait_secs: u32,
+    pub(crate) max_inflight: usize,
+}
+
+impl Engine {
+    /// An engine on `store`, whose ids go on after `last_id`.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        last_id: Option<CommandId>,
+        hints: Hints,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            store,
+            sessions: Sessions::new(),
+            mint: Mutex::new(IdMint::after(last_id)),
+            last_session: Mutex::new(SessionId(0)),
+            hints,
+            settings,
+            metrics,
+        }
+    }
+
+    /// The store, for reads.
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The sessions of connected devices.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// The metrics.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The most dispatches that may be under way to one session.
+    pub(crate) fn max_inflight(&self) -> usize {
+        self.settings.max_inflight
+    }
+
+    /// A session id later than all before, across restarts too: microseconds of the clock, or one more than the last.
+    pub(crate) fn next_session_id(&self) -> SessionId {
+        let now = clock::now().as_millis().saturating_mul(1000);
+        let mut last = self.last_session.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = SessionId(now.max(last.0 + 1));
+        *last
+    }
+
+    /// Applies inputs to commands: the only way their state changes. One transaction; answers in order.
+    /// What follows from each change (deadline, push) has been hinted at when this returns; a `next` dispatch is the
+    /// caller's to write.
+    pub(crate) async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Changed>, StoreError> {
+        let changed = self.store.apply(changes).await?;
+        for one in &changed {
+            match &one.outcome {
+                Some(Ok(applied)) => self.follow(applied),
+                Some(Err(refusal)) => self.metrics.refused((*refusal).into()),
+                None => self.metrics.refused(RefusalLabel::Unknown),
+            }
+            if let Some((applied, _)) = &one.next {
+                self.follow(applied);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Sends the device's next due command over the offered session, if there is one and its slot is free.
+    pub(crate) async fn send_next(
+        &self,
+        device: DeviceKey,
+        offer: Offer,
+    ) -> Result<Option<Dispatch>, StoreError> {
+        let Some((applied, dispatch)) = self.store.send_next(device, offer, clock::now()).await? else {
+            return Ok(None);
+        };
+        self.follow(&applied);
+        Ok(Some(dispatch))
+    }
+
+    /// A dispatch that will not be written: its send does not count.
+    pub(crate) async fn not_written(&self, dispatches: Vec<Dispatch>) -> Result<(), StoreError> {
+        let now = clock::now();
+        let lost = |dispatch: Dispatch| Change {
+            target: Target::OfDevice(dispatch.device, dispatch.command),
+            input: Input::SessionLost { written: false },
+            now,
+            then_send: None,
+        };
+        match dispatches.is_empty() {
+            true => Ok(()),
+            false => self
+                .apply(dispatches.into_iter().map(lost).collect())
+                .await
+                .map(|_| ()),
+        }
+    }
+
+    /// Hints at what is to be pushed of a command, as a sweep found it.
+    pub(crate) fn hint_push(&self, duty: PushDuty) -> bool {
+        let sent = self.hints.push.try_send(duty).is_ok();
+        if !sent {
+            self.metrics.hints_lost.inc();
+        }
+        sent
+    }
+
+    /// What a committed change entails: counted, logged, hinted at.
+    fn follow(&self, applied: &Applied) {
+        if applied.from != applied.status {
+            self.metrics.transition(applied.from, applied.status);
+            tracing::debug!(
+                command = %applied.command,
+                from = applied.from.as_str(),
+                to = applied.status.as_str(),
+                seq = applied.seq,
+                "command changed"
+            );
+        }
+        if !self.hints.enabled {
+            return;
+        }
+        let hint = DeadlineHint {
+            command: applied.command,
+            deadline: applied.deadline,
+        };
+        if self.hints.deadlines.try_send(hint).is_err() {
+            self.metrics.hints_lost.inc();
+        }
+        if let Some(duty) = &applied.push {
+            self.hint_push(duty.clone());
+        }
+    }
+}

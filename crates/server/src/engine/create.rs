@@ -1,0 +1,247 @@
+//! Creating and cancelling: the application's side of the door.
+
+use std::sync::{Arc, PoisonError};
+
+use downlink_core::id::bucket_of;
+use downlink_core::lifecycle::{Input, Refusal};
+use downlink_core::{
+    CommandBody, CommandId, DeviceId, DeviceKey, Mode, ResponseRule, Span, Status, StatusSet, Timestamp,
+};
+use downlink_store::{
+    App, Change, CreateRefused, Created, Dispatch, NewCommand, Record, StoreError, Submission, Target,
+};
+
+use super::{AppSettings, Engine, ToSession};
+use crate::clock;
+use crate::secrets::random;
+
+/// A create call, checked and parsed.
+#[derive(Debug, Clone)]
+pub(crate) struct CreateRequest {
+    pub(crate) device: DeviceKey,
+    pub(crate) device_id: DeviceId,
+    pub(crate) body: CommandBody,
+    pub(crate) callback: Option<String>,
+    /// In seconds; `None`: the default. 0: immediate.
+    pub(crate) expire_time: Option<u64>,
+    pub(crate) max_retransmit: Option<u8>,
+    /// The request's id, for the command's first event.
+    pub(crate) request_id: String,
+}
+
+/// Why no command was created. Nothing was kept, except as the store's `Unavailable` says.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreateError {
+    /// See [`CreateRefused`].
+    #[error(transparent)]
+    Refused(#[from] CreateRefused),
+    /// The device is reachable, and too much is under way to it already.
+    #[error("too many commands are under way to the device")]
+    Congested,
+    /// The store said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a command was not cancelled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CancelError {
+    /// The application has no such command.
+    #[error("no such command")]
+    Unknown,
+    /// A device may execute it, or it is final.
+    #[error("the command was sent, or is over")]
+    NotCancelable,
+    /// The store said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Engine {
+    /// Creates a command. When this returns `Ok`, it is on disk, and sent if the device is reachable and nothing
+    /// is before it.
+    pub(crate) async fn create(&self, app: &App, request: CreateRequest) -> Result<Record, CreateError> {
+        let now = clock::now();
+        let device = request.device;
+        let mode = self.mode(request.expire_time, now);
+        let session = self.sessions().of(device);
+        let offer = session.as_ref().and_then(|session| session.offer());
+        let full = session
+            .as_ref()
+            .is_some_and(|session| session.inflight() >= self.settings.max_inflight);
+        if mode == Mode::Immediate && offer.is_some() && full {
+            self.metrics.create_refused.inc();
+            return Err(CreateError::Congested);
+        }
+        let command = self.command(app, request, mode, now);
+        let submission = Submission {
+            command,
+            offer: offer.filter(|_| !full),
+            queue_limit: self.settings.queue_limit,
+        };
+        let created = match self.store.create(submission).await? {
+            Ok(created) => created,
+            Err(refused) => {
+                self.metrics.create_refused.inc();
+                return Err(refused.into());
+            }
+        };
+        self.after_create(device, created).await
+    }
+
+    /// Withdraws a command that was never sent.
+    pub(crate) async fn cancel(
+        &self,
+        app: &App,
+        command: CommandId,
+        request_id: &str,
+    ) -> Result<Record, CancelError> {
+        let change = Change {
+            target: Target::OfApp(app.key, command),
+            input: Input::Cancel(format!("request {request_id}")),
+            now: clock::now(),
+            then_send: None,
+        };
+        let outcome = self
+            .apply(vec![change])
+            .await?
+            .pop()
+            .and_then(|changed| changed.outcome);
+        let record = self
+            .store
+            .load(app.key, command)
+            .await?
+            .ok_or(CancelError::Unknown)?;
+        match outcome {
+            Some(Ok(_)) => Ok(record),
+            // `None`: it is there, but no longer open.
+            None
+            | Some(Err(
+                Refusal::NotCancelable
+                | Refusal::Duplicate
+                | Refusal::Stray
+                | Refusal::TooLate
+                | Refusal::NotSendable
+                | Refusal::NotDue
+                | Refusal::Unaffected,
+            )) => Err(CancelError::NotCancelable),
+        }
+    }
+
+    /// Ends what a removed device had waiting: nothing of it can be executed any more.
+    pub(crate) async fn cancel_queue(&self, device: DeviceKey, why: &str) -> Result<(), StoreError> {
+        const AT_ONCE: u32 = 256;
+        loop {
+            let queue = self.store.queue(device, AT_ONCE).await?;
+            let asked = queue.len();
+            let now = clock::now();
+            let cancel = |command| Change {
+                target: Target::Command(command),
+                input: Input::Cancel(why.to_owned()),
+                now,
+                then_send: None,
+            };
+            let changed = self.apply(queue.into_iter().map(cancel).collect()).await?;
+            let canceled = changed
+                .iter()
+                .filter(|one| matches!(one.outcome, Some(Ok(_))))
+                .count();
+            // What was sent stays in the queue and runs to its deadline.
+            if canceled == 0 || asked < AT_ONCE as usize {
+                return Ok(());
+            }
+        }
+    }
+
+    fn mode(&self, expire_time: Option<u64>, now: Timestamp) -> Mode {
+        let default = u64::from(self.settings.default_expire_secs);
+        let secs = expire_time
+            .unwrap_or(default)
+            .min(u64::from(self.settings.max_expire_secs));
+        match u32::try_from(secs).unwrap_or(self.settings.max_expire_secs) {
+            0 => Mode::Immediate,
+            secs => Mode::Cached {
+                expires_at: now + Span::from_secs(secs),
+            },
+        }
+    }
+
+    fn command(&self, app: &App, request: CreateRequest, mode: Mode, now: Timestamp) -> NewCommand {
+        let bucket = bucket_of(&app.id, &request.device_id);
+        let random = u64::from_le_bytes(random());
+        let id = self
+            .mint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .mint(now, bucket, random);
+        let push = match request.callback {
+            None => StatusSet::EMPTY,
+            Some(_) => pushed(app.settings, mode),
+        };
+        NewCommand {
+            id,
+            app: app.key,
+            device: request.device,
+            body: Arc::new(request.body),
+            callback: request.callback,
+            push,
+            mode,
+            expire_time: request
+                .expire_time
+                .unwrap_or(u64::from(self.settings.default_expire_secs)),
+            max_retransmit: request.max_retransmit,
+            response: ResponseRule::Expected {
+                within: Span::from_secs(self.settings.response_wait_secs),
+            },
+            created_at: now,
+            detail: format!("request {}", request.request_id),
+        }
+    }
+
+    async fn after_create(&self, device: DeviceKey, created: Created) -> Result<Record, CreateError> {
+        if created.existed {
+            return Ok(created.record);
+        }
+        self.metrics.created.inc();
+        self.follow(&created.applied);
+        match created.send {
+            Some(dispatch) => self.hand_over(dispatch).await?,
+            // The device may have become reachable between the look at its session and the commit.
+            None if created.applied.status == Status::Pending && self.hints.enabled => {
+                self.sessions.wake(device)
+            }
+            None => {}
+        }
+        Ok(created.record)
+    }
+
+    /// Gives a committed Send to its session, or takes it back. The command is kept in either case.
+    async fn hand_over(&self, dispatch: Dispatch) -> Result<(), StoreError> {
+        let session = self
+            .sessions
+            .of(dispatch.device)
+            .filter(|session| session.id == dispatch.session);
+        let back = match session {
+            None => dispatch,
+            Some(session) => match session.hand(ToSession::Dispatch(Box::new(dispatch))) {
+                Ok(()) => return Ok(()),
+                Err(ToSession::Dispatch(dispatch)) => *dispatch,
+                Err(ToSession::Work | ToSession::AckOverdue(_)) => return Ok(()),
+            },
+        };
+        self.not_written(vec![back]).await
+    }
+}
+
+/// Which changes of a command are pushed, as its application set it.
+fn pushed(settings: AppSettings, mode: Mode) -> StatusSet {
+    let set = if settings.push_documented_only {
+        StatusSet::DOCUMENTED
+    } else {
+        StatusSet::ALL
+    };
+    match mode {
+        Mode::Immediate if !settings.push_sent_immediate => set.without(Status::Sent),
+        Mode::Immediate | Mode::Cached { .. } => set,
+    }
+}

@@ -1,0 +1,3 @@
+//! Gateways: turn bytes of devices into inputs, and dispatches into bytes. They decide nothing about the life cycle.
+
+pub(crate) mod mqtt;

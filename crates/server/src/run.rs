@@ -1,0 +1,403 @@
+//! Start and stop, top to bottom.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use downlink_core::{AppId, Policy, Span};
+use downlink_store::sqlite::{OpenError, SqliteOptions, SqliteStore};
+use downlink_store::{AppSettings, Apps, Commands, NewApp, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{self, Config, ConfigError, is_off};
+use crate::engine::{CloseReason, Engine, Hints, Settings};
+use crate::gateway::mqtt::{self, MqttGateway};
+use crate::http::{self, Northbound};
+use crate::net::{self, BindError, TlsError};
+use crate::secrets::{self, Sealer, SecretHash};
+use crate::telemetry::Metrics;
+use crate::{admin, clock, push, sweep};
+
+/// Hints that may wait for their reader; more are dropped and found by the sweeps.
+const HINTS: usize = 65_536;
+
+/// Why the server did not start. Its text names what is at fault and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct StartError(#[from] Cause);
+
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("{what}: {source}")]
+    Io { what: &'static str, source: io::Error },
+    #[error("the application `{0}` of --app was removed; its id is not used again")]
+    AppRemoved(String),
+}
+
+/// The addresses that the listeners really have; none: that one is off.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses {
+    /// HTTPS for applications.
+    pub northbound: Option<SocketAddr>,
+    /// HTTP for applications.
+    pub northbound_plain: Option<SocketAddr>,
+    /// MQTT for devices.
+    pub mqtt: Option<SocketAddr>,
+    /// MQTT over TLS for devices.
+    pub mqtts: Option<SocketAddr>,
+    /// The operator's.
+    pub admin: Option<SocketAddr>,
+}
+
+impl fmt::Display for Addresses {
+    /// The `ready` line that scripts wait for.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ready")?;
+        let pairs = [
+            ("northbound", "https://", self.northbound),
+            ("northbound-plain", "http://", self.northbound_plain),
+            ("mqtt", "", self.mqtt),
+            ("mqtts", "", self.mqtts),
+            ("admin", "http://", self.admin),
+        ];
+        for (name, scheme, address) in pairs {
+            if let Some(address) = address {
+                write!(f, " {name}={scheme}{address}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A server that accepts work.
+pub struct Running {
+    addresses: Addresses,
+    admin_token: String,
+    engine: Arc<Engine>,
+    store: Arc<SqliteStore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    drain: Duration,
+}
+
+/// An application that is made at start if it is not there.
+#[derive(Debug, Clone)]
+pub struct InitialApp {
+    /// Its id.
+    pub id: String,
+    /// Its secret.
+    pub secret: String,
+}
+
+/// The listeners, bound before anything else is started, so that a taken port leaves nothing behind.
+struct Listeners {
+    northbound: Option<TcpListener>,
+    northbound_plain: Option<TcpListener>,
+    mqtt: Option<TcpListener>,
+    mqtts: Option<TcpListener>,
+    admin: Option<TcpListener>,
+}
+
+/// Starts a server. When this returns `Ok`, it accepts work.
+pub async fn start(config: Config, app: Option<InitialApp>) -> Result<Running, StartError> {
+    Ok(start_all(config, app).await?)
+}
+
+async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, Cause> {
+    let store = Arc::new(SqliteStore::open(store_options(&config))?);
+    let data_dir = config.server.data_dir.clone();
+    let io = |what| move |source| Cause::Io { what, source };
+    let master_key = secrets::master_key(&config.server.master_key, &data_dir).map_err(io("master key"))?;
+    let admin_token = secrets::admin_token(&data_dir).map_err(io("admin token"))?;
+    let listeners = Listeners::bind(&config).await?;
+    let addresses = listeners.addresses().map_err(io("listener"))?;
+    if let Some(app) = app {
+        make_app(&*store, app).await?;
+    }
+
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let metrics = Arc::new(Metrics::new());
+    let (push_hints, push_inbox) = mpsc::channel(config.push.max_backlog.clamp(1, HINTS));
+    let (deadline_hints, deadline_inbox) = mpsc::channel(HINTS);
+    let hints = Hints {
+        enabled: config.engine.hints,
+        push: push_hints,
+        deadlines: deadline_hints,
+    };
+    let port: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+    let last_id = store.last_id().await?;
+    let engine = Arc::new(Engine::new(
+        Arc::clone(&port),
+        last_id,
+        hints,
+        settings(&config),
+        Arc::clone(&metrics),
+    ));
+    push::start(
+        port,
+        push_inbox,
+        &config.push,
+        addresses.all(),
+        metrics,
+        &tasks,
+        &stop,
+    )?;
+    sweep::start(&engine, deadline_inbox, &config, &tasks, &stop);
+
+    let sealer = Arc::new(Sealer::new(&master_key));
+    let drain = Duration::from_secs(config.server.drain_secs);
+    serve(
+        listeners,
+        &engine,
+        sealer,
+        config,
+        &data_dir,
+        &admin_token,
+        &tasks,
+        &stop,
+    )?;
+    Ok(Running {
+        addresses,
+        admin_token,
+        engine,
+        store,
+        tasks,
+        stop,
+        drain,
+    })
+}
+
+/// Starts what listens.
+#[allow(clippy::too_many_arguments)] // each is a different owner's
+fn serve(
+    listeners: Listeners,
+    engine: &Arc<Engine>,
+    sealer: Arc<Sealer>,
+    config: Config,
+    data_dir: &Path,
+    admin_token: &str,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(), Cause> {
+    let north_tls = match listeners.northbound {
+        Some(_) => {
+            let (cert, key) = (&config.northbound.tls_cert, &config.northbound.tls_key);
+            Some(net::acceptor(cert, key, data_dir, &[b"h2", b"http/1.1"])?)
+        }
+        None => None,
+    };
+    let mqtt_tls = match listeners.mqtts {
+        Some(_) => Some(mqtt_acceptor(&config, data_dir)?),
+        None => None,
+    };
+    let gateway = Arc::new(MqttGateway {
+        engine: Arc::clone(engine),
+        sealer: Arc::clone(&sealer),
+        config: config.mqtt.clone(),
+        max_result_bytes: config.commands.max_result_bytes,
+    });
+    let northbound = Arc::new(Northbound::new(Arc::clone(engine), sealer, config));
+    if let Some(listener) = listeners.northbound {
+        http::start(&northbound, listener, north_tls, tasks, stop);
+    }
+    if let Some(listener) = listeners.northbound_plain {
+        http::start(&northbound, listener, None, tasks, stop);
+    }
+    if let Some(listener) = listeners.mqtt {
+        mqtt::start(&gateway, listener, None, tasks, stop);
+    }
+    if let Some(listener) = listeners.mqtts {
+        mqtt::start(&gateway, listener, mqtt_tls, tasks, stop);
+    }
+    if let Some(listener) = listeners.admin {
+        admin::start(&northbound, admin_token.to_owned(), listener, tasks, stop);
+    }
+    Ok(())
+}
+
+fn mqtt_acceptor(config: &Config, data_dir: &Path) -> Result<tokio_rustls::TlsAcceptor, TlsError> {
+    let own = (config.mqtt.tls_cert.as_str(), config.mqtt.tls_key.as_str());
+    let (cert, key) = match own {
+        ("", "") => (
+            config.northbound.tls_cert.as_str(),
+            config.northbound.tls_key.as_str(),
+        ),
+        own => own,
+    };
+    net::acceptor(cert, key, data_dir, &[])
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The token of the admin API.
+    pub fn admin_token(&self) -> &str {
+        &self.admin_token
+    }
+
+    /// Stops: accepts nothing more, finishes what is in flight within `server.drain_secs`, closes the store.
+    /// What is not finished stays in the store and goes on at the next start.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for session in self.engine.sessions().all() {
+            session.close(CloseReason::Stopping);
+        }
+        self.tasks.close();
+        if tokio::time::timeout(self.drain, self.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                left = self.tasks.len(),
+                "stopped before everything in flight was finished"
+            );
+        }
+        self.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, BindError> {
+        let north = &config.northbound;
+        Ok(Self {
+            northbound: listen("northbound", &north.listen).await?,
+            northbound_plain: guarded(
+                "northbound-plain",
+                &north.listen_plain,
+                north.plain_beyond_loopback,
+                "northbound.plain_beyond_loopback",
+            )
+            .await?,
+            mqtt: listen("mqtt", &config.mqtt.listen).await?,
+            mqtts: listen("mqtts", &config.mqtt.listen_tls).await?,
+            admin: guarded(
+                "admin",
+                &config.admin.listen,
+                config.admin.beyond_loopback,
+                "admin.beyond_loopback",
+            )
+            .await?,
+        })
+    }
+
+    fn addresses(&self) -> io::Result<Addresses> {
+        let of = |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
+        Ok(Addresses {
+            northbound: of(&self.northbound)?,
+            northbound_plain: of(&self.northbound_plain)?,
+            mqtt: of(&self.mqtt)?,
+            mqtts: of(&self.mqtts)?,
+            admin: of(&self.admin)?,
+        })
+    }
+}
+
+impl Addresses {
+    fn all(&self) -> Vec<SocketAddr> {
+        let all = [
+            self.northbound,
+            self.northbound_plain,
+            self.mqtt,
+            self.mqtts,
+            self.admin,
+        ];
+        all.into_iter().flatten().collect()
+    }
+}
+
+async fn listen(name: &'static str, address: &str) -> Result<Option<TcpListener>, BindError> {
+    if is_off(address) {
+        return Ok(None);
+    }
+    net::bind(name, address).await.map(Some)
+}
+
+/// A listener that must not be reached from outside unless the operator says so.
+async fn guarded(
+    name: &'static str,
+    address: &str,
+    beyond_loopback: bool,
+    switch: &'static str,
+) -> Result<Option<TcpListener>, BindError> {
+    let Some(listener) = listen(name, address).await? else {
+        return Ok(None);
+    };
+    let loopback = listener.local_addr().is_ok_and(|bound| net::is_loopback(&bound));
+    if !loopback && !beyond_loopback {
+        return Err(BindError::BeyondLoopback {
+            name,
+            address: address.to_owned(),
+            switch,
+        });
+    }
+    Ok(Some(listener))
+}
+
+async fn make_app(store: &SqliteStore, app: InitialApp) -> Result<(), Cause> {
+    let id = AppId::new(app.id.as_str());
+    if store.app(&id).await?.is_some() {
+        return Ok(());
+    }
+    let new = NewApp {
+        id,
+        name: app.id.clone(),
+        secret_hash: SecretHash::of(&app.secret),
+        settings: AppSettings::default(),
+        created_at: clock::now(),
+    };
+    match store.create_app(new).await? {
+        Some(_) => Ok(()),
+        None => Err(Cause::AppRemoved(app.id)),
+    }
+}
+
+fn store_options(config: &Config) -> SqliteOptions {
+    SqliteOptions {
+        data_dir: config.server.data_dir.clone(),
+        policy: policy(&config.commands),
+        write_queue: config.store.write_queue,
+        max_batch: config.store.max_batch,
+        readers: config.store.readers,
+        cache_kib: config.store.cache_kib,
+        min_free_bytes: config.store.min_free_bytes,
+        min_free_percent: config.store.min_free_percent,
+    }
+}
+
+fn policy(commands: &config::Commands) -> Policy {
+    Policy {
+        max_sends: commands.max_sends,
+        ack_wait: Span::from_secs(commands.ack_wait_secs),
+        slot_wait: Span::from_secs(commands.slot_wait_secs),
+        late_window: Span::from_secs(commands.late_window_secs),
+        up_since: clock::now(),
+        restart_grace: Span::from_secs(commands.restart_grace_secs),
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        default_expire_secs: config.commands.default_expire_secs,
+        max_expire_secs: config.commands.max_expire_secs,
+        queue_limit: config.commands.queue_limit,
+        response_wait_secs: config.commands.response_wait_secs,
+        max_inflight: config.mqtt.max_inflight,
+    }
+}

@@ -1,0 +1,12 @@
+//! Secrets at rest and random material. The only user of cryptography apart from TLS.
+//!
+//! Application secrets and tokens are kept as hashes. Device secrets are needed in clear (HMAC of the device's
+//! password), so they are sealed with AES-256-GCM under the master key, which lies outside the database.
+
+mod files;
+mod hash;
+mod seal;
+
+pub(crate) use files::{admin_token, master_key};
+pub(crate) use hash::{SecretHash, TokenHash, random, random_hex, random_token, same};
+pub(crate) use seal::{Sealer, Unsealable};

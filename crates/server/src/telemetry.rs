@@ -1,0 +1,7 @@
+//! Logs and metrics. Metrics are typed handles; no id is ever a label.
+
+mod log;
+mod metrics;
+
+pub use log::init_log;
+pub(crate) use metrics::{Metrics, PushOutcome, RefusalLabel, SweepLabel};

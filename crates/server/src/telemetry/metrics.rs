@@ -1,0 +1,283 @@
+//! The metrics, by name and help text; handles are held by the code that counts.
+
+use std::sync::atomic::AtomicU64;
+
+use downlink_core::Status;
+use downlink_core::lifecycle::Refusal;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt::Write as _;
+
+/// A status as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct StatusLabel(pub(crate) Status);
+
+impl EncodeLabelValue for StatusLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        encoder.write_str(self.0.as_str())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct TransitionLabels {
+    from: StatusLabel,
+    to: StatusLabel,
+}
+
+/// Why an input changed nothing, as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum RefusalLabel {
+    Duplicate,
+    Stray,
+    TooLate,
+    NotSendable,
+    NotCancelable,
+    NotDue,
+    Unaffected,
+    /// There is no such open command, or it is not this device's.
+    Unknown,
+}
+
+impl From<Refusal> for RefusalLabel {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Duplicate => Self::Duplicate,
+            Refusal::Stray => Self::Stray,
+            Refusal::TooLate => Self::TooLate,
+            Refusal::NotSendable => Self::NotSendable,
+            Refusal::NotCancelable => Self::NotCancelable,
+            Refusal::NotDue => Self::NotDue,
+            Refusal::Unaffected => Self::Unaffected,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RefusalLabels {
+    reason: RefusalLabel,
+}
+
+/// How an attempt to push ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum PushOutcome {
+    Accepted,
+    Status,
+    Timeout,
+    Dns,
+    Connect,
+    Tls,
+    NotAllowed,
+    Broken,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct PushLabels {
+    outcome: PushOutcome,
+}
+
+/// Which sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum SweepLabel {
+    Expiry,
+    Queue,
+    Open,
+    Prune,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SweepLabels {
+    sweep: SweepLabel,
+}
+
+/// All metrics of a server.
+pub(crate) struct Metrics {
+    pub(crate) registry: Registry,
+    pub(crate) created: Counter,
+    pub(crate) create_refused: Counter,
+    transitions: Family<TransitionLabels, Counter>,
+    refusals: Family<RefusalLabels, Counter>,
+    pub(crate) hints_lost: Counter,
+    pub(crate) deadlines: Gauge,
+    sweep_found: Family<SweepLabels, Counter>,
+    pub(crate) sessions: Gauge,
+    pub(crate) mqtt_connections: Gauge,
+    pub(crate) mqtt_refused: Counter,
+    pub(crate) mqtt_protocol_errors: Counter,
+    pub(crate) mqtt_unmatched: Counter,
+    push_attempts: Family<PushLabels, Counter>,
+    pub(crate) push_first_attempt_seconds: Histogram,
+    pub(crate) push_backlog: Gauge,
+    pub(crate) push_in_flight: Gauge,
+    pub(crate) http_requests: Counter,
+    pub(crate) http_connections: Gauge,
+    pub(crate) open_commands: Gauge<i64>,
+    pub(crate) store_commits: Gauge<u64, AtomicU64>,
+    pub(crate) store_changes: Gauge<u64, AtomicU64>,
+    pub(crate) store_queue: Gauge<u64, AtomicU64>,
+}
+
+impl Metrics {
+    #[allow(clippy::too_many_lines)] // one line a metric; splitting would hide the list
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("downlink");
+        let r = &mut registry;
+        let created = counter(r, "commands_created", "Commands accepted");
+        let create_refused = counter(
+            r,
+            "commands_refused",
+            "Create calls refused: queue full, unreachable, no device",
+        );
+        let transitions = Family::default();
+        r.register(
+            "command_transitions",
+            "Changes of status, by the status before and after",
+            transitions.clone(),
+        );
+        let refusals = Family::default();
+        r.register(
+            "command_refusals",
+            "Inputs that changed nothing, by reason",
+            refusals.clone(),
+        );
+        let hints_lost = counter(
+            r,
+            "hints_lost",
+            "Wake-ups dropped because an inbox was full; sweeps make up for them",
+        );
+        let deadlines = gauge(r, "deadlines", "Deadlines held in memory");
+        let sweep_found = Family::default();
+        r.register(
+            "sweep_found",
+            "What sweeps found to do, by sweep",
+            sweep_found.clone(),
+        );
+        let sessions = gauge(r, "sessions", "Devices connected");
+        let mqtt_connections = gauge(
+            r,
+            "mqtt_connections",
+            "MQTT connections open, authenticated or not",
+        );
+        let mqtt_refused = counter(r, "mqtt_refused", "MQTT connections refused: credentials, limits");
+        let mqtt_protocol_errors = counter(
+            r,
+            "mqtt_protocol_errors",
+            "MQTT connections closed for a protocol error",
+        );
+        let mqtt_unmatched = counter(
+            r,
+            "mqtt_unmatched",
+            "Device answers that fit no open command of the device",
+        );
+        let push_attempts = Family::default();
+        r.register(
+            "push_attempts",
+            "Attempts to push, by outcome",
+            push_attempts.clone(),
+        );
+        let push_first_attempt_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
+        r.register_with_unit(
+            "push_first_attempt",
+            "From the change to the end of the first attempt to push it",
+            Unit::Seconds,
+            push_first_attempt_seconds.clone(),
+        );
+        let push_backlog = gauge(
+            r,
+            "push_backlog",
+            "Commands with pushes due that are held in memory",
+        );
+        let push_in_flight = gauge(r, "push_in_flight", "Attempts to push in flight");
+        let http_requests = counter(r, "http_requests", "Northbound requests");
+        let http_connections = gauge(r, "http_connections", "Northbound connections open");
+        let open_commands = gauge(
+            r,
+            "open_commands",
+            "Commands that are not final or not fully told",
+        );
+        let (store_commits, store_changes, store_queue) =
+            (Gauge::default(), Gauge::default(), Gauge::default());
+        r.register("store_commits", "Commits since start", store_commits.clone());
+        r.register(
+            "store_changes",
+            "Changes committed since start",
+            store_changes.clone(),
+        );
+        r.register(
+            "store_queue",
+            "Requests waiting for the writer",
+            store_queue.clone(),
+        );
+        Self {
+            registry,
+            created,
+            create_refused,
+            transitions,
+            refusals,
+            hints_lost,
+            deadlines,
+            sweep_found,
+            sessions,
+            mqtt_connections,
+            mqtt_refused,
+            mqtt_protocol_errors,
+            mqtt_unmatched,
+            push_attempts,
+            push_first_attempt_seconds,
+            push_backlog,
+            push_in_flight,
+            http_requests,
+            http_connections,
+            open_commands,
+            store_commits,
+            store_changes,
+            store_queue,
+        }
+    }
+
+    pub(crate) fn transition(&self, from: Status, to: Status) {
+        let labels = TransitionLabels {
+            from: StatusLabel(from),
+            to: StatusLabel(to),
+        };
+        self.transitions.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn refused(&self, reason: RefusalLabel) {
+        self.refusals.get_or_create(&RefusalLabels { reason }).inc();
+    }
+
+    pub(crate) fn push_attempt(&self, outcome: PushOutcome) {
+        self.push_attempts.get_or_create(&PushLabels { outcome }).inc();
+    }
+
+    pub(crate) fn swept(&self, sweep: SweepLabel, found: u64) {
+        self.sweep_found
+            .get_or_create(&SweepLabels { sweep })
+            .inc_by(found);
+    }
+
+    /// The text that `/metrics` answers with.
+    pub(crate) fn render(&self) -> String {
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(std::fmt::Error) => String::from("# EOF\n"),
+        }
+    }
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
