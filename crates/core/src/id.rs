@@ -17,7 +17,8 @@ const RANDOM_BITS: u32 = 42;
 /// A command's id: a UUIDv7 (RFC 9562) whose `rand_a` is the device's bucket, 32 lower-case hex digits on the wire.
 ///
 /// Layout, high bits first: 48 bits of milliseconds, version 7, 12 bits of bucket, variant `10`, a 20-bit counter
-/// within the millisecond, 42 random bits. Ids of one [`IdMint`] rise strictly.
+/// within the millisecond, 42 random bits. Ids of one [`IdMint`] never repeat, rise strictly within a bucket (so within
+/// a device), and never go back by a millisecond; within one millisecond they sort by bucket first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(u128);
 
@@ -103,7 +104,7 @@ pub fn bucket_of(app: &AppId, device: &DeviceId) -> u16 {
     u16::from(digest[0]) << 4 | u16::from(digest[1]) >> 4
 }
 
-/// Mints command ids that rise strictly, even when the clock steps back.
+/// Mints command ids whose time never goes back, even when the clock steps back.
 #[derive(Debug, Clone)]
 pub struct IdMint {
     ms: u64,
@@ -203,12 +204,27 @@ mod tests {
     const GOLDEN_BUCKET: u16 = 0x096;
 
     #[test]
-    fn ids_rise_though_the_clock_steps_back() {
+    fn ids_of_a_bucket_rise_though_the_clock_steps_back() {
         let mut mint = IdMint::after(None);
-        let mut last = mint.mint(Timestamp::from_millis(1_000), 4095, u64::MAX);
+        let mut last = mint.mint(Timestamp::from_millis(1_000), 9, u64::MAX);
         for ms in [1_000, 999, 0, 1_000, 1_001, 5] {
-            let next = mint.mint(Timestamp::from_millis(ms), 0, 0);
+            let next = mint.mint(Timestamp::from_millis(ms), 9, 0);
             assert!(next > last, "{next} after {last}");
+            last = next;
+        }
+    }
+
+    /// The bucket stands above the counter: across buckets only the millisecond orders.
+    #[test]
+    fn ids_of_different_buckets_differ_and_their_time_never_goes_back() {
+        let mut mint = IdMint::after(None);
+        let mut last = mint.mint(Timestamp::from_millis(1_000), 4095, 0);
+        for (ms, bucket) in [(1_000, 0), (999, 4095), (0, 0), (1_001, 7), (1_000, 7)] {
+            let next = mint.mint(Timestamp::from_millis(ms), bucket, 0);
+            assert!(
+                next != last && next.minted_at() >= last.minted_at(),
+                "{next} after {last}"
+            );
             last = next;
         }
     }

@@ -79,6 +79,8 @@ pub enum Flight {
     },
     /// The device's result; there will be no acknowledgement (QoS 0).
     AwaitingResult {
+        /// The session it was handed to; only this one can say that it was never written.
+        session: SessionId,
         /// The response deadline.
         due: Timestamp,
         /// Until when it holds the device's slot; none: it does not.
@@ -111,8 +113,11 @@ pub enum Input {
     Replied(Reply),
     /// It cannot be sent: nothing came out of the encoder, or the device refused the bytes. Says why.
     Unsendable(String),
-    /// The session it was sent on is gone. Was it handed to the socket?
+    /// A session it was sent on is gone. Was it handed to the socket? Changes nothing if the command was sent over
+    /// another session since: after a take-over the old session's report may come last.
     SessionLost {
+        /// The session that is gone.
+        session: SessionId,
         /// False: not a byte left, so this send does not count.
         written: bool,
     },

@@ -70,7 +70,7 @@ fn of_sent(sent: Sent, mode: Mode, policy: &Policy) -> Deadline {
             at: policy.effective(due),
             kind: DeadlineKind::Ack,
         },
-        Flight::AwaitingResult { due, slot_until } => {
+        Flight::AwaitingResult { due, slot_until, .. } => {
             let response = Deadline {
                 at: policy.effective(due),
                 kind: DeadlineKind::Response,

@@ -2,7 +2,7 @@
 
 use super::{Amendable, Flight, Input, Progress, Refusal, Reply, Sent, State, Transition};
 use crate::command::{Event, Mode, ResponseRule, Status};
-use crate::device::{Offer, Proof};
+use crate::device::{Offer, Proof, SessionId};
 use crate::policy::Policy;
 use crate::time::Timestamp;
 
@@ -63,7 +63,7 @@ impl At<'_> {
             Input::Acked => Ok(self.delivery()),
             Input::Replied(reply) => Ok(self.delivery_then_result(reply)),
             Input::Unsendable(why) => Ok(self.becomes(State::FailedByTransport(self.open(false)), &why)),
-            Input::SessionLost { written } => self.session_lost(sent, written),
+            Input::SessionLost { session, written } => self.session_lost(sent, session, written),
             Input::AckDeadline => self.ack_deadline(sent),
             Input::LifetimeEnded => self.lifetime_ended(sent),
             Input::ResponseDeadline => self.response_deadline(sent),
@@ -140,7 +140,8 @@ impl At<'_> {
     fn send_again(&self, sent: Sent, offer: Offer) -> Result<Transition, Refusal> {
         let repeatable = match sent.flight {
             Flight::Lost { .. } => true,
-            Flight::AwaitingAck { session, .. } => session != offer.session,
+            // Not an older one either: it was taken over, and its offer only comes late.
+            Flight::AwaitingAck { session, .. } => session < offer.session,
             Flight::AwaitingResult { .. } => false,
         };
         match self.progress.mode {
@@ -151,20 +152,26 @@ impl At<'_> {
         }
     }
 
-    fn session_lost(&self, sent: Sent, written: bool) -> Result<Transition, Refusal> {
-        match (self.progress.mode, sent.flight, written) {
-            (Mode::Immediate, _, _)
-            | (_, Flight::Lost { .. }, _)
-            | (_, Flight::AwaitingResult { .. }, true) => Err(Refusal::Unaffected),
-            (Mode::Cached { .. }, Flight::AwaitingAck { due, .. }, true) => Ok(self.silently(Sent {
+    /// Only the session that carries the last send can take it back: a report of an earlier one says nothing of it.
+    fn session_lost(&self, sent: Sent, lost: SessionId, written: bool) -> Result<Transition, Refusal> {
+        let Mode::Cached { .. } = self.progress.mode else {
+            return Err(Refusal::Unaffected);
+        };
+        match sent.flight {
+            Flight::AwaitingAck { session, due } if session == lost && written => Ok(self.silently(Sent {
                 sends: sent.sends,
                 flight: Flight::Lost { due },
             })),
-            (Mode::Cached { .. }, Flight::AwaitingAck { .. } | Flight::AwaitingResult { .. }, false) => {
+            Flight::AwaitingAck { session, .. } | Flight::AwaitingResult { session, .. }
+                if session == lost && !written =>
+            {
                 Ok(self.silently(Sent {
                     sends: sent.sends.saturating_sub(1),
                     flight: Flight::Lost { due: self.now },
                 }))
+            }
+            Flight::AwaitingAck { .. } | Flight::AwaitingResult { .. } | Flight::Lost { .. } => {
+                Err(Refusal::Unaffected)
             }
         }
     }
@@ -218,10 +225,12 @@ impl At<'_> {
     fn slot_deadline(&self, sent: Sent) -> Result<Transition, Refusal> {
         match sent.flight {
             Flight::AwaitingResult {
+                session,
                 due,
                 slot_until: Some(until),
             } if self.now >= until => {
                 let flight = Flight::AwaitingResult {
+                    session,
                     due,
                     slot_until: None,
                 };
@@ -244,6 +253,7 @@ impl At<'_> {
                 due: self.now + self.policy.ack_wait,
             },
             Proof::ResultOnly => Flight::AwaitingResult {
+                session: offer.session,
                 due: self.now + self.result_wait(),
                 slot_until: self
                     .progress
