@@ -134,7 +134,7 @@ pub struct Applied {
 }
 
 /// A committed Send: what the session has to write now. The session must report
-/// [`Input::SessionLost`] `{ written: false }` if it does not.
+/// [`Input::SessionLost`] with `written: false` if it does not.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     /// Which command.
