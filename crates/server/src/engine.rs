@@ -106,14 +106,14 @@ impl Engine {
     /// What follows from each change (deadline, push) has been hinted at when this returns; a `next` dispatch is the
     /// caller's to write.
     pub(crate) async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Changed>, StoreError> {
-        let changed = self.store.apply(changes).await?;
-        for one in &changed {
-            match &one.outcome {
+        let mut changed = self.store.apply(changes).await?;
+        for one in &mut changed {
+            match &mut one.outcome {
                 Some(Ok(applied)) => self.follow(applied),
                 Some(Err(refusal)) => self.metrics.refused((*refusal).into()),
                 None => self.metrics.refused(RefusalLabel::Unknown),
             }
-            if let Some((applied, _)) = &one.next {
+            if let Some((applied, _)) = &mut one.next {
                 self.follow(applied);
             }
         }
@@ -126,10 +126,10 @@ impl Engine {
         device: DeviceKey,
         offer: Offer,
     ) -> Result<Option<Dispatch>, StoreError> {
-        let Some((applied, dispatch)) = self.store.send_next(device, offer, clock::now()).await? else {
+        let Some((mut applied, dispatch)) = self.store.send_next(device, offer, clock::now()).await? else {
             return Ok(None);
         };
-        self.follow(&applied);
+        self.follow(&mut applied);
         Ok(Some(dispatch))
     }
 
@@ -160,8 +160,8 @@ impl Engine {
         sent
     }
 
-    /// What a committed change entails: counted, logged, hinted at.
-    fn follow(&self, applied: &Applied) {
+    /// What a committed change entails: counted, logged, hinted at. Takes the duty to push out of it.
+    fn follow(&self, applied: &mut Applied) {
         if applied.from != applied.status {
             self.metrics.transition(applied.from, applied.status);
             tracing::debug!(
@@ -182,8 +182,8 @@ impl Engine {
         if self.hints.deadlines.try_send(hint).is_err() {
             self.metrics.hints_lost.inc();
         }
-        if let Some(duty) = &applied.push {
-            self.hint_push(duty.clone());
+        if let Some(duty) = applied.push.take() {
+            self.hint_push(duty);
         }
     }
 }

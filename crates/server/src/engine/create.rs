@@ -198,12 +198,12 @@ impl Engine {
         }
     }
 
-    async fn after_create(&self, device: DeviceKey, created: Created) -> Result<Record, CreateError> {
+    async fn after_create(&self, device: DeviceKey, mut created: Created) -> Result<Record, CreateError> {
         if created.existed {
             return Ok(created.record);
         }
         self.metrics.created.inc();
-        self.follow(&created.applied);
+        self.follow(&mut created.applied);
         match created.send {
             Some(dispatch) => self.hand_over(dispatch).await?,
             // The device may have become reachable between the look at its session and the commit.
