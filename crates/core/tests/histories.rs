@@ -1,7 +1,11 @@
 //! Random histories of one command: the life cycle against a second telling of it ([`model`]), and against what must
 //! hold in every history. A failing run prints its seed (`PROPTEST_RNG_SEED` runs it again) and the shortest history.
 
+#[path = "model/acts.rs"]
+mod acts;
 mod model;
+#[path = "model/translate.rs"]
+mod translate;
 #[path = "model/world.rs"]
 mod world;
 
@@ -9,10 +13,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use acts::{Act, Pause, Start, THINGS, Who};
 use model::{Rules, Which};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed, TestRunner};
-use world::{Act, Pause, Start, Who, World};
+use world::World;
 
 /// Histories per run, unless `PROPTEST_CASES` says otherwise.
 const HISTORIES: u32 = 10_000;
@@ -22,7 +27,7 @@ fn histories_agree_with_the_model_and_keep_the_promises() {
     let seen = RefCell::new(BTreeMap::<&'static str, u32>::new());
     runner()
         .run(
-            &(starts(), prop::collection::vec(acts(), 0..40)),
+            &(starts(), prop::collection::vec(any_act(), 0..40)),
             |(start, acts)| {
                 let mut world = World::new(start);
                 for act in acts {
@@ -39,7 +44,7 @@ fn histories_agree_with_the_model_and_keep_the_promises() {
     // A random test that never gets anywhere proves nothing.
     let seen = seen.into_inner();
     println!("seen: {seen:?}");
-    for thing in world::THINGS {
+    for thing in THINGS {
         assert!(seen.contains_key(thing), "no history with: {thing}");
     }
 }
@@ -80,6 +85,7 @@ fn a_silent_device_is_given_up_after_the_last_ack_deadline() {
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
+#[expect(clippy::print_stdout, reason = "a test's seed belongs in its output")]
 fn runner() -> TestRunner {
     let mut config = Config::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {
@@ -119,7 +125,7 @@ fn starts() -> impl Strategy<Value = Start> {
     })
 }
 
-fn acts() -> impl Strategy<Value = Act> {
+fn any_act() -> impl Strategy<Value = Act> {
     let who = prop_oneof![4 => Just(Who::Current), 3 => Just(Who::New), 2 => Just(Who::Older)];
     let pause = prop_oneof![
         4 => (0..12i64).prop_map(Pause::For),

@@ -4,36 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use downlink_core::lifecycle::{
-    Deadline, DeadlineKind, Input, Progress, Refusal, Reply, State, Transition, deadline, step,
-};
-use downlink_core::{Mode, Offer, Policy, Proof, ResponseRule, SessionId, Span, Timestamp};
+use downlink_core::lifecycle::{Deadline, Progress, Refusal, State, Transition, deadline, step};
+use downlink_core::{Mode, Policy, ResponseRule, Span, Timestamp};
 
+use crate::acts::{Act, Pause, Start, Who};
 use crate::model::{Fact, Model, Rules, Which};
-
-/// What a run of histories must have come across.
-pub(crate) const THINGS: [&str; 20] = [
-    "ended SUCCESSFUL",
-    "ended FAILED",
-    "ended TIMEOUT",
-    "ended EXPIRED",
-    "ended CANCELED",
-    "ended DELIVERED",
-    "amended",
-    "late acknowledgement",
-    "result too late",
-    "sent again",
-    "all sends spent",
-    "sent over QoS 0",
-    "never written, sent again",
-    "report of an older session",
-    "offer of an older session",
-    "offer after the lifetime",
-    "slot given up",
-    "restart with a deadline missed",
-    "ended after the lifetime, once sent",
-    "result before the acknowledgement",
-];
+use crate::translate::{at, input, policy, span, which};
 
 /// Which status may follow which.
 const EDGES: [(&str, &str); 13] = [
@@ -53,67 +29,6 @@ const EDGES: [(&str, &str); 13] = [
     ("FAILED", "SUCCESSFUL"),
 ];
 
-/// How a history begins.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Start {
-    pub(crate) rules: Rules,
-    /// The lifetime; none: immediate, and sent at once.
-    pub(crate) lifetime: Option<i64>,
-    /// How long a result is awaited; none: not declared.
-    pub(crate) patience: Option<i64>,
-    /// For how long the server was up before.
-    pub(crate) started: i64,
-}
-
-/// One act of a history.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Act {
-    Wait(Pause),
-    /// `written`: whether the session will have handed the send to its socket, if it comes to one.
-    Offer {
-        who: Who,
-        acks: bool,
-        written: bool,
-    },
-    Ack,
-    Answer {
-        ok: bool,
-    },
-    CannotSend,
-    /// A session ends and reports; `otherwise`: what it says if it never had the command.
-    Gone {
-        who: Who,
-        otherwise: bool,
-    },
-    Clock(Which),
-    /// The next deadline, at its instant or as soon as possible.
-    Fire,
-    Restart {
-        down: i64,
-    },
-    Withdraw,
-}
-
-/// How time passes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Pause {
-    For(i64),
-    ToDeadline,
-    ToJustBeforeDeadline,
-    PastDeadline(i64),
-}
-
-/// Which session acts.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Who {
-    /// The newest that is alive, else a new one.
-    Current,
-    /// A new one.
-    New,
-    /// The oldest that was taken over and has not reported yet.
-    Older,
-}
-
 struct Session {
     id: i64,
     /// Whether its last send of the command was written; none: it had none.
@@ -129,7 +44,7 @@ struct Sending {
 
 /// All of it.
 pub(crate) struct World {
-    /// Things of [`THINGS`] that came to pass.
+    /// Things of `acts::THINGS` that came to pass.
     pub(crate) seen: BTreeSet<&'static str>,
     progress: Progress,
     policy: Policy,
@@ -513,58 +428,4 @@ impl World {
             }
         }
     }
-}
-
-fn input(fact: Fact) -> Input {
-    match fact {
-        Fact::Offer { session, acks } => Input::Send(Offer {
-            session: SessionId(session),
-            proof: if acks { Proof::Ack } else { Proof::ResultOnly },
-            needs_mid: false,
-        }),
-        Fact::Ack => Input::Acked,
-        Fact::Answer { ok } => Input::Replied(Reply {
-            ok,
-            body: Some("{}".to_owned()),
-            detail: String::new(),
-        }),
-        Fact::CannotSend => Input::Unsendable("no codec".to_owned()),
-        Fact::Gone { session, written } => Input::SessionLost {
-            session: SessionId(session),
-            written,
-        },
-        Fact::Clock(Which::Ack) => Input::AckDeadline,
-        Fact::Clock(Which::Lifetime) => Input::LifetimeEnded,
-        Fact::Clock(Which::Response) => Input::ResponseDeadline,
-        Fact::Clock(Which::Slot) => Input::SlotDeadline,
-        Fact::Withdraw => Input::Cancel("somebody".to_owned()),
-    }
-}
-
-fn which(kind: DeadlineKind) -> Which {
-    match kind {
-        DeadlineKind::Ack => Which::Ack,
-        DeadlineKind::Lifetime => Which::Lifetime,
-        DeadlineKind::Response => Which::Response,
-        DeadlineKind::Slot => Which::Slot,
-    }
-}
-
-fn policy(rules: &Rules) -> Policy {
-    Policy {
-        max_sends: u8::try_from(rules.most_sends).expect("a small number"),
-        ack_wait: span(rules.ack),
-        slot_wait: span(rules.slot),
-        late_window: span(rules.late),
-        up_since: at(rules.up),
-        restart_grace: span(rules.grace),
-    }
-}
-
-fn at(ms: i64) -> Timestamp {
-    Timestamp::from_millis(ms)
-}
-
-fn span(ms: i64) -> Span {
-    Span::from_millis(u32::try_from(ms).expect("a small number"))
 }
