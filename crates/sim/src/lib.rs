@@ -1,1 +1,21 @@
-//! x
+//! The two ends that Downlink stands between, simulated: [`device`] is an MQTT device that can misbehave in every way
+//! that matters to a command, [`receiver`] is the HTTP server of an application that gets pushes.
+//!
+//! Both are real programs on real sockets. They know the public interfaces only and share no code with the server, so
+//! that a mistake cannot cancel itself out. Tests, `downlink demo` and `downlink device simulate` use them.
+//! Everything they remember has a limit; what did not fit is counted.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod credentials;
+pub mod device;
+pub mod ledger;
+mod packet;
+pub mod receiver;
+pub mod topic;
+mod wait;
+
+pub use device::Device;
+pub use ledger::Ledger;
+pub use receiver::Receiver;
+pub use wait::TimedOut;

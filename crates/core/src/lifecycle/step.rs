@@ -308,7 +308,7 @@ impl At<'_> {
     }
 
     fn no_ack(&self, sends: u8) -> Transition {
-        let why = format!("no acknowledgement; sent {sends} times");
+        let why = format!("no acknowledgement; sends: {sends}");
         self.becomes(State::TimedOut(self.open(false)), &why)
     }
 

@@ -273,7 +273,7 @@ impl Row {
                         .unwrap_or_else(|| panic!("line {}: {says}", self.line));
                     answer.0 = words
                         .split(' ')
-                        .map(|word| Status::from_str(word).unwrap())
+                        .map(|word| Status::from_str(word).expect("a status"))
                         .collect();
                     spoken = true;
                 }
@@ -325,10 +325,7 @@ fn read_flight(text: &str, old: Option<Timestamp>) -> Flight {
         ("result", [session, due, slot]) => Flight::AwaitingResult {
             session: session_id(session),
             due: instant(due, old),
-            slot_until: match slot.strip_prefix("slot") {
-                Some(until) => Some(instant(until, None)),
-                None => None,
-            },
+            slot_until: slot.strip_prefix("slot").map(|until| instant(until, None)),
         },
         ("lost", [due]) => Flight::Lost {
             due: instant(due, old),
