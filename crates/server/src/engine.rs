@@ -138,7 +138,10 @@ impl Engine {
         let now = clock::now();
         let lost = |dispatch: Dispatch| Change {
             target: Target::OfDevice(dispatch.device, dispatch.command),
-            input: Input::SessionLost { session: dispatch.session, written: false },
+            input: Input::SessionLost {
+                session: dispatch.session,
+                written: false,
+            },
             now,
             then_send: None,
         };

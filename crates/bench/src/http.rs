@@ -1,0 +1,84 @@
+//! A keep-alive HTTP/1.1 client of the smallest kind: one request, one answer with a Content-Length.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// One connection.
+pub(crate) struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    headers: String,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            buffer: Vec::with_capacity(4096),
+            headers: String::new(),
+        })
+    }
+
+    /// Headers of all further requests.
+    pub(crate) fn authorize(&mut self, app: &str, token: &str) {
+        self.headers = format!("app_key: {app}\r\nAuthorization: Bearer {token}\r\n");
+    }
+
+    /// Posts `body`; gives the status and the answer's body.
+    pub(crate) async fn post(&mut self, path: &str, body: &str) -> anyhow::Result<(u16, String)> {
+        let kind = if body.starts_with('{') {
+            "application/json"
+        } else {
+            "application/x-www-form-urlencoded"
+        };
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: bench\r\n{}Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
+            self.headers,
+            body.len()
+        );
+        self.stream.write_all(request.as_bytes()).await?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> anyhow::Result<(u16, String)> {
+        self.buffer.clear();
+        loop {
+            if let Some((head, length)) = head(&self.buffer)?
+                && self.buffer.len() >= head + length
+            {
+                let text = std::str::from_utf8(&self.buffer)?;
+                let status = text.get(9..12).context("no status")?.parse()?;
+                return Ok((status, text[head..head + length].to_owned()));
+            }
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                bail!("the server closed the connection");
+            }
+        }
+    }
+}
+
+/// Where the head ends and how long the body is, once the head is whole.
+pub(crate) fn head(bytes: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return Ok(None);
+    };
+    let head = std::str::from_utf8(&bytes[..end])?;
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse().ok())?
+    });
+    Ok(Some((end + 4, length.unwrap_or(0))))
+}
+
+/// The text of a string member of a compact JSON object.
+pub(crate) fn member<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+    let key = format!("\"{name}\":\"");
+    let from = json.find(&key)? + key.len();
+    json[from..].split('"').next()
+}

@@ -1,0 +1,38 @@
+//! The load driver: plays devices, application and receiver against a real server, through its public ports only.
+//!
+//! `cargo run --release -p bench -- cycle` starts `target/release/downlink` on a fresh data directory and measures whole
+//! cycles: create over REST, PUBLISH to a device, PUBACK and result, pushes SENT, DELIVERED, SUCCESSFUL received.
+//! One thread, so that the server has the other core of a small machine to itself.
+
+#![allow(clippy::print_stdout)]
+
+mod cycle;
+mod device;
+mod http;
+mod report;
+mod server;
+mod sink;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Measures Downlink from outside")]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Whole cycles, closed loop.
+    Cycle(cycle::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    match Cli::parse().what {
+        What::Cycle(options) => runtime.block_on(cycle::run(options)),
+    }
+}
