@@ -307,6 +307,7 @@ impl World {
     fn tell(&mut self, fact: Fact) -> Option<Transition> {
         let before = self.progress;
         let told = step(&before, input(fact), at(self.now), &self.policy);
+        let proven = self.model.proven;
         let changed = self.model.tell(fact, self.now);
         assert_eq!(
             told.is_ok(),
@@ -316,6 +317,11 @@ impl World {
         );
         let transition = told.ok()?;
         self.progress.state = transition.state;
+        let first_proof = self.model.proven && !proven;
+        assert_eq!(
+            transition.proves_delivery, first_proof,
+            "the first proof of delivery: {fact:?}"
+        );
         self.check_change(&before, &transition, fact);
         self.check();
         Some(transition)
