@@ -16,7 +16,10 @@ pub struct AppSettings {
 
 impl Default for AppSettings {
     fn default() -> Self {
-        Self { push_documented_only: false, push_sent_immediate: true }
+        Self {
+            push_documented_only: false,
+            push_sent_immediate: true,
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use downlink_core::lifecycle::{Deadline, Input, Refusal};
 use downlink_core::{
-    AppKey, CommandBody, CommandId, DeviceId, DeviceKey, Event, Mid, Mode, Offer, Policy, Proof, ResponseRule,
-    SessionId, Status, StatusSet, Timestamp,
+    AppKey, CommandBody, CommandId, DeviceId, DeviceKey, Event, Mid, Mode, Offer, Policy, Proof,
+    ResponseRule, SessionId, Status, StatusSet, Timestamp,
 };
 
 use crate::StoreError;
