@@ -1,165 +1,155 @@
 //! The embedded store, on SQLite.
-#![allow(missing_docs, unused)]
-use crate::app::*;
-use crate::command::*;
-use crate::device::*;
-use crate::*;
-use downlink_core::*;
-use std::path::PathBuf;
-#[derive(Debug, Clone)]
-pub struct SqliteOptions {
-    pub data_dir: PathBuf,
-    pub policy: Policy,
-    pub write_queue: usize,
-    pub max_batch: usize,
-    pub readers: usize,
-    pub cache_kib: u32,
-    pub min_free_bytes: u64,
-    pub min_free_percent: u8,
-}
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct OpenError;
-pub struct SqliteStore;
+//!
+//! One process per data directory, one thread that writes (with group commit), a few that read, one that keeps the
+//! write-ahead log short. `command` holds the records, `work` the narrow rows of what is open; see
+//! `migrations/0001.sql`. An answer is given after the commit's sync. What to change and why is decided by
+//! [`downlink_core::lifecycle::step`]; this module only keeps it.
 
-#[async_trait::async_trait]
-impl crate::Commands for SqliteStore {
-    async fn create(&self, submission: Submission) -> Result<Result<Created, CreateRefused>, StoreError> {
-        unimplemented!()
-    }
-    async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Changed>, StoreError> {
-        unimplemented!()
-    }
-    async fn send_next(
-        &self,
-        device: DeviceKey,
-        offer: Offer,
-        now: Timestamp,
-    ) -> Result<Option<(Applied, Dispatch)>, StoreError> {
-        unimplemented!()
-    }
-    async fn told(&self, told: Vec<Told>) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-    async fn load(&self, app: AppKey, command: CommandId) -> Result<Option<Record>, StoreError> {
-        unimplemented!()
-    }
-    async fn load_push(&self, command: CommandId) -> Result<Option<PushDuty>, StoreError> {
-        unimplemented!()
-    }
-    async fn list(
-        &self,
-        app: AppKey,
-        filter: CommandFilter,
-        skip: u64,
-        limit: u32,
-    ) -> Result<Page<Record>, StoreError> {
-        unimplemented!()
-    }
-    async fn take_expiring(&self, now: Timestamp, limit: u32) -> Result<Vec<CommandId>, StoreError> {
-        unimplemented!()
-    }
-    async fn queue(&self, device: DeviceKey, limit: u32) -> Result<Vec<CommandId>, StoreError> {
-        unimplemented!()
-    }
-    async fn sweep_open(
-        &self,
-        after: Option<CommandId>,
-        limit: u32,
-    ) -> Result<(Vec<OpenCommand>, Option<CommandId>), StoreError> {
-        unimplemented!()
-    }
-    async fn prune(&self, now: Timestamp, keep_from: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        unimplemented!()
-    }
-    async fn last_id(&self) -> Result<Option<CommandId>, StoreError> {
-        unimplemented!()
-    }
-    async fn count_open(&self) -> Result<u64, StoreError> {
-        unimplemented!()
-    }
-    fn policy(&self) -> Policy {
-        unimplemented!()
-    }
+mod apply;
+mod apps;
+mod batch;
+mod checkpoint;
+mod commands;
+mod create;
+mod device_cache;
+mod devices;
+mod disk;
+mod events;
+mod failure;
+mod gate;
+mod memo;
+mod mids;
+mod migrate;
+mod open;
+mod options;
+mod queue;
+mod read;
+mod records;
+mod state;
+mod stats;
+mod threads;
+mod work_row;
+mod writer;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use downlink_core::Policy;
+use rusqlite::Connection;
+use tokio::task::spawn_blocking;
+
+pub use self::options::{OpenError, SqliteOptions};
+pub use self::stats::StoreStatsSnapshot;
+
+use self::batch::Batch;
+use self::device_cache::DeviceCache;
+use self::disk::DiskGuard;
+use self::failure::Failure;
+use self::gate::{Gate, WhenFull};
+use self::stats::StoreStats;
+use self::threads::Threads;
+use self::writer::{Job, Weight};
+use crate::StoreError;
+
+/// The embedded store. Dropping it waits for its threads; better [`close`](Self::close) it first.
+#[derive(Debug)]
+pub struct SqliteStore {
+    policy: Policy,
+    disk: DiskGuard,
+    devices: Arc<DeviceCache>,
+    stats: Arc<StoreStats>,
+    writes: Arc<Gate<writer::Request>>,
+    reads: Arc<Gate<read::Request>>,
+    threads: Mutex<Option<Threads>>,
 }
-#[async_trait::async_trait]
-impl crate::Devices for SqliteStore {
-    async fn register(
-        &self,
-        device: NewDevice,
-        limit: u64,
-    ) -> Result<Result<Device, RegisterRefused>, StoreError> {
-        unimplemented!()
-    }
-    async fn device(&self, name: DeviceName<'_>) -> Result<Option<Device>, StoreError> {
-        unimplemented!()
-    }
-    async fn devices(
-        &self,
-        app: AppKey,
-        filter: DeviceFilter,
-        skip: u64,
-        limit: u32,
-    ) -> Result<Page<Device>, StoreError> {
-        unimplemented!()
-    }
-    async fn seen(
-        &self,
-        device: DeviceKey,
-        family: Option<TopicFamily>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-    async fn remove(&self, device: DeviceKey, now: Timestamp) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-    async fn remove_unbound(&self, now: Timestamp, limit: u32) -> Result<Vec<DeviceKey>, StoreError> {
-        unimplemented!()
-    }
-}
-#[async_trait::async_trait]
-impl crate::Apps for SqliteStore {
-    async fn token(
-        &self,
-        hash: [u8; 32],
-        kind: TokenKind,
-        now: Timestamp,
-    ) -> Result<Option<Token>, StoreError> {
-        unimplemented!()
-    }
-    async fn revoke_token(&self, hash: [u8; 32], kind: TokenKind) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-    async fn create_app(&self, app: NewApp) -> Result<Option<App>, StoreError> {
-        unimplemented!()
-    }
-    async fn app(&self, id: &AppId) -> Result<Option<App>, StoreError> {
-        unimplemented!()
-    }
-    async fn apps(&self, skip: u64, limit: u32) -> Result<Vec<App>, StoreError> {
-        unimplemented!()
-    }
-    async fn set_app_secret(&self, app: AppKey, secret_hash: String) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-    async fn remove_app(
-        &self,
-        app: AppKey,
-        now: Timestamp,
-    ) -> Result<Vec<downlink_core::DeviceKey>, StoreError> {
-        unimplemented!()
-    }
-    async fn add_token(&self, token: NewToken, limit: u32) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-    async fn prune_tokens(&self, now: Timestamp) -> Result<u64, StoreError> {
-        unimplemented!()
-    }
-}
+
 impl SqliteStore {
-    pub fn open(_: SqliteOptions) -> Result<Self, OpenError> {
-        unimplemented!()
+    /// Opens the store of a data directory, makes it if there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// The directory is in use, damaged, or written by a later version; or it cannot be read or written.
+    pub fn open(options: SqliteOptions) -> Result<Self, OpenError> {
+        threads::start(options)
     }
-    pub async fn close(&self) {}
+
+    /// Ends: refuses what comes from now on, finishes what was asked before, and lets go of the directory. Does
+    /// nothing the second time.
+    pub async fn close(&self) {
+        let ending = self.end();
+        // Without a result there is nothing to do: the threads are gone either way.
+        let _ = spawn_blocking(|| drop(ending)).await;
+    }
+
+    /// The counters so far.
+    pub fn stats(&self) -> StoreStatsSnapshot {
+        self.stats.snapshot(self.writes.waiting(), self.reads.waiting())
+    }
+
+    /// Tells the threads to end. They are waited for when what this gives is dropped.
+    fn end(&self) -> Option<Threads> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(threads) = &threads {
+            self.writes.close();
+            self.reads.close();
+            self.writes.push(writer::Request::Close);
+            for _ in 0..threads.readers() {
+                self.reads.push(read::Request::Close);
+            }
+        }
+        threads
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        when_full: WhenFull,
+        work: impl FnMut(&mut Batch) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write_weighing(
+            when_full,
+            Weight {
+                changes: 1,
+                urgent: true,
+            },
+            work,
+        )
+        .await
+    }
+
+    async fn write_weighing<T: Send + 'static>(
+        &self,
+        when_full: WhenFull,
+        weight: Weight,
+        work: impl FnMut(&mut Batch) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let request = |reply| {
+            writer::Request::Member(
+                Box::new(Job {
+                    work,
+                    made: None,
+                    reply,
+                }),
+                weight,
+            )
+        };
+        self.writes.ask(when_full, request).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let request = |reply: tokio::sync::oneshot::Sender<_>| {
+            read::Request::Read(Box::new(move |sql| {
+                let outcome = read::in_transaction(sql, read);
+                // A caller that went away does not care.
+                let _ = reply.send(outcome.map_err(StoreError::from));
+            }))
+        };
+        self.reads.ask(WhenFull::Refuse, request).await
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        drop(self.end());
+    }
 }

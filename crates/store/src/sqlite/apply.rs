@@ -1,0 +1,124 @@
+//! The changes: inputs applied to commands, what receivers accepted, and what is swept away.
+
+use downlink_core::lifecycle::{Input, step};
+use downlink_core::{CommandId, Timestamp};
+use rusqlite::{OptionalExtension, params};
+
+use super::batch::{Batch, Dirt};
+use super::failure::Failure;
+use super::work_row::WorkRow;
+use crate::{Change, Changed, Target, Told};
+
+impl Batch {
+    pub(super) fn apply(&mut self, change: &Change) -> Result<Changed, Failure> {
+        let nothing = Changed {
+            outcome: None,
+            next: None,
+        };
+        let Some(id) = self.resolve(change.target)? else {
+            return Ok(nothing);
+        };
+        let Some(entry) = self.open(id)? else {
+            return Ok(nothing);
+        };
+        if !concerns(change.target, &entry.row) {
+            return Ok(nothing);
+        }
+        let (device, from, before) = (entry.row.device, entry.row.status(), entry.row.progress);
+        let transition = match step(&before, change.input.clone(), change.now, &self.policy) {
+            Ok(transition) => transition,
+            Err(refusal) => {
+                return Ok(Changed {
+                    outcome: Some(Err(refusal)),
+                    next: None,
+                });
+            }
+        };
+        if let Input::Send(offer) = change.input {
+            self.map_mid(id, offer)?;
+        }
+        self.advance(id, transition, change.now);
+        let applied = self.applied(id, from)?;
+        let leaves = before.is_queued() && self.entries.get(&id).is_some_and(|e| !e.row.progress.is_queued());
+        let next = match change.then_send.filter(|_| leaves) {
+            Some(offer) => self.send_next(device, offer, change.now)?,
+            None => None,
+        };
+        Ok(Changed {
+            outcome: Some(Ok(applied)),
+            next,
+        })
+    }
+
+    fn resolve(&mut self, target: Target) -> Result<Option<CommandId>, Failure> {
+        match target {
+            Target::Command(id) | Target::OfDevice(_, id) | Target::OfApp(_, id) => Ok(Some(id)),
+            Target::Mid(device, mid) => self.by_mid(device, mid),
+        }
+    }
+
+    pub(super) fn told(&mut self, told: Told) -> Result<(), Failure> {
+        if let Some(entry) = self.open(told.command)?
+            && told.seq > entry.row.acked
+        {
+            entry.row.settle(told.seq);
+            entry.dirt = entry.dirt.max(Dirt::Told);
+        }
+        Ok(())
+    }
+
+    /// Drops working rows that only waited for a late result, until `now`.
+    pub(super) fn drop_waited(&mut self, now: Timestamp, limit: u32) -> Result<u64, Failure> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT id FROM work WHERE prune_at IS NOT NULL AND prune_at < ?1 ORDER BY prune_at LIMIT ?2",
+        )?;
+        let ids = statement
+            .query_map(params![now.as_millis(), limit], |row| row.get(0))?
+            .collect::<Result<Vec<[u8; 16]>, _>>()?;
+        drop(statement);
+        let mut dropped = 0;
+        for id in ids.into_iter().map(CommandId::from_bytes) {
+            if self
+                .entries
+                .get(&id)
+                .is_none_or(|entry| entry.dirt == Dirt::Clean)
+            {
+                WorkRow::delete(&self.sql, id)?;
+                self.entries.remove(&id);
+                dropped += 1;
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// Drops records that are final and told, of those named.
+    pub(super) fn drop_records(&mut self, ids: &[CommandId]) -> Result<u64, Failure> {
+        let mut dropped = 0;
+        for id in ids {
+            if self.entries.contains_key(id) {
+                continue;
+            }
+            let app: Option<i64> = self
+                .sql
+                .prepare_cached(
+                    "DELETE FROM command WHERE id = ?1 AND state IS NOT NULL \
+                     AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = ?1) RETURNING app",
+                )?
+                .query_row([id.to_bytes()], |row| row.get(0))
+                .optional()?;
+            if let Some(app) = app {
+                self.count_dropped(downlink_core::AppKey(app));
+                dropped += 1;
+            }
+        }
+        Ok(dropped)
+    }
+}
+
+fn concerns(target: Target, row: &WorkRow) -> bool {
+    match target {
+        Target::Command(_) => true,
+        Target::OfDevice(device, _) | Target::Mid(device, _) => device == row.device,
+        Target::OfApp(app, _) => app == row.app,
+    }
+}

@@ -1,0 +1,247 @@
+//! Applications and their tokens: the rows, and the port's verbs on them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use downlink_core::{AppId, AppKey, DeviceKey, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::SqliteStore;
+use super::batch::Batch;
+use super::failure::Failure;
+use super::gate::WhenFull;
+use crate::{App, AppSettings, Apps, NewApp, NewToken, StoreError, Token, TokenKind};
+
+macro_rules! app_columns {
+    () => {
+        "a.key, a.id, a.name, a.secret_hash, a.push_documented_only, a.push_sent_immediate, a.created_at"
+    };
+}
+
+#[async_trait]
+impl Apps for SqliteStore {
+    async fn create_app(&self, app: NewApp) -> Result<Option<App>, StoreError> {
+        self.write(WhenFull::Wait, move |batch| batch.create_app(&app))
+            .await
+    }
+
+    async fn app(&self, id: &AppId) -> Result<Option<App>, StoreError> {
+        let id = id.clone();
+        self.read(move |sql| {
+            let query = concat!(
+                "SELECT ",
+                app_columns!(),
+                " FROM app a WHERE a.id = ?1 AND removed_at IS NULL"
+            );
+            Ok(sql
+                .prepare_cached(query)?
+                .query_row([id.as_str()], read)
+                .optional()?)
+        })
+        .await
+    }
+
+    async fn apps(&self, skip: u64, limit: u32) -> Result<Vec<App>, StoreError> {
+        self.read(move |sql| list(sql, skip, limit)).await
+    }
+
+    async fn set_app_secret(&self, app: AppKey, secret_hash: String) -> Result<bool, StoreError> {
+        self.write(WhenFull::Wait, move |batch| {
+            batch.set_app_secret(app, &secret_hash)
+        })
+        .await
+    }
+
+    async fn remove_app(&self, app: AppKey, now: Timestamp) -> Result<Vec<DeviceKey>, StoreError> {
+        self.write(WhenFull::Wait, move |batch| batch.remove_app(app, now))
+            .await
+    }
+
+    async fn add_token(&self, token: NewToken, limit: u32) -> Result<(), StoreError> {
+        self.write(WhenFull::Wait, move |batch| batch.add_token(&token, limit))
+            .await
+    }
+
+    async fn token(
+        &self,
+        hash: [u8; 32],
+        kind: TokenKind,
+        now: Timestamp,
+    ) -> Result<Option<Token>, StoreError> {
+        self.read(move |sql| token(sql, hash, kind, now)).await
+    }
+
+    async fn revoke_token(&self, hash: [u8; 32], kind: TokenKind) -> Result<bool, StoreError> {
+        self.write(WhenFull::Wait, move |batch| {
+            let query = match kind {
+                TokenKind::Access => "DELETE FROM token WHERE access = ?1",
+                TokenKind::Refresh => "DELETE FROM token WHERE refresh = ?1",
+            };
+            Ok(batch.sql.prepare_cached(query)?.execute([hash])? > 0)
+        })
+        .await
+    }
+
+    async fn prune_tokens(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.write(WhenFull::Wait, move |batch| {
+            let mut statement = batch
+                .sql
+                .prepare_cached("DELETE FROM token WHERE refresh_until <= ?1")?;
+            Ok(statement.execute([now.as_millis()])? as u64)
+        })
+        .await
+    }
+}
+
+impl Batch {
+    fn create_app(&mut self, new: &NewApp) -> Result<Option<App>, Failure> {
+        let key = self
+            .sql
+            .prepare_cached(
+                "INSERT INTO app (id, name, secret_hash, push_documented_only, push_sent_immediate, created_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING RETURNING key",
+            )?
+            .query_row(
+                params![
+                    new.id.as_str(),
+                    new.name,
+                    new.secret_hash,
+                    new.settings.push_documented_only,
+                    new.settings.push_sent_immediate,
+                    new.created_at.as_millis(),
+                ],
+                |row| row.get(0).map(AppKey),
+            )
+            .optional()?;
+        Ok(key.map(|key| App {
+            key,
+            id: new.id.clone(),
+            name: new.name.clone(),
+            secret_hash: new.secret_hash.clone(),
+            settings: new.settings,
+            created_at: new.created_at,
+        }))
+    }
+
+    /// Whether there is such an application, not removed.
+    pub(super) fn is_app(&self, app: AppKey) -> Result<bool, Failure> {
+        let mut statement = self
+            .sql
+            .prepare_cached("SELECT 1 FROM app WHERE key = ?1 AND removed_at IS NULL")?;
+        Ok(statement.exists([app.0])?)
+    }
+
+    fn set_app_secret(&mut self, app: AppKey, secret_hash: &str) -> Result<bool, Failure> {
+        let set = self
+            .sql
+            .prepare_cached("UPDATE app SET secret_hash = ?2 WHERE key = ?1 AND removed_at IS NULL")?
+            .execute(params![app.0, secret_hash])?;
+        if set > 0 {
+            self.revoke_tokens(app)?;
+        }
+        Ok(set > 0)
+    }
+
+    fn remove_app(&mut self, app: AppKey, now: Timestamp) -> Result<Vec<DeviceKey>, Failure> {
+        let removed = self
+            .sql
+            .prepare_cached("UPDATE app SET removed_at = ?2 WHERE key = ?1 AND removed_at IS NULL")?
+            .execute(params![app.0, now.as_millis()])?;
+        if removed == 0 {
+            return Ok(Vec::new());
+        }
+        self.revoke_tokens(app)?;
+        self.remove_devices(app, now)
+    }
+
+    fn revoke_tokens(&self, app: AppKey) -> Result<(), Failure> {
+        self.sql
+            .prepare_cached("DELETE FROM token WHERE app = ?1")?
+            .execute([app.0])?;
+        Ok(())
+    }
+
+    fn add_token(&mut self, new: &NewToken, limit: u32) -> Result<(), Failure> {
+        if !self.is_app(new.app)? {
+            return Ok(());
+        }
+        self.sql
+            .prepare_cached(
+                "INSERT INTO token (app, access, access_until, refresh, refresh_until, issued_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                new.app.0,
+                new.access,
+                new.access_until.as_millis(),
+                new.refresh,
+                new.refresh_until.as_millis(),
+                new.issued_at.as_millis(),
+            ])?;
+        self.sql
+            .prepare_cached(
+                "DELETE FROM token WHERE key IN \
+                 (SELECT key FROM token WHERE app = ?1 ORDER BY key DESC LIMIT -1 OFFSET ?2)",
+            )?
+            .execute(params![new.app.0, limit])?;
+        Ok(())
+    }
+}
+
+fn list(sql: &Connection, skip: u64, limit: u32) -> Result<Vec<App>, Failure> {
+    let query = concat!(
+        "SELECT ",
+        app_columns!(),
+        " FROM app a WHERE removed_at IS NULL ORDER BY a.id LIMIT ?1 OFFSET ?2"
+    );
+    let skip = i64::try_from(skip).unwrap_or(i64::MAX);
+    let mut statement = sql.prepare_cached(query)?;
+    Ok(statement
+        .query_map(params![limit, skip], read)?
+        .collect::<Result<_, _>>()?)
+}
+
+fn token(
+    sql: &Connection,
+    hash: [u8; 32],
+    kind: TokenKind,
+    now: Timestamp,
+) -> Result<Option<Token>, Failure> {
+    let query = match kind {
+        TokenKind::Access => concat!(
+            "SELECT ",
+            app_columns!(),
+            ", t.access_until FROM token t JOIN app a ON a.key = t.app \
+             WHERE t.access = ?1 AND t.access_until > ?2 AND a.removed_at IS NULL"
+        ),
+        TokenKind::Refresh => concat!(
+            "SELECT ",
+            app_columns!(),
+            ", t.refresh_until FROM token t JOIN app a ON a.key = t.app \
+             WHERE t.refresh = ?1 AND t.refresh_until > ?2 AND a.removed_at IS NULL"
+        ),
+    };
+    let mut statement = sql.prepare_cached(query)?;
+    let found = statement.query_row(params![hash, now.as_millis()], |row| {
+        Ok(Token {
+            app: read(row)?,
+            until: Timestamp::from_millis(row.get(7)?),
+        })
+    });
+    Ok(found.optional()?)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<App> {
+    let id: Arc<str> = row.get(1)?;
+    Ok(App {
+        key: AppKey(row.get(0)?),
+        id: AppId::new(id),
+        name: row.get(2)?,
+        secret_hash: row.get(3)?,
+        settings: AppSettings {
+            push_documented_only: row.get(4)?,
+            push_sent_immediate: row.get(5)?,
+        },
+        created_at: Timestamp::from_millis(row.get(6)?),
+    })
+}

@@ -1,0 +1,345 @@
+//! One transaction in the making: the rows its members touched, in memory, and what is to be written at its end.
+//!
+//! A command's row is read at its first touch and written once, however often it changed; a command that is created
+//! and over within one batch never gets a working row. Nothing is written before [`Batch::flush`] (but for the
+//! reservation of mids, and the verbs on devices and applications), so the rows on disk are those from before the
+//! batch, and what the batch made of them is in `entries`. After a failure [`Batch::forget_all`] makes it as new.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use downlink_core::lifecycle::{Transition, deadline};
+use downlink_core::{AppKey, CommandId, DeviceId, DeviceKey, Policy, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::failure::Failure;
+use super::memo::Memo;
+use super::mids::Block;
+use super::queue::QueueView;
+use super::state;
+use super::work_row::{WorkRow, stored_result};
+use crate::{Applied, Submission};
+
+/// What the writer remembers of devices: enough that a busy one is not read again and again.
+const DEVICES_REMEMBERED: usize = 16_384;
+
+pub(super) struct Batch {
+    pub(super) sql: Connection,
+    pub(super) policy: Policy,
+    pub(super) entries: HashMap<CommandId, Entry>,
+    pub(super) queues: HashMap<DeviceKey, QueueView>,
+    pub(super) facts: Memo<DeviceKey, Facts>,
+    pub(super) mids: Memo<DeviceKey, Block>,
+    /// Devices whose row this batch changed: to be dropped from the lookup cache after the commit.
+    pub(super) changed_devices: Vec<DeviceId>,
+    /// The highest `ord` given so far.
+    pub(super) last_ord: i64,
+    /// The highest id met so far: a higher one is certainly new.
+    pub(super) last_id: Option<CommandId>,
+    tallies: HashMap<AppKey, Tally>,
+}
+
+/// A command that the batch touched.
+pub(super) struct Entry {
+    pub(super) row: WorkRow,
+    /// Created by this batch, from this.
+    pub(super) fresh: Option<Arc<Submission>>,
+    /// The device's result, if it is in memory.
+    pub(super) result: Option<Arc<str>>,
+    /// What of the working row differs from the one on disk.
+    pub(super) dirt: Dirt,
+    /// The mid differs from the one on disk.
+    pub(super) new_mid: bool,
+    /// The record has to be given its (new) end.
+    pub(super) ended: bool,
+}
+
+/// How much of a working row is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Dirt {
+    Clean,
+    Told,
+    State,
+}
+
+/// What never changes of a device, and whether it is still there.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) app: AppKey,
+    pub(super) id: DeviceId,
+    pub(super) live: bool,
+}
+
+#[derive(Default)]
+struct Tally {
+    commands: i64,
+    open: i64,
+}
+
+impl Entry {
+    /// The working row goes, or never comes to be.
+    pub(super) fn is_over(&self) -> bool {
+        self.row.is_over()
+    }
+}
+
+impl Batch {
+    pub(super) fn new(sql: Connection, policy: Policy, last_ord: i64, last_id: Option<CommandId>) -> Self {
+        Self {
+            sql,
+            policy,
+            entries: HashMap::new(),
+            queues: HashMap::new(),
+            facts: Memo::new(DEVICES_REMEMBERED),
+            mids: Memo::new(DEVICES_REMEMBERED),
+            changed_devices: Vec::new(),
+            last_ord,
+            last_id,
+            tallies: HashMap::new(),
+        }
+    }
+
+    /// The open command with this id, read at its first touch.
+    pub(super) fn open(&mut self, id: CommandId) -> Result<Option<&mut Entry>, Failure> {
+        if !self.entries.contains_key(&id) {
+            let Some(row) = WorkRow::load(&self.sql, id)? else {
+                return Ok(None);
+            };
+            self.entries.insert(id, Entry::stored(row));
+        }
+        Ok(self.entries.get_mut(&id).filter(|entry| !entry.is_over()))
+    }
+
+    /// What does not change of a device; `None` if there never was one.
+    pub(super) fn facts(&mut self, device: DeviceKey) -> Result<Option<&Facts>, Failure> {
+        if self.facts.get(&device).is_none() {
+            let facts = self
+                .sql
+                .prepare_cached("SELECT app, id, removed_at IS NULL FROM device WHERE key = ?1")?
+                .query_row([device.0], |row| {
+                    let id: Arc<str> = row.get(1)?;
+                    Ok(Facts {
+                        app: AppKey(row.get(0)?),
+                        id: DeviceId::new(id),
+                        live: row.get(2)?,
+                    })
+                })
+                .optional()?;
+            if let Some(facts) = facts {
+                self.facts.put(device, facts);
+            }
+        }
+        Ok(self.facts.get(&device).map(|facts| &*facts))
+    }
+
+    pub(super) fn device_id(&mut self, device: DeviceKey) -> Result<DeviceId, Failure> {
+        let facts = self.facts(device)?;
+        let facts = facts.ok_or_else(|| Failure::corrupt(format!("no device {}", device.0)))?;
+        Ok(facts.id.clone())
+    }
+
+    /// Puts a transition into the entry of `id`.
+    pub(super) fn advance(&mut self, id: CommandId, transition: Transition, now: Timestamp) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let row = &mut entry.row;
+        let was_final = row.progress.state.is_final();
+        row.progress.state = transition.state;
+        if let downlink_core::lifecycle::State::Sent(sent) = transition.state {
+            row.sends = sent.sends;
+        }
+        for event in &transition.events {
+            let pushed = row.pushes(event.status);
+            row.events.push(event, pushed);
+        }
+        if transition.proves_delivery {
+            row.delivered_at.get_or_insert(now);
+        }
+        row.settle(0);
+        if let Some(result) = transition.result {
+            entry.result = Some(result.into());
+        }
+        entry.dirt = Dirt::State;
+        entry.ended |= row.progress.state.is_final();
+        let (app, device) = (row.app, row.device);
+        if !was_final && row.progress.state.is_final() {
+            self.tallies.entry(app).or_default().open -= 1;
+        }
+        self.queues.entry(device).or_default().touch(id);
+    }
+
+    /// Adds a command that this batch creates.
+    pub(super) fn add(&mut self, row: WorkRow, submission: &Arc<Submission>) {
+        let tally = self.tallies.entry(row.app).or_default();
+        tally.commands += 1;
+        tally.open += 1;
+        self.queues.entry(row.device).or_default().touch(row.id);
+        let entry = Entry {
+            fresh: Some(Arc::clone(submission)),
+            dirt: Dirt::State,
+            ..Entry::stored(row)
+        };
+        self.entries.insert(entry.row.id, entry);
+    }
+
+    /// Takes back [`add`](Self::add): it is not created after all.
+    pub(super) fn drop_unsent(&mut self, id: CommandId) {
+        if let Some(entry) = self.entries.remove(&id) {
+            let tally = self.tallies.entry(entry.row.app).or_default();
+            tally.commands -= 1;
+            tally.open -= 1;
+        }
+    }
+
+    /// A record was deleted.
+    pub(super) fn count_dropped(&mut self, app: AppKey) {
+        self.tallies.entry(app).or_default().commands -= 1;
+    }
+
+    /// What to tell of a command after a change.
+    pub(super) fn applied(&mut self, id: CommandId, from: downlink_core::Status) -> Result<Applied, Failure> {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return Err(Failure::corrupt(format!("command {id} was not loaded")));
+        };
+        if entry.row.owes_result() && entry.result.is_none() && !entry.ended {
+            entry.result = stored_result(&self.sql, id)?;
+        }
+        let (row, result) = (&entry.row, entry.result.clone());
+        let mut applied = Applied {
+            command: id,
+            device: row.device,
+            from,
+            status: row.status(),
+            seq: row.seq(),
+            deadline: deadline(&row.progress, &self.policy),
+            push: None,
+        };
+        if row.acked < row.seq() {
+            let device_id = self.device_id(applied.device)?;
+            applied.push = self
+                .entries
+                .get(&id)
+                .and_then(|entry| entry.row.duty(&device_id, result));
+        }
+        Ok(applied)
+    }
+
+    /// Writes what the members changed.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        let mut dirty: Vec<&Entry> = self.entries.values().filter(|e| e.dirt != Dirt::Clean).collect();
+        dirty.sort_unstable_by_key(|entry| entry.row.id);
+        for entry in dirty {
+            entry.write(&self.sql)?;
+        }
+        for (app, tally) in &self.tallies {
+            self.sql
+                .prepare_cached(
+                    "INSERT INTO tally (app, devices, commands, open) VALUES (?1, 0, ?2, ?3) \
+                     ON CONFLICT (app) DO UPDATE SET commands = commands + ?2, open = open + ?3",
+                )?
+                .execute(params![app.0, tally.commands, tally.open])?;
+        }
+        Ok(())
+    }
+
+    /// The transaction is over and kept.
+    pub(super) fn committed(&mut self) {
+        self.entries.clear();
+        self.queues.clear();
+        self.tallies.clear();
+    }
+
+    /// The transaction is over and undone: whatever was read or given in it may be wrong.
+    pub(super) fn forget_all(&mut self) {
+        self.committed();
+        self.facts.clear();
+        self.mids.clear();
+    }
+}
+
+impl Entry {
+    fn stored(row: WorkRow) -> Self {
+        Self {
+            row,
+            fresh: None,
+            result: None,
+            dirt: Dirt::Clean,
+            new_mid: false,
+            ended: false,
+        }
+    }
+
+    fn write(&self, sql: &Connection) -> Result<(), Failure> {
+        match &self.fresh {
+            Some(submission) => {
+                self.insert_command(sql, submission)?;
+                if !self.is_over() {
+                    self.row.insert(sql)?;
+                }
+            }
+            None => {
+                if self.ended {
+                    self.end_command(sql)?;
+                }
+                if self.is_over() {
+                    return WorkRow::delete(sql, self.row.id);
+                }
+                match self.dirt {
+                    Dirt::Clean => {}
+                    Dirt::Told => self.row.update_told(sql)?,
+                    Dirt::State => self.row.update(sql)?,
+                }
+                if self.new_mid {
+                    self.row.update_mid(sql)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn insert_command(&self, sql: &Connection, submission: &Submission) -> Result<(), Failure> {
+        let (row, new) = (&self.row, &submission.command);
+        let end = self.ended.then_some(row);
+        sql.prepare_cached(
+            "INSERT INTO command (id, app, device, service, method, paras, callback, expire_time, max_retransmit, \
+             created_at, state, sends, delivered_at, events, result) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        )?
+        .execute(params![
+            row.id.to_bytes(),
+            row.app.0,
+            row.device.0,
+            new.body.service,
+            new.body.method,
+            new.body.paras,
+            new.callback,
+            new.expire_time.cast_signed(),
+            new.max_retransmit,
+            new.created_at.as_millis(),
+            end.map(|row| state::encode(&row.progress.state).code),
+            end.map(|row| row.sends),
+            end.and_then(|row| row.delivered_at).map(Timestamp::as_millis),
+            end.map(|row| row.events.as_packed()),
+            self.result,
+        ])?;
+        Ok(())
+    }
+
+    fn end_command(&self, sql: &Connection) -> Result<(), Failure> {
+        let row = &self.row;
+        sql.prepare_cached(
+            "UPDATE command SET state = ?2, sends = ?3, delivered_at = ?4, events = ?5, \
+             result = coalesce(?6, result) WHERE id = ?1",
+        )?
+        .execute(params![
+            row.id.to_bytes(),
+            state::encode(&row.progress.state).code,
+            row.sends,
+            row.delivered_at.map(Timestamp::as_millis),
+            row.events.as_packed(),
+            self.result,
+        ])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! The schema's history: numbered steps, forward only. `user_version` holds the number of the last one applied.
+
+use rusqlite::Connection;
+
+/// Marks the file as this program's: "DLNK".
+pub(super) const APPLICATION_ID: i32 = 0x444c_4e4b;
+
+/// Never change one that was released; add another.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+
+/// The schema that this program works on.
+pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
+
+/// The schema that the file has.
+pub(super) fn version(sql: &Connection) -> rusqlite::Result<u32> {
+    sql.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Brings the file from its schema to the known one, step by step, each a transaction.
+pub(super) fn migrate(sql: &mut Connection) -> rusqlite::Result<()> {
+    let have = version(sql)?;
+    for (step, number) in MIGRATIONS.iter().zip(1u32..).skip(have as usize) {
+        let transaction = sql.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", number)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! The data directory: made, locked, and looked at before anything is believed.
+//!
+//! A new database is made under another name and moved in place when it is whole, so that a file that stands there
+//! empty or cut off was damaged, and is never taken for a new store.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::failure::means_damage;
+use super::migrate::{self, APPLICATION_ID, KNOWN};
+use super::options::{OpenError, SqliteOptions};
+
+const NAME: &str = "downlink.db";
+/// Databases up to this size are read through at the start; larger ones would delay it.
+const CHECKED_BYTES: u64 = 32 * 1024 * 1024;
+
+/// An opened data directory. Holds the lock as long as a copy lives.
+#[derive(Debug, Clone)]
+pub(super) struct DataDir {
+    path: PathBuf,
+    cache_kib: u32,
+    _lock: Arc<File>,
+}
+
+impl DataDir {
+    /// Makes and locks the directory, checks the database, and brings its schema up to date.
+    pub(super) fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
+        let path = options.data_dir.clone();
+        make_private(&path).map_err(io_error(&path))?;
+        let lock = lock(&path)?;
+        let dir = Self {
+            path,
+            cache_kib: options.cache_kib,
+            _lock: Arc::new(lock),
+        };
+        if !dir.database().exists() {
+            dir.make_database()?;
+        }
+        dir.check_header()?;
+        dir.check_and_migrate().map_err(|error| dir.open_error(error))?;
+        Ok(dir)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn database(&self) -> PathBuf {
+        self.path.join(NAME)
+    }
+
+    /// A connection that may write.
+    pub(super) fn writer(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let sql = Connection::open_with_flags(self.database(), flags)?;
+        sql.pragma_update(None, "synchronous", "FULL")?;
+        sql.pragma_update(None, "wal_autocheckpoint", 0)?;
+        sql.pragma_update(None, "journal_size_limit", 256 * 1024 * 1024)?;
+        self.prepare(sql)
+    }
+
+    /// A connection that reads.
+    pub(super) fn reader(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        self.prepare(Connection::open_with_flags(self.database(), flags)?)
+    }
+
+    fn prepare(&self, sql: Connection) -> rusqlite::Result<Connection> {
+        sql.busy_timeout(Duration::from_secs(2))?;
+        sql.pragma_update(None, "foreign_keys", false)?;
+        sql.pragma_update(None, "temp_store", "MEMORY")?;
+        sql.pragma_update(None, "cache_size", -i64::from(self.cache_kib))?;
+        sql.set_prepared_statement_cache_capacity(128);
+        Ok(sql)
+    }
+
+    fn make_database(&self) -> Result<(), OpenError> {
+        for suffix in ["-wal", "-journal"] {
+            let beside = self.path.join(format!("{NAME}{suffix}"));
+            if beside.exists() {
+                return Err(self.damaged(format!("{NAME} is gone, but {NAME}{suffix} is there")));
+            }
+        }
+        let draft = self.path.join(format!("{NAME}.new"));
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            let left = self.path.join(format!("{NAME}.new{suffix}"));
+            match fs::remove_file(&left) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&left)(error)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        write_database(&draft).map_err(|error| self.open_error(error))?;
+        let put = |from: &Path, to: &Path| {
+            File::open(from)?.sync_all()?;
+            fs::rename(from, to)?;
+            File::open(&self.path)?.sync_all()
+        };
+        put(&draft, &self.database()).map_err(io_error(&draft))
+    }
+
+    fn check_header(&self) -> Result<(), OpenError> {
+        let path = self.database();
+        let mut head = [0; 16];
+        match File::open(&path).and_then(|mut file| file.read_exact(&mut head)) {
+            Ok(()) if &head == b"SQLite format 3\0" => Ok(()),
+            Ok(()) => Err(self.damaged(format!("{NAME} is not a database"))),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(self.damaged(format!("{NAME} is cut off")))
+            }
+            Err(error) => Err(io_error(&path)(error)),
+        }
+    }
+
+    fn check_and_migrate(&self) -> Result<(), Refused> {
+        let mut sql = self.writer()?;
+        let mark: i32 = sql.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        if mark != APPLICATION_ID {
+            return Err(Refused::Damaged(format!("{NAME} is not this program's")));
+        }
+        let found = migrate::version(&sql)?;
+        if found > KNOWN {
+            return Err(Refused::Newer(found));
+        }
+        // All of the log goes into the file, so that the file alone can be judged.
+        sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        let pages: u32 = sql.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        let page_size: u32 = sql.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let size = fs::metadata(self.database()).map_or(0, |meta| meta.len());
+        let whole = u64::from(pages) * u64::from(page_size);
+        if size < whole {
+            return Err(Refused::Damaged(format!(
+                "{NAME} is cut off: {size} of {whole} bytes"
+            )));
+        }
+        if size <= CHECKED_BYTES {
+            let verdict: String = sql.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            if verdict != "ok" {
+                return Err(Refused::Damaged(verdict));
+            }
+        }
+        migrate::migrate(&mut sql)?;
+        Ok(())
+    }
+
+    fn damaged(&self, what: impl Into<String>) -> OpenError {
+        OpenError::Damaged {
+            dir: self.path.clone(),
+            what: what.into(),
+        }
+    }
+
+    pub(super) fn open_error(&self, refused: impl Into<Refused>) -> OpenError {
+        match refused.into() {
+            Refused::Sql(error) if means_damage(&error) => self.damaged(error.to_string()),
+            Refused::Sql(error) => OpenError::Sqlite(error.to_string()),
+            Refused::Damaged(what) => self.damaged(what),
+            Refused::Newer(found) => OpenError::Newer { found, known: KNOWN },
+        }
+    }
+}
+
+/// Why a database is not used.
+pub(super) enum Refused {
+    Sql(rusqlite::Error),
+    Damaged(String),
+    Newer(u32),
+}
+
+impl From<rusqlite::Error> for Refused {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<super::failure::Failure> for Refused {
+    fn from(failure: super::failure::Failure) -> Self {
+        match failure {
+            super::failure::Failure::Sql(error) => Self::Sql(error),
+            super::failure::Failure::Corrupt(what) => Self::Damaged(what),
+        }
+    }
+}
+
+fn write_database(path: &Path) -> Result<(), Refused> {
+    let mut sql = Connection::open(path)?;
+    sql.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    migrate::migrate(&mut sql)?;
+    sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    sql.close().map_err(|(_, error)| Refused::Sql(error))
+}
+
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
+    let file = file.map_err(io_error(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked(dir.to_owned())),
+        Err(fs::TryLockError::Error(error)) => Err(io_error(&path)(error)),
+    }
+}
+
+fn io_error(path: &Path) -> impl Fn(io::Error) -> OpenError {
+    move |source| OpenError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Makes the directory readable for its owner alone; one that is there already is made so.
+#[cfg(unix)]
+fn make_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    match fs::set_permissions(path, fs::Permissions::from_mode(0o700)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            tracing::warn!(dir = %path.display(), "the data directory belongs to another user and is open to others");
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+#[cfg(not(unix))]
+fn make_private(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}

@@ -1,0 +1,330 @@
+//! Reading commands: records, lists, and what the sweeps look for. Used by the readers, and by the writer for the
+//! little it has to read itself.
+
+use std::sync::Arc;
+
+use downlink_core::lifecycle::{DeadlineKind, deadline};
+use downlink_core::{AppKey, CommandBody, CommandId, DeviceId, DeviceKey, Event, Policy, Status, Timestamp};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+
+use super::events::Events;
+use super::failure::Failure;
+use super::state;
+use super::work_row::{WorkRow, stored_result};
+use crate::{CommandFilter, OpenCommand, Page, PushDuty, Record};
+
+/// A row of `command`.
+pub(super) struct Kept {
+    record: Record,
+    /// The end, once there is one.
+    state: Option<u8>,
+}
+
+/// The row of `command` with this id.
+pub(super) fn kept(sql: &Connection, id: CommandId) -> Result<Option<Kept>, Failure> {
+    let mut statement = sql.prepare_cached(
+        "SELECT c.id, c.app, c.device, d.id, c.service, c.method, c.paras, c.callback, c.expire_time, \
+         c.max_retransmit, c.created_at, c.state, c.sends, c.delivered_at, c.events, c.result \
+         FROM command c JOIN device d ON d.key = c.device WHERE c.id = ?1",
+    )?;
+    let mut rows = statement.query([id.to_bytes()])?;
+    rows.next()?.map(read).transpose()
+}
+
+fn read(row: &Row<'_>) -> Result<Kept, Failure> {
+    let events = row
+        .get::<_, Option<Vec<u8>>>(14)?
+        .map(Events::from_packed)
+        .transpose()?;
+    let device_id: Arc<str> = row.get(3)?;
+    let body = CommandBody {
+        service: row.get(4)?,
+        method: row.get(5)?,
+        paras: row.get(6)?,
+    };
+    let record = Record {
+        id: CommandId::from_bytes(row.get(0)?),
+        app: AppKey(row.get(1)?),
+        device: DeviceKey(row.get(2)?),
+        device_id: DeviceId::new(device_id),
+        body: Arc::new(body),
+        callback: row.get(7)?,
+        expire_time: row.get::<_, i64>(8)?.cast_unsigned(),
+        max_retransmit: row.get(9)?,
+        status: Status::Pending,
+        sends: row.get::<_, Option<u8>>(12)?.unwrap_or(0),
+        created_at: Timestamp::from_millis(row.get(10)?),
+        sent_at: None,
+        delivered_at: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_millis),
+        executed_at: None,
+        result: row.get(15)?,
+        events: events.map(|events| events.to_vec()).unwrap_or_default(),
+    };
+    Ok(Kept {
+        record,
+        state: row.get(11)?,
+    })
+}
+
+/// The record: as the working row says while there is one, else as it ended.
+pub(super) fn compose(
+    kept: Kept,
+    work: Option<&WorkRow>,
+    result: Option<Arc<str>>,
+) -> Result<Record, Failure> {
+    let mut record = kept.record;
+    match (work, kept.state) {
+        (Some(row), _) => overlay(&mut record, row, result),
+        (None, Some(code)) => {
+            // An end carries no instant that the record shows, so any will do to know the state.
+            let columns = state::Columns {
+                code,
+                due: Some(0),
+                ..state::Columns::default()
+            };
+            let end = state::decode(columns, record.sends)?;
+            let end_status = end.status();
+            finish(&mut record, end_status, state::is_answered(&end));
+        }
+        (None, None) => return Err(Failure::corrupt(format!("command {} is nowhere", record.id))),
+    }
+    Ok(record)
+}
+
+/// Puts what the working row says over the record.
+pub(super) fn overlay(record: &mut Record, row: &WorkRow, result: Option<Arc<str>>) {
+    record.sends = row.sends;
+    record.delivered_at = row.delivered_at;
+    record.events = row.events.to_vec();
+    if let Some(result) = result {
+        record.result = Some(result.as_ref().to_owned());
+    }
+    finish(record, row.status(), state::is_answered(&row.progress.state));
+}
+
+fn finish(record: &mut Record, status: Status, answered: bool) {
+    let at = |event: &Event| event.at;
+    record.status = status;
+    record.sent_at = record
+        .events
+        .iter()
+        .find(|event| event.status == Status::Sent)
+        .map(at);
+    record.executed_at = record.events.last().filter(|_| answered).map(at);
+}
+
+pub(super) fn load(sql: &Connection, id: CommandId) -> Result<Option<Record>, Failure> {
+    let Some(kept) = kept(sql, id)? else {
+        return Ok(None);
+    };
+    let work = WorkRow::load(sql, id)?;
+    compose(kept, work.as_ref(), None).map(Some)
+}
+
+/// What a command asks for.
+pub(super) fn body(sql: &Connection, id: CommandId) -> Result<Arc<CommandBody>, Failure> {
+    let mut statement = sql.prepare_cached("SELECT service, method, paras FROM command WHERE id = ?1")?;
+    let body = statement.query_row([id.to_bytes()], |row| {
+        Ok(CommandBody {
+            service: row.get(0)?,
+            method: row.get(1)?,
+            paras: row.get(2)?,
+        })
+    })?;
+    Ok(Arc::new(body))
+}
+
+pub(super) fn load_push(sql: &Connection, id: CommandId) -> Result<Option<PushDuty>, Failure> {
+    match WorkRow::load(sql, id)? {
+        Some(row) => duty(sql, &row),
+        None => Ok(None),
+    }
+}
+
+fn duty(sql: &Connection, row: &WorkRow) -> Result<Option<PushDuty>, Failure> {
+    if row.acked >= row.seq() {
+        return Ok(None);
+    }
+    let device_id: Arc<str> = sql
+        .prepare_cached("SELECT id FROM device WHERE key = ?1")?
+        .query_row([row.device.0], |row| row.get(0))?;
+    let result = if row.owes_result() {
+        stored_result(sql, row.id)?
+    } else {
+        None
+    };
+    Ok(row.duty(&DeviceId::new(device_id), result))
+}
+
+/// The commands of an application that match, newest first. Times are those in the ids.
+pub(super) fn list(
+    sql: &Connection,
+    app: AppKey,
+    filter: &CommandFilter,
+    skip: u64,
+    limit: u32,
+) -> Result<Page<Record>, Failure> {
+    let (wanted, mut values) = wanted(app, filter);
+    let total = match everything(filter) {
+        true => tally(sql, app)?,
+        false => {
+            let count = format!("SELECT count(*) FROM command WHERE {wanted}");
+            sql.prepare_cached(&count)?
+                .query_row(params_from_iter(&values), |row| row.get(0))?
+        }
+    };
+    let page = format!("SELECT id FROM command WHERE {wanted} ORDER BY id DESC LIMIT ? OFFSET ?");
+    values.push(Value::Integer(limit.into()));
+    values.push(Value::Integer(i64::try_from(skip).unwrap_or(i64::MAX)));
+    let ids = sql
+        .prepare_cached(&page)?
+        .query_map(params_from_iter(&values), |row| row.get(0))?
+        .collect::<Result<Vec<[u8; 16]>, _>>()?;
+    let items = ids.into_iter().map(|id| load(sql, CommandId::from_bytes(id)));
+    let items = items.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    Ok(Page {
+        items,
+        total: i64::cast_unsigned(total),
+    })
+}
+
+fn everything(filter: &CommandFilter) -> bool {
+    let CommandFilter {
+        device,
+        from,
+        to,
+        before,
+    } = filter;
+    device.is_none() && from.is_none() && to.is_none() && before.is_none()
+}
+
+fn tally(sql: &Connection, app: AppKey) -> Result<i64, Failure> {
+    let mut statement = sql.prepare_cached("SELECT commands FROM tally WHERE app = ?1")?;
+    Ok(statement
+        .query_row([app.0], |row| row.get(0))
+        .optional()?
+        .unwrap_or(0))
+}
+
+/// The condition of a list, and its values. It is one range of one index: of the device's, else the application's.
+fn wanted(app: AppKey, filter: &CommandFilter) -> (String, Vec<Value>) {
+    let blob = |id: CommandId| Value::Blob(id.to_bytes().to_vec());
+    let (mut sql, mut values) = match filter.device {
+        // The plus keeps the condition out of the choice of the index.
+        Some(device) => (
+            "device = ? AND +app = ?".to_owned(),
+            vec![Value::Integer(device.0)],
+        ),
+        None => ("app = ?".to_owned(), Vec::new()),
+    };
+    values.push(Value::Integer(app.0));
+    if let Some(from) = filter.from {
+        sql.push_str(" AND id >= ?");
+        values.push(blob(CommandId::first_at(from)));
+    }
+    let after_to = filter
+        .to
+        .map(|to| CommandId::first_at(to + downlink_core::Span::from_millis(1)));
+    if let Some(below) = after_to.into_iter().chain(filter.before).min() {
+        sql.push_str(" AND id < ?");
+        values.push(blob(below));
+    }
+    (sql, values)
+}
+
+/// See [`Commands::take_expiring`](crate::Commands::take_expiring). Sends whose ack deadline is still to come are
+/// left out, since the end of their lifetime does not end them.
+pub(super) fn expiring(
+    sql: &Connection,
+    policy: &Policy,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<CommandId>, Failure> {
+    let (up, grace) = (
+        policy.up_since,
+        policy.effective(Timestamp::from_millis(i64::MIN)),
+    );
+    let mut statement = sql.prepare_cached(
+        "SELECT id FROM work WHERE queued = 1 AND expires_at <= ?1 AND (state = ?2 \
+         OR (state IN (?3, ?4) AND CASE WHEN due < ?5 THEN ?6 ELSE due END <= ?1)) \
+         ORDER BY expires_at LIMIT ?7",
+    )?;
+    let values = params![
+        now.as_millis(),
+        state::PENDING,
+        state::SENT_AWAITING_ACK,
+        state::SENT_LOST,
+        up.as_millis(),
+        grace.as_millis(),
+        limit
+    ];
+    let ids = statement.query_map(values, |row| row.get(0))?;
+    ids.map(|id| Ok(CommandId::from_bytes(id?))).collect()
+}
+
+pub(super) fn queue(sql: &Connection, device: DeviceKey, limit: u32) -> Result<Vec<CommandId>, Failure> {
+    let mut statement =
+        sql.prepare_cached("SELECT id FROM work WHERE device = ?1 AND queued = 1 ORDER BY ord LIMIT ?2")?;
+    let ids = statement.query_map(params![device.0, limit], |row| row.get(0))?;
+    ids.map(|id| Ok(CommandId::from_bytes(id?))).collect()
+}
+
+pub(super) fn sweep(
+    sql: &Connection,
+    policy: &Policy,
+    after: Option<CommandId>,
+    limit: u32,
+) -> Result<(Vec<OpenCommand>, Option<CommandId>), Failure> {
+    let after = after.map_or(Vec::new(), |id| id.to_bytes().to_vec());
+    let mut statement = sql.prepare_cached(WorkRow::AFTER)?;
+    let mut rows = statement.query(params![after, limit])?;
+    let (mut found, mut seen, mut last) = (Vec::new(), 0, None);
+    while let Some(row) = rows.next()? {
+        seen += 1;
+        last = Some(CommandId::from_bytes(row.get(0)?));
+        // Most rows of a long queue wait for their device only: seen without unpacking them.
+        let (state, acked, seq): (u8, u16, u16) = (row.get(6)?, row.get(14)?, row.get(17)?);
+        if state == state::PENDING && acked >= seq {
+            continue;
+        }
+        let row = WorkRow::read(row)?;
+        let near = deadline(&row.progress, policy).filter(|next| next.kind != DeadlineKind::Lifetime);
+        let push = duty(sql, &row)?;
+        if near.is_some() || push.is_some() {
+            found.push(OpenCommand {
+                command: row.id,
+                device: row.device,
+                deadline: near,
+                push,
+            });
+        }
+    }
+    Ok((found, last.filter(|_| limit > 0 && seen == limit)))
+}
+
+/// Up to `limit` records from before `keep_from` that are final and told, after `after`.
+pub(super) fn outdated(
+    sql: &Connection,
+    keep_from: Timestamp,
+    limit: u32,
+) -> Result<Vec<CommandId>, Failure> {
+    let mut statement = sql.prepare_cached(
+        "SELECT id FROM command WHERE id < ?1 AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = command.id) \
+         ORDER BY id LIMIT ?2",
+    )?;
+    let before = CommandId::first_at(keep_from).to_bytes();
+    let ids = statement.query_map(params![before, limit], |row| row.get(0))?;
+    ids.map(|id| Ok(CommandId::from_bytes(id?))).collect()
+}
+
+pub(super) fn last_id(sql: &Connection) -> Result<Option<CommandId>, Failure> {
+    let mut statement = sql.prepare_cached("SELECT id FROM command ORDER BY id DESC LIMIT 1")?;
+    let id = statement.query_row([], |row| row.get(0)).optional()?;
+    Ok(id.map(CommandId::from_bytes))
+}
+
+pub(super) fn count_open(sql: &Connection) -> Result<u64, Failure> {
+    let mut statement = sql.prepare_cached("SELECT coalesce(sum(open), 0) FROM tally")?;
+    Ok(i64::cast_unsigned(statement.query_row([], |row| row.get(0))?))
+}

@@ -1,0 +1,141 @@
+//! The store's threads: started together, waited for together.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use rusqlite::Connection;
+
+use super::SqliteStore;
+use super::batch::Batch;
+use super::checkpoint::{self, Checkpointer};
+use super::device_cache::DeviceCache;
+use super::disk::DiskGuard;
+use super::failure::Failure;
+use super::gate::Gate;
+use super::open::{DataDir, Refused};
+use super::options::{OpenError, SqliteOptions};
+use super::read::Reader;
+use super::records;
+use super::stats::StoreStats;
+use super::writer::Writer;
+
+/// The running threads and the lock they work under. Dropping it waits for them, then lets go of the lock.
+#[derive(Debug)]
+pub(super) struct Threads {
+    writing: Vec<JoinHandle<()>>,
+    reading: Vec<JoinHandle<()>>,
+    dir: DataDir,
+}
+
+impl Threads {
+    pub(super) fn readers(&self) -> usize {
+        self.reading.len()
+    }
+
+    fn spawn(
+        &mut self,
+        writer: Writer,
+        checkpointer: Checkpointer,
+        readers: Vec<Reader>,
+    ) -> Result<(), OpenError> {
+        let io = |source| OpenError::Io {
+            path: self.dir.path().to_owned(),
+            source,
+        };
+        self.writing
+            .push(spawn("store-write", move || writer.run()).map_err(io)?);
+        self.writing
+            .push(spawn("store-checkpoint", move || checkpointer.run()).map_err(io)?);
+        for reader in readers {
+            self.reading
+                .push(spawn("store-read", move || reader.run()).map_err(io)?);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        for thread in self.reading.drain(..).chain(self.writing.drain(..)) {
+            // One that panicked has said so, and is over.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Opens the data directory and starts the threads over it.
+pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
+    let dir = DataDir::open(&options)?;
+    let stats = Arc::new(StoreStats::default());
+    let devices = Arc::new(DeviceCache::new(options.device_cache));
+    let disk = DiskGuard::new(
+        dir.path().to_owned(),
+        options.min_free_bytes,
+        options.min_free_percent,
+    );
+    let (writes, write_inbox) = Gate::new(options.write_queue);
+    let (reads, read_inbox) = Gate::new(options.read_queue);
+    let (writes, reads) = (Arc::new(writes), Arc::new(reads));
+
+    let mut sql = dir.writer().map_err(|error| dir.open_error(error))?;
+    let own = dir.writer().map_err(|error| dir.open_error(error))?;
+    let (checkpoints, checkpointer) =
+        checkpoint::pair(&mut sql, own, options.checkpoint_pages, &stats).map_err(|e| dir.open_error(e))?;
+    let (last_ord, last_id) = where_it_stands(&sql).map_err(|failure| dir.open_error(failure))?;
+    let writer = Writer {
+        batch: Batch::new(sql, options.policy, last_ord, last_id),
+        inbox: write_inbox,
+        gate: Arc::clone(&writes),
+        max_batch: options.max_batch.max(1),
+        lazy_wait: options.lazy_wait,
+        stats: Arc::clone(&stats),
+        devices: Arc::clone(&devices),
+        checkpoints,
+    };
+    let read_inbox = Arc::new(Mutex::new(read_inbox));
+    let readers = (0..options.readers.max(1)).map(|_| {
+        let sql = dir.reader().map_err(|error| dir.open_error(error))?;
+        let (inbox, gate, stats) = (Arc::clone(&read_inbox), Arc::clone(&reads), Arc::clone(&stats));
+        Ok(Reader {
+            inbox,
+            gate,
+            stats,
+            sql,
+        })
+    });
+    let readers = readers.collect::<Result<Vec<_>, OpenError>>()?;
+
+    let store = SqliteStore {
+        policy: options.policy,
+        disk,
+        devices,
+        stats,
+        writes,
+        reads,
+        threads: Mutex::new(None),
+    };
+    // In place before the first of them runs, so that a failure ends those that do.
+    let mut threads = Threads {
+        writing: Vec::new(),
+        reading: Vec::new(),
+        dir,
+    };
+    let spawned = threads.spawn(writer, checkpointer, readers);
+    *store.threads.lock().unwrap_or_else(PoisonError::into_inner) = Some(threads);
+    spawned.map(|()| store)
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// The highest `ord` in any queue, and the highest id.
+fn where_it_stands(sql: &Connection) -> Result<(i64, Option<downlink_core::CommandId>), Refused> {
+    let last_ord: Option<i64> = sql.query_row(
+        "SELECT max(ord) FROM work INDEXED BY work_queue WHERE queued = 1",
+        [],
+        |row| row.get(0),
+    )?;
+    let last_id = records::last_id(sql).map_err(|failure: Failure| Refused::from(failure))?;
+    Ok((last_ord.unwrap_or(0), last_id))
+}
