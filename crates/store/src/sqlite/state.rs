@@ -46,7 +46,12 @@ pub(super) fn encode(state: &State) -> Columns {
                 session: Some(session.0),
                 ..dated(SENT_AWAITING_ACK, due)
             },
-            Flight::AwaitingResult { due, slot_until } => Columns {
+            Flight::AwaitingResult {
+                session,
+                due,
+                slot_until,
+            } => Columns {
+                session: Some(session.0),
                 slot_until: slot_until.map(Timestamp::as_millis),
                 ..dated(SENT_AWAITING_RESULT, due)
             },
@@ -75,22 +80,24 @@ pub(super) fn decode(columns: Columns, sends: u8) -> Result<State, Failure> {
             .ok_or_else(|| Failure::corrupt("a state without its instant"))?;
         Ok::<_, Failure>(Timestamp::from_millis(ms))
     };
+    let session = || {
+        let session = columns
+            .session
+            .ok_or_else(|| Failure::corrupt("a send without its session"))?;
+        Ok::<_, Failure>(SessionId(session))
+    };
     let sent = |flight| State::Sent(Sent { sends, flight });
     let amendable = |acked| Ok::<_, Failure>(Amendable { until: due()?, acked });
     Ok(match columns.code {
         PENDING => State::Pending,
-        SENT_AWAITING_ACK => {
-            let session = columns
-                .session
-                .ok_or_else(|| Failure::corrupt("a send without its session"))?;
-            sent(Flight::AwaitingAck {
-                session: SessionId(session),
-                due: due()?,
-            })
-        }
+        SENT_AWAITING_ACK => sent(Flight::AwaitingAck {
+            session: session()?,
+            due: due()?,
+        }),
         SENT_AWAITING_RESULT => {
             let slot_until = columns.slot_until.map(Timestamp::from_millis);
             sent(Flight::AwaitingResult {
+                session: session()?,
                 due: due()?,
                 slot_until,
             })
@@ -141,10 +148,12 @@ mod tests {
                 due: at,
             }),
             sent(Flight::AwaitingResult {
+                session: SessionId(7),
                 due: at,
                 slot_until: None,
             }),
             sent(Flight::AwaitingResult {
+                session: SessionId(7),
                 due: at,
                 slot_until: Some(at),
             }),
