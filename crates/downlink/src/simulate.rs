@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "HOST:PORT",
-        env = "DOWNLINK_MQTT_ADDRESS",
+        env = "DOWNLINK_DEVICE_SERVER",
         default_value = "127.0.0.1:1883"
     )]
     mqtt: String,
