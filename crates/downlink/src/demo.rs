@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::failure::Failure;
 use crate::output::{Format, Out};
-use crate::serve::{Listeners, Overrides, data_dir, interrupted};
+use crate::serve::{Interrupt, Listeners, Overrides, data_dir};
 use scene::{Scene, Told};
 
 /// The pushes of the command have to be there by then.
@@ -62,10 +62,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let receiver = Receiver::start()
         .await
         .map_err(|error| failed("no receiver", error))?;
+    let mut interrupt = Interrupt::listen()?;
     let server = server::start(args.overrides(home.path(), receiver.address())?).await?;
     let outcome = tokio::select! {
         outcome = play(&args, &home, &receiver, &server) => outcome,
-        () = interrupted() => Ok(()),
+        () = interrupt.came() => Ok(()),
     };
     server.stop().await;
     outcome

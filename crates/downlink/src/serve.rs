@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use toml::Value;
 
 use crate::failure::Failure;
@@ -99,36 +100,35 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 /// WIRING: this is the place of `downlink_server::run::serve(...)`. It resolves the configuration of `file`, the
 /// environment and `overrides`, makes `app` if it is not there, starts, prints the `ready` line through
-/// [`crate::output`], waits for [`interrupted`] and stops.
+/// [`crate::output`], waits for an [`Interrupt`] that it listened for before,
+/// and stops.
 #[allow(clippy::unused_async)] // the server's start and stop are awaited here
 async fn serve(file: Option<&Path>, overrides: Overrides, app: Option<Credentials>) -> Result<(), Failure> {
     let _ = (file, overrides, app);
     Err(Failure::Failed("this build has no server in it".to_owned()))
 }
 
-/// Returns when the user (Ctrl-C) or the system (SIGTERM) asks the program to end.
-pub(crate) async fn interrupted() {
-    tokio::select! {
-        // A signal that cannot be listened to never comes.
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        () = terminated() => {}
-        else => std::future::pending().await,
-    }
+/// The user's Ctrl-C or the system's SIGTERM. Neither is missed from the moment this is made.
+pub(crate) struct Interrupt {
+    by_user: Signal,
+    by_system: Signal,
 }
 
-#[cfg(unix)]
-async fn terminated() {
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut signal) => {
-            signal.recv().await;
+impl Interrupt {
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::Failed(format!("no signals: {error}")));
+        Ok(Self {
+            by_user: listen(SignalKind::interrupt())?,
+            by_system: listen(SignalKind::terminate())?,
+        })
+    }
+
+    pub(crate) async fn came(&mut self) {
+        tokio::select! {
+            _ = self.by_user.recv() => {}
+            _ = self.by_system.recv() => {}
         }
-        Err(_) => std::future::pending().await,
     }
-}
-
-#[cfg(not(unix))]
-async fn terminated() {
-    std::future::pending().await
 }
 
 #[cfg(test)]

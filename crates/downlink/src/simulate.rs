@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::failure::Failure;
 use crate::options::ClientArgs;
 use crate::output::{Out, text_at};
+use crate::serve::Interrupt;
 
 /// How long the server may take to acknowledge the last answers before the device leaves.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
@@ -202,12 +203,11 @@ async fn resolve(address: &str) -> Result<SocketAddr, Failure> {
 /// Tells the device's events until it is done, it has ended, or the user has had enough.
 async fn follow(device: &mut Device, args: &Args, out: Out) -> Result<(), Failure> {
     let started = Instant::now();
-    let interrupted = crate::serve::interrupted();
-    tokio::pin!(interrupted);
+    let mut interrupt = Interrupt::listen()?;
     loop {
         let event = tokio::select! {
             event = device.next_event() => event,
-            () = &mut interrupted => return Ok(()),
+            () = interrupt.came() => return Ok(()),
         };
         let Some(event) = event else {
             return Err(ended(device));

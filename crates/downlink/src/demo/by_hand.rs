@@ -12,7 +12,11 @@ pub(super) fn lines(scene: &Scene) -> String {
     let (app, secret, device) = (&scene.app.id, &scene.app.secret, &scene.device_id);
     let curl = format!("curl -sS{cacert}");
     let headers = format!("-H 'app_key: {app}' -H \"Authorization: Bearer $TOKEN\"");
-    let body = scene.command_body(0);
+    // Written out, in the order that a reader expects; neither value needs escaping.
+    let body = format!(
+        r#"{{"deviceId":"{device}","command":{{"serviceId":"Lamp","method":"SWITCH","paras":{{"value":0}}}},"callbackUrl":"{}"}}"#,
+        scene.callback
+    );
     format!(
         r#"
 Go on by hand:

@@ -89,23 +89,19 @@ impl Scene {
 
     /// Creates the demo's command and tells of it.
     pub(super) async fn send_command(&mut self, out: Out) -> Result<Told, Failure> {
+        let body = json!({
+            "deviceId": self.device_id,
+            "command": {"serviceId": "Lamp", "method": "SWITCH", "paras": {"value": 1}},
+            "callbackUrl": self.callback,
+        });
         let at = Instant::now();
-        let command = self.northbound.create_command(self.command_body(1)).await?;
+        let command = self.northbound.create_command(body).await?;
         let (command_id, status) = (text_at(&command, "/commandId"), text_at(&command, "/status"));
         out.say(&format!(
             "  command      {command_id}  SWITCH {{\"value\":1}}  201 {status} in {}",
             millis(at.elapsed())
         ))?;
         Ok(Told { command_id, at })
-    }
-
-    /// The body of a create call for this device.
-    pub(super) fn command_body(&self, value: u8) -> Value {
-        json!({
-            "deviceId": self.device_id,
-            "command": {"serviceId": "Lamp", "method": "SWITCH", "paras": {"value": value}},
-            "callbackUrl": self.callback,
-        })
     }
 }
 
