@@ -8,7 +8,7 @@ use downlink_sim::device::Config;
 use downlink_sim::receiver::Push;
 use downlink_sim::{Device, Receiver};
 use reqwest::Url;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::server::{Addresses, Running};
 use crate::client::{Admin, Northbound, Trust};
