@@ -1,2 +1,43 @@
-//! x
-fn main() {}
+//! The program: the server (`serve`, `demo`), and a client of its interfaces (`app`, `device`, `command`).
+//!
+//! The client commands speak REST only, as any application does, and never touch the server's data. How a run ended is
+//! told by its exit code, see [`failure`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod app;
+mod check_config;
+mod cli;
+mod client;
+mod command;
+mod demo;
+mod device;
+mod failure;
+mod options;
+mod output;
+mod serve;
+mod simulate;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    // One TLS provider for everything in the process. It fails only if one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("no runtime: {error}")))
+        .and_then(|runtime| runtime.block_on(cli.run()));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

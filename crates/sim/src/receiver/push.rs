@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use serde_json::Value;
 
 /// Pushes kept by one receiver at most.
@@ -15,6 +15,8 @@ const MAX_BYTES: usize = 64 << 20;
 /// One request, as it came.
 #[derive(Debug, Clone)]
 pub struct Push {
+    /// Its method: POST, if it is a push.
+    pub method: Method,
     /// Path and query.
     pub path: String,
     /// All headers.

@@ -112,6 +112,7 @@ async fn handle(
         return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new()));
     };
     let push = Push {
+        method: head.method,
         path: head.uri.to_string(),
         headers: head.headers,
         body: body.to_bytes(),

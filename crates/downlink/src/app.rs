@@ -1,0 +1,147 @@
+//! `downlink app`: the applications that may use a server. Speaks the admin interface.
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::client::Admin;
+use crate::failure::Failure;
+use crate::options::ClientArgs;
+use crate::output::{Out, fields, table, text_at};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Makes an application and shows its secret, which is never shown again
+    Create(Create),
+    /// Lists the applications
+    List,
+    /// Gives an application a new secret and shows it; the old one is void from then on
+    RotateSecret {
+        /// The application's id
+        id: String,
+    },
+    /// Deletes an application
+    Delete {
+        /// The application's id
+        id: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// Its id [default: made by the server]
+    #[arg(long)]
+    id: Option<String>,
+    /// A name for people
+    #[arg(long)]
+    name: Option<String>,
+    /// Its secret [default: made by the server]
+    #[arg(long)]
+    secret: Option<String>,
+    /// Which changes of a command's status are pushed [default: all]
+    #[arg(long, value_enum)]
+    push_statuses: Option<PushStatuses>,
+    /// Whether SENT is pushed where the answer to the create call already said it
+    #[arg(long, value_name = "BOOL")]
+    push_sent_immediate: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PushStatuses {
+    /// Every one, EXPIRED and CANCELED included
+    All,
+    /// SENT, DELIVERED, SUCCESSFUL, FAILED, TIMEOUT
+    Documented,
+}
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let (admin, out) = (args.client.admin()?, args.client.out());
+    match args.verb {
+        Verb::Create(create) => show_app(out, &admin.create_app(create.body()).await?),
+        Verb::List => list(&admin, out).await,
+        Verb::RotateSecret { id } => show_app(out, &admin.rotate_secret(&id).await?),
+        Verb::Delete { id } => {
+            admin.delete_app(&id).await?;
+            out.show(&json!({"deleted": id}), || format!("deleted {id}"))
+        }
+    }
+}
+
+impl Create {
+    fn body(&self) -> Value {
+        let statuses = self.push_statuses.map(|statuses| match statuses {
+            PushStatuses::All => "all",
+            PushStatuses::Documented => "documented",
+        });
+        given([
+            ("id", self.id.as_deref().map(Value::from)),
+            ("name", self.name.as_deref().map(Value::from)),
+            ("secret", self.secret.as_deref().map(Value::from)),
+            ("pushStatuses", statuses.map(Value::from)),
+            ("pushSentImmediate", self.push_sent_immediate.map(Value::from)),
+        ])
+    }
+}
+
+/// An object of the members that were given.
+pub(crate) fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect()
+}
+
+fn show_app(out: Out, app: &Value) -> Result<(), Failure> {
+    out.show(app, || {
+        fields(&[
+            ("id", text_at(app, "/id")),
+            ("name", text_at(app, "/name")),
+            ("secret", text_at(app, "/secret")),
+            ("pushed", text_at(app, "/pushStatuses")),
+            ("created", text_at(app, "/createdAt")),
+        ])
+    })
+}
+
+async fn list(admin: &Admin, out: Out) -> Result<(), Failure> {
+    let answer = admin.list_apps().await?;
+    out.show(&answer, || {
+        let apps = answer
+            .get("apps")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let rows: Vec<_> = apps
+            .iter()
+            .map(|app| ["/id", "/name", "/pushStatuses", "/createdAt"].map(|member| text_at(app, member)))
+            .collect();
+        table(["ID", "NAME", "PUSHED", "CREATED"], &rows)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_given_is_sent() {
+        let create = Create {
+            id: Some("a".into()),
+            name: None,
+            secret: None,
+            push_statuses: Some(PushStatuses::Documented),
+            push_sent_immediate: Some(true),
+        };
+        assert_eq!(
+            create.body(),
+            json!({"id": "a", "pushStatuses": "documented", "pushSentImmediate": true})
+        );
+    }
+}

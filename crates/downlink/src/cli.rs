@@ -1,0 +1,56 @@
+//! The command line as a whole: one noun, one file.
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::{app, check_config, command, demo, device, serve};
+
+/// A command server for fleets of IoT devices.
+#[derive(Debug, Parser)]
+#[command(name = "downlink", version, about, max_term_width = 110, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, or the server said no; 2 asked for wrongly; \
+    3 the server cannot be reached; 4 timed out waiting.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs the server until it is told to stop
+    Serve(serve::Args),
+    /// Shows it all in one terminal: server, simulated device and receiver in this process
+    Demo(demo::Args),
+    /// Resolves the configuration as `serve` would, and says what is wrong with it
+    CheckConfig(check_config::Args),
+    /// Applications that may use the server (over the admin interface)
+    App(app::Args),
+    /// Devices of an application
+    Device(device::Args),
+    /// Commands to devices
+    Command(command::Args),
+}
+
+impl Cli {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match self.verb {
+            Verb::Serve(args) => serve::run(args).await,
+            Verb::Demo(args) => demo::run(args).await,
+            Verb::CheckConfig(args) => check_config::run(&args),
+            Verb::App(args) => app::run(args).await,
+            Verb::Device(args) => device::run(args).await,
+            Verb::Command(args) => command::run(args).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

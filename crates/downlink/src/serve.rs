@@ -1,0 +1,175 @@
+//! `downlink serve`, and the flags that say where a server listens.
+
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use toml::Value;
+
+use crate::failure::Failure;
+use crate::options::Credentials;
+
+/// Settings of the command line: (`section`, `key`, value), stronger than the environment and the file.
+pub(crate) type Overrides = Vec<(&'static str, &'static str, Value)>;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "DOWNLINK_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where everything durable lives
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Make this application if it is not there
+    #[arg(long, value_name = "ID:SECRET", env = "DOWNLINK_APP", hide_env_values = true)]
+    app: Option<Credentials>,
+    #[command(flatten)]
+    listeners: Listeners,
+}
+
+/// Where a server listens, and where it may push. Port 0 is a free one.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Listeners")]
+pub(crate) struct Listeners {
+    /// HTTPS for applications
+    #[arg(long, value_name = "ADDRESS|off")]
+    pub(crate) northbound: Option<String>,
+    /// The same over plain HTTP
+    #[arg(long, value_name = "ADDRESS|off")]
+    pub(crate) northbound_plain: Option<String>,
+    /// MQTT for devices
+    #[arg(long, value_name = "ADDRESS|off")]
+    pub(crate) mqtt: Option<String>,
+    /// MQTT over TLS for devices
+    #[arg(long, value_name = "ADDRESS|off")]
+    pub(crate) mqtts: Option<String>,
+    /// CoAP for devices (not there yet)
+    #[arg(long, value_name = "ADDRESS|off")]
+    pub(crate) coap: Option<String>,
+    /// CoAP over DTLS for devices (not there yet)
+    #[arg(long, value_name = "ADDRESS|off")]
+    pub(crate) coaps: Option<String>,
+    /// Console, admin API, metrics
+    #[arg(long, value_name = "ADDRESS|off")]
+    pub(crate) admin: Option<String>,
+    /// An address that pushes may go to although it is not public; may be repeated
+    #[arg(long, value_name = "CIDR[:PORT]")]
+    pub(crate) push_allow: Vec<String>,
+}
+
+impl Listeners {
+    /// What these flags set; only those that were given.
+    pub(crate) fn overrides(&self) -> Result<Overrides, Failure> {
+        for (flag, address) in [("--coap", &self.coap), ("--coaps", &self.coaps)] {
+            if address
+                .as_deref()
+                .is_some_and(|address| !address.eq_ignore_ascii_case("off"))
+            {
+                return Err(Failure::Usage(format!(
+                    "{flag}: CoAP is not there yet, this version speaks MQTT with devices; leave the flag away or say off"
+                )));
+            }
+        }
+        let texts = [
+            ("northbound", "listen", &self.northbound),
+            ("northbound", "listen_plain", &self.northbound_plain),
+            ("mqtt", "listen", &self.mqtt),
+            ("mqtt", "listen_tls", &self.mqtts),
+            ("admin", "listen", &self.admin),
+        ];
+        let given = texts
+            .into_iter()
+            .filter_map(|(section, key, text)| Some((section, key, text.clone()?.into())));
+        let mut overrides: Overrides = given.collect();
+        if !self.push_allow.is_empty() {
+            overrides.push(("push", "allow", self.push_allow.clone().into()));
+        }
+        Ok(overrides)
+    }
+}
+
+/// The setting of the data directory.
+pub(crate) fn data_dir(path: &Path) -> (&'static str, &'static str, Value) {
+    ("server", "data_dir", path.to_string_lossy().into_owned().into())
+}
+
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let mut overrides = args.listeners.overrides()?;
+    overrides.extend(args.data_dir.as_deref().map(data_dir));
+    serve(args.config.as_deref(), overrides, args.app).await
+}
+
+/// WIRING: this is the place of `downlink_server::run::serve(...)`. It resolves the configuration of `file`, the
+/// environment and `overrides`, makes `app` if it is not there, starts, prints the `ready` line through
+/// [`crate::output`], waits for an [`Interrupt`] that it listened for before,
+/// and stops.
+#[allow(clippy::unused_async)] // the server's start and stop are awaited here
+async fn serve(file: Option<&Path>, overrides: Overrides, app: Option<Credentials>) -> Result<(), Failure> {
+    let _ = (file, overrides, app);
+    Err(Failure::Failed("this build has no server in it".to_owned()))
+}
+
+/// The user's Ctrl-C or the system's SIGTERM. Neither is missed from the moment this is made.
+pub(crate) struct Interrupt {
+    by_user: Signal,
+    by_system: Signal,
+}
+
+impl Interrupt {
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::Failed(format!("no signals: {error}")));
+        Ok(Self {
+            by_user: listen(SignalKind::interrupt())?,
+            by_system: listen(SignalKind::terminate())?,
+        })
+    }
+
+    pub(crate) async fn came(&mut self) {
+        tokio::select! {
+            _ = self.by_user.recv() => {}
+            _ = self.by_system.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_set_what_they_name_and_nothing_else() {
+        let listeners = Listeners {
+            mqtt: Some("off".into()),
+            northbound_plain: Some("127.0.0.1:0".into()),
+            push_allow: vec!["10.0.0.0/8".into(), "127.0.0.1/32:9000".into()],
+            coap: Some("off".into()),
+            ..Listeners::default()
+        };
+        let overrides = listeners.overrides().unwrap();
+        let keys: Vec<_> = overrides
+            .iter()
+            .map(|(section, key, value)| format!("{section}.{key}={value}"))
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                r#"northbound.listen_plain="127.0.0.1:0""#,
+                r#"mqtt.listen="off""#,
+                r#"push.allow=["10.0.0.0/8", "127.0.0.1/32:9000"]"#
+            ]
+        );
+    }
+
+    #[test]
+    fn coap_is_said_to_be_missing() {
+        let listeners = Listeners {
+            coaps: Some("0.0.0.0:5684".into()),
+            ..Listeners::default()
+        };
+        let failure = listeners.overrides().unwrap_err();
+        assert_eq!(failure.exit_code(), 2);
+        assert!(
+            failure.to_string().contains("--coaps: CoAP is not there yet"),
+            "{failure}"
+        );
+    }
+}
