@@ -8,7 +8,8 @@
  * is the worst a power loss may do, and what a plain SIGKILL never shows.
  *
  * If the file $SYNCDROP_SIDE/trigger exists, the process is killed at the next sync of a watched file, before the sync
- * is done. The trigger is removed, so that a restarted process lives.
+ * is done. The trigger is removed, so that a restarted process lives. $SYNCDROP_SLOW_MS makes every sync of a file take
+ * that much longer, as on a slow disk.
  *
  * The order of the journal is the order of the changes: one lock is held over the record and the change. A sync covers
  * the changes recorded before it began. Names (creation, rename, removal) are made durable by a sync of their
@@ -57,7 +58,7 @@ static char watched[PATH_MAX], side[PATH_MAX];
 static size_t watched_len;
 static int journal = -1;
 static uint32_t records, backups;
-static int on;
+static int on, slow_ms;
 
 static ssize_t (*real_write)(int, const void *, size_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off64_t);
@@ -106,6 +107,7 @@ __attribute__((constructor)) static void start(void)
     if (!realpath(dir, watched) || !realpath(to, side))
         broken("SYNCDROP_DIR and SYNCDROP_SIDE must exist");
     watched_len = strlen(watched);
+    slow_ms = getenv("SYNCDROP_SLOW_MS") ? atoi(getenv("SYNCDROP_SLOW_MS")) : 0;
     char name[PATH_MAX + 32];
     snprintf(name, sizeof name, "%s/journal.%d", side, getpid());
     journal = real_openat(AT_FDCWD, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -402,6 +404,8 @@ static int synced(int fd, int (*real)(int))
     die_if_triggered();
     uint64_t began = now_ns();
     pthread_mutex_unlock(&lock);
+    if (S_ISREG(st.st_mode))
+        usleep((useconds_t)slow_ms * 1000);
     int result = real(fd);
     if (!result) {
         pthread_mutex_lock(&lock);

@@ -70,9 +70,10 @@ class SyncDrop:
         self.directory, self.side, self.library = directory.resolve(), side, library
         side.mkdir(parents=True, exist_ok=True)
 
-    def env(self) -> dict[str, str]:
-        """What a process needs in its environment to be watched."""
+    def env(self, slow_ms: int = 0) -> dict[str, str]:
+        """What a process needs in its environment to be watched; each of its syncs takes `slow_ms` longer."""
         return {
+            "SYNCDROP_SLOW_MS": str(slow_ms),
             "LD_PRELOAD": str(self.library),
             "SYNCDROP_DIR": str(self.directory),
             "SYNCDROP_SIDE": str(self.side),
