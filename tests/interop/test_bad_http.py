@@ -4,7 +4,7 @@ import http.client
 import json
 import socket
 
-from kit.na import COMMANDS, LOGIN, REGISTER
+from kit.na import COMMANDS, LOGIN, NA, REGISTER
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -81,7 +81,7 @@ def test_broken_and_large_bodies(world):
 def refused_as_too_large(world, path, headers):
     """2 MiB: an error, or a connection closed after it; never 2xx."""
     try:
-        answer = world.na.raw("POST", path, b'{"x":"' + b"x" * (2 << 20) + b'"}', headers)
+        answer = NA(world.server).raw("POST", path, b'{"x":"' + b"x" * (2 << 20) + b'"}', headers)
     except (ConnectionError, http.client.HTTPException):
         return True
     return answer.status in (400, 413) and answer.error

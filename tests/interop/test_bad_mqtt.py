@@ -85,7 +85,7 @@ def test_topics_of_other_devices(world):
 LONG = b"\xff\xff\xff\xff\xff"
 MALFORMED = {
     "no CONNECT first": packet(PINGREQ, 0, b""),
-    "HTTP": b"GET / HTTP/1.1\r\n\r\n",
+    "HTTP": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Y: z\r\n" * 50 + b"\r\n",
     "length of five bytes": b"\x10" + LONG,
     "wrong protocol name": packet(1, 0, text("MQXX") + b"\x04\x02\x00\x3c" + text("c")),
     "unknown version": packet(1, 0, text("MQTT") + b"\x63\x02\x00\x3c" + text("c")),

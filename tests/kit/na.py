@@ -52,7 +52,7 @@ class Credentials:
 
 
 class NA:
-    """Logs in when it is first used. One kept connection per thread; a dead one is replaced at the next call."""
+    """Logs in when it is first used. One kept connection per thread and life of the server."""
 
     def __init__(self, server: Server, listener: str = "northbound-plain", app=(APP_ID, APP_SECRET)):
         self.server, self.listener, self.app = server, listener, app
@@ -62,13 +62,13 @@ class NA:
     def _connection(self) -> http.client.HTTPConnection:
         address = self.server.address(self.listener)
         kept = getattr(self._local, "connection", None)
-        if kept is None or self._local.address != address:
+        if kept is None or self._local.life != self.server.lives:
             if self.listener == "northbound":
                 context = ssl._create_unverified_context()
                 kept = http.client.HTTPSConnection(*address, timeout=30, context=context)
             else:
                 kept = http.client.HTTPConnection(*address, timeout=30)
-            self._local.connection, self._local.address = kept, address
+            self._local.connection, self._local.life = kept, self.server.lives
         return kept
 
     def raw(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:

@@ -41,6 +41,7 @@ class Server:
         self.log = directory / "server.log"
         self.process: subprocess.Popen | None = None
         self.ready_line = ""
+        self.lives = 0
 
     def command(self) -> list[str]:
         command = [str(binary()), "serve", "--data-dir", str(self.data_dir)]
@@ -63,6 +64,7 @@ class Server:
 
     def start(self) -> "Server":
         assert self.process is None, "already started"
+        self.lives += 1
         self.process = self.spawn()
         self.ready_line = self._first_line()
         assert self.ready_line.startswith("ready "), self.explain(f"not ready: {self.ready_line!r}")
