@@ -94,6 +94,7 @@ class Creator(threading.Thread):
         self.world, self.share, self.online, self.offline, self.rng = world, share, online, offline, rng
         self.promised: dict[str, str] = {}
         self.withdrawn: set[str] = set()
+        self.odd: list[str] = []
 
     def run(self):
         while len(self.promised) < self.share:
@@ -108,7 +109,8 @@ class Creator(threading.Thread):
         expire = 2 if kind < 0.1 else 0 if kind < 0.3 else 600
         answer = self.world.na.create_raw(target.device_id, self.world.receiver.url, expire)
         if answer.status != 201:
-            assert answer.error == "100428", answer
+            if answer.error not in ("100428", "100501"):  # not reachable; too busy
+                self.odd.append(f"a create was answered {answer}")
             return
         command_id = answer.json["commandId"]
         self.promised[command_id] = target.device_id
@@ -144,7 +146,7 @@ def test_every_promise_is_kept_over_ten_crashes(world, rng):
     told = told_of(world.receiver)
     wait_until_told(world, commands, began)
     told = told_of(world.receiver)
-    wrong = faults(promised, withdrawn, commands, told)
+    wrong = faults(promised, withdrawn, commands, told) + [odd for creator in creators for odd in creator.odd]
     finals = {status: sum(c["status"] == status for c in commands.values()) for status in FINAL}
     repeats = len(world.receiver.requests()) - sum(map(len, told.values()))
     print(f"{len(promised)} promised, {len(commands)} kept: {finals}; {repeats} repeated pushes; {time.monotonic() - began:.0f} s")

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from kit.rawmqtt import RawDevice
+
 
 def test_cancel_in_time(world):
     credentials = world.na.register()
@@ -45,14 +47,12 @@ def test_an_immediate_command_for_an_offline_device_is_refused(world):
 
 
 def test_a_legacy_device_without_subscription_is_not_reachable(world):
-    credentials = world.na.register()
-    device = world.device(credentials=credentials)
-    device.close()
-    from kit.rawmqtt import RawDevice
-
-    silent = RawDevice(world.server.mqtt, credentials)
+    """Its family is known from the first connection, so that nothing is subscribed to implicitly."""
+    first = world.device()
+    first.close()
+    silent = RawDevice(world.server.mqtt, first.credentials)
     silent.connect()
-    assert world.na.create_raw(credentials.device_id, world.receiver.url, 0).error == "100428"
+    assert world.na.create_raw(first.credentials.device_id, world.receiver.url, 0).error == "100428"
     silent.close()
 
 

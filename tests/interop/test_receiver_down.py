@@ -3,6 +3,7 @@
 import pytest
 
 from kit.device import PahoDevice
+from kit.receiver import Receiver
 from kit.wait import until
 
 SOON = pytest.mark.settings(push_retry_first_ms=100, push_retry_longest_ms=500)
@@ -49,8 +50,6 @@ def test_a_receiver_that_refuses(world, status):
 @SOON
 def test_a_dead_receiver_delays_nobody_else(world):
     """Its port answers nobody; another receiver's pushes come meanwhile."""
-    from kit.receiver import Receiver
-
     dead = Receiver()
     dead.away()
     device = world.device(PahoDevice)
