@@ -1,18 +1,39 @@
 //! Pushes: tells receivers what changed, in order per command, until they accept it.
+//!
+//! [`schedule`] decides what is attempted when, [`client`] makes one attempt, [`connect`] dials past the [`guard`],
+//! [`dispatch`] is the one task that owns the schedule and ties them together. Knows nothing of what commands mean;
+//! the record of what is to be pushed, and of what was accepted, is the store's.
+
+mod client;
+mod connect;
+mod dispatch;
+mod guard;
+mod outcome;
+mod schedule;
+mod target;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use downlink_core::Span;
+use downlink_core::retry::Backoff;
 use downlink_store::{PushDuty, Store};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::client::Client;
+use self::dispatch::Dispatcher;
+use self::guard::Guard;
+use self::schedule::Limits;
 use crate::config::{self, ConfigError};
 use crate::telemetry::Metrics;
 
 /// Starts the dispatcher. `own`: addresses of this server's own listeners, never pushed to, even inside an allowed
 /// range. Attempts in flight at `stop` are finished; what is not told stays in the store.
+///
+/// # Errors
+/// An entry of `push.allow` that is neither an address nor a range; the error names it.
 pub(crate) fn start(
     store: Arc<dyn Store>,
     inbox: mpsc::Receiver<PushDuty>,
@@ -22,6 +43,28 @@ pub(crate) fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(), ConfigError> {
-    let _unused = (store, inbox, config, own, metrics, tasks, stop);
+    let guard = Guard::new(&config.allow, own)?;
+    let tls = connect::platform_tls();
+    if let Err(why) = &tls {
+        tracing::warn!(why, "no trusted root certificates: pushes to HTTPS receivers will fail");
+    }
+    let client = Arc::new(Client::new(config, guard, tls));
+    let dispatcher = Dispatcher::new(limits(config), client, store, metrics, tasks.clone());
+    tasks.spawn(dispatcher.run(inbox, stop.clone()));
     Ok(())
 }
+
+fn limits(config: &config::Push) -> Limits {
+    Limits {
+        in_flight: config.max_in_flight.max(1),
+        per_receiver: config.max_in_flight_per_receiver.max(1),
+        backlog: config.max_backlog.max(1),
+        backoff: Backoff {
+            first: Span::from_millis(config.retry_first_ms.max(1)),
+            longest: Span::from_millis(config.retry_longest_ms.max(config.retry_first_ms)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

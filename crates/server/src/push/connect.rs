@@ -1,0 +1,268 @@
+//! The connector: from a URL to a stream, past the guard.
+//!
+//! It resolves (or reads the address in the URL), asks the guard about every address, dials the very address that
+//! was judged, and for HTTPS checks the certificate against the name in the URL. There is no second look-up between
+//! judging and dialling. Redirects and proxies do not exist here. Reused connections were judged when dialled.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use rustls_platform_verifier::Verifier;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::guard::{Guard, Refused};
+use super::outcome::{self, Phase};
+
+/// Look-ups at once. Each holds a thread until the system's resolver answers or gives up, also when nobody waits any more.
+const MAX_LOOKUPS: usize = 128;
+
+/// Addresses of one name that are tried, one after the other.
+const MAX_ADDRESSES: usize = 4;
+
+/// Why there is no connection.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("cannot resolve the name: {0}")]
+    Dns(String),
+    #[error(transparent)]
+    NotAllowed(#[from] Refused),
+    #[error("cannot connect to {address}: {why}")]
+    Connect { address: SocketAddr, why: String },
+    #[error("TLS: {0}")]
+    Tls(String),
+    #[error("no connection in time")]
+    TooSlow,
+    #[error("not a URL that can be pushed to")]
+    NoTarget,
+}
+
+/// Makes connections. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Connector {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    guard: Guard,
+    tls: Result<TlsConnector, String>,
+    timeout: Duration,
+    lookups: Arc<Semaphore>,
+}
+
+impl Connector {
+    /// A connector that dials what `guard` lets through. `timeout` bounds a connection that is made while nobody waits
+    /// for it any more; an attempt has its own clock.
+    pub(super) fn new(guard: Guard, tls: Result<Arc<ClientConfig>, String>, timeout: Duration) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                guard,
+                tls: tls.map(TlsConnector::from),
+                timeout,
+                lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+            }),
+        }
+    }
+}
+
+/// TLS with the platform's roots. The error says why there are none; HTTPS receivers then fail with it.
+pub(super) fn platform_tls() -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Verifier::new(Arc::clone(&provider)).map_err(|error| error.to_string())?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(http1_only(config))
+}
+
+/// With the one protocol that is spoken here.
+pub(super) fn http1_only(mut config: ClientConfig) -> Arc<ClientConfig> {
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = Link;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Link, ConnectError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            match timeout(shared.timeout, shared.connect(&uri)).await {
+                Ok(connected) => connected,
+                Err(_) => Err(ConnectError::TooSlow),
+            }
+        })
+    }
+}
+
+impl Shared {
+    async fn connect(&self, uri: &Uri) -> Result<Link, ConnectError> {
+        let https = uri.scheme_str() == Some("https");
+        let host = uri.host().ok_or(ConnectError::NoTarget)?.trim_matches(['[', ']']);
+        let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+        outcome::enter(Phase::Resolve);
+        let addresses = self.allowed(self.resolve(host, port).await?)?;
+        outcome::enter(Phase::Connect);
+        let tcp = self.dial(&addresses).await?;
+        let link = match https {
+            false => Link::Plain(TokioIo::new(tcp)),
+            true => {
+                outcome::enter(Phase::Tls);
+                Link::Tls(Box::new(TokioIo::new(self.handshake(host, tcp).await?)))
+            }
+        };
+        outcome::enter(Phase::Answer);
+        Ok(link)
+    }
+
+    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, port)]);
+        }
+        let permit = Arc::clone(&self.lookups).acquire_owned().await;
+        let permit = permit.map_err(|error| ConnectError::Dns(error.to_string()))?;
+        let host = host.to_owned();
+        let looked_up = tokio::task::spawn_blocking(move || {
+            // The permit goes with the thread, not with whoever waits for it.
+            let _permit = permit;
+            (host.as_str(), port).to_socket_addrs().map(Vec::from_iter)
+        });
+        match looked_up.await {
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) => Err(ConnectError::Dns(error.to_string())),
+            Err(error) => Err(ConnectError::Dns(error.to_string())),
+        }
+    }
+
+    /// Those that the guard lets through, the first few; an error if there are none.
+    fn allowed(&self, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ConnectError> {
+        let (mut allowed, mut refused) = (Vec::new(), None);
+        for address in addresses {
+            match self.guard.check(address) {
+                Ok(()) => allowed.push(address),
+                Err(why) => refused = Some(why),
+            }
+        }
+        allowed.truncate(MAX_ADDRESSES);
+        match (allowed.is_empty(), refused) {
+            (false, _) => Ok(allowed),
+            (true, Some(why)) => Err(ConnectError::NotAllowed(why)),
+            (true, None) => Err(ConnectError::Dns("it has no address".to_owned())),
+        }
+    }
+
+    /// A connection to the first that answers. One that is silent must not eat the time of those after it.
+    async fn dial(&self, addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+        let each = self.timeout / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+        let mut last = ConnectError::NoTarget;
+        for &address in addresses {
+            let failed = |error: io::Error| ConnectError::Connect {
+                address,
+                why: error.to_string(),
+            };
+            match timeout(each, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    stream.set_nodelay(true).map_err(failed)?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last = failed(error),
+                Err(_) => last = failed(io::ErrorKind::TimedOut.into()),
+            }
+        }
+        Err(last)
+    }
+
+    async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
+        let tls = self.tls.as_ref().map_err(|why| ConnectError::Tls(why.clone()))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(error.to_string()))?;
+        tls.connect(name, tcp)
+            .await
+            .map_err(|error| ConnectError::Tls(error.to_string()))
+    }
+}
+
+/// A connection to a receiver.
+pub(super) enum Link {
+    Plain(TokioIo<TcpStream>),
+    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+}
+
+macro_rules! either {
+    ($link:expr, $io:ident => $call:expr) => {
+        match $link {
+            Link::Plain(io) => {
+                let $io = Pin::new(io);
+                $call
+            }
+            Link::Tls(io) => {
+                let $io = Pin::new(&mut **io);
+                $call
+            }
+        }
+    };
+}
+
+impl Connection for Link {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl rt::Read for Link {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: rt::ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), io => io.poll_read(cx, buf))
+    }
+}
+
+impl rt::Write for Link {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), io => io.poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), io => io.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self.get_mut(), io => io.poll_shutdown(cx))
+    }
+
+    // Head and body go out in one system call.
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(io) => io.is_write_vectored(),
+            Self::Tls(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self.get_mut(), io => io.poll_write_vectored(cx, bufs))
+    }
+}

@@ -1,0 +1,118 @@
+//! A command with changes that its receiver has not accepted, or whose acceptance the store does not know of.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use downlink_core::{CommandId, DeviceId};
+use downlink_store::PushEvent;
+
+use super::Push;
+use super::receiver::{Lane, ReceiverId};
+use crate::push::target::Target;
+
+/// Where a command is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nothing to push.
+    Idle,
+    /// With its receiver: ready, or waiting for its pause to end.
+    Queued,
+    /// The change `seq` is being attempted.
+    InFlight { seq: u16, lane: Lane },
+}
+
+impl Place {
+    /// Where a command is that is not in flight.
+    pub(super) fn of_idle(held: &Held) -> Self {
+        match held.is_empty() {
+            true => Self::Idle,
+            false => Self::Queued,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) receiver: ReceiverId,
+    pub(super) place: Place,
+    /// Failed attempts of the next change, in a row.
+    pub(super) failures: u32,
+    /// Its receiver has all up to this change.
+    pub(super) accepted: u16,
+    /// The store knows that it has all up to this one.
+    pub(super) recorded: u16,
+    /// It is in the queue of those to be recorded.
+    pub(super) unrecorded: bool,
+    device_id: DeviceId,
+    target: Arc<Target>,
+    /// Not accepted, in order of `seq`.
+    events: VecDeque<PushEvent>,
+}
+
+impl Held {
+    pub(super) fn new(receiver: ReceiverId, device_id: DeviceId, target: Arc<Target>, accepted: u16) -> Self {
+        Self {
+            receiver,
+            place: Place::Idle,
+            failures: 0,
+            accepted,
+            recorded: accepted,
+            unrecorded: false,
+            device_id,
+            target,
+            events: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Nothing to push, nothing to record.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_empty() && self.place == Place::Idle && self.recorded >= self.accepted
+    }
+
+    /// Whether the change is neither accepted nor known.
+    pub(super) fn lacks(&self, seq: u16) -> bool {
+        seq > self.accepted && self.events.iter().all(|event| event.seq != seq)
+    }
+
+    /// Adds a change in its place. Gives the weight added.
+    pub(super) fn add(&mut self, event: PushEvent) -> usize {
+        let weight = weight(&event);
+        let at = self.events.partition_point(|known| known.seq < event.seq);
+        self.events.insert(at, event);
+        weight
+    }
+
+    /// The change `seq` was accepted. Gives the weight freed.
+    pub(super) fn accept(&mut self, seq: u16) -> usize {
+        self.failures = 0;
+        let at = self.events.iter().position(|event| event.seq == seq);
+        let freed = at.and_then(|at| self.events.remove(at)).map_or(0, |event| weight(&event));
+        // Never beyond a change that is not accepted, whatever came in between.
+        let before_next = self.events.front().map_or(seq, |next| next.seq.saturating_sub(1).min(seq));
+        self.accepted = self.accepted.max(before_next);
+        freed
+    }
+
+    /// The next push.
+    pub(super) fn next_push(&self, command: CommandId) -> Option<Push> {
+        self.events.front().map(|event| Push {
+            command,
+            seq: event.seq,
+            status: event.status,
+            at: event.at,
+            result: event.result.clone(),
+            device_id: self.device_id.clone(),
+            target: Arc::clone(&self.target),
+            failures: self.failures,
+        })
+    }
+}
+
+/// What a change counts towards the bound, besides its command: 1 for each KiB of its result.
+fn weight(event: &PushEvent) -> usize {
+    event.result.as_ref().map_or(0, |result| result.len() / 1024)
+}
