@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use downlink_server::config;
+use downlink_server::run::{self as server, InitialApp};
+use downlink_server::telemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use toml::Value;
 
 use crate::failure::Failure;
 use crate::options::Credentials;
+use crate::output::{Format, Out};
 
-/// Settings of the command line: (`section`, `key`, value), stronger than the environment and the file.
-pub(crate) type Overrides = Vec<(&'static str, &'static str, Value)>;
+pub(crate) use downlink_server::config::Overrides;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -98,14 +101,23 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     serve(args.config.as_deref(), overrides, args.app).await
 }
 
-/// WIRING: this is the place of `downlink_server::run::serve(...)`. It resolves the configuration of `file`, the
-/// environment and `overrides`, makes `app` if it is not there, starts, prints the `ready` line through
-/// [`crate::output`], waits for an [`Interrupt`] that it listened for before,
-/// and stops.
-#[allow(clippy::unused_async)] // the server's start and stop are awaited here
+/// Resolves the configuration, starts the server, says so on stdout, and stops it when asked to.
 async fn serve(file: Option<&Path>, overrides: Overrides, app: Option<Credentials>) -> Result<(), Failure> {
-    let _ = (file, overrides, app);
-    Err(Failure::Failed("this build has no server in it".to_owned()))
+    let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
+    let mut interrupt = Interrupt::listen()?;
+    let config = config::load(file, std::env::vars(), overrides).map_err(|error| failed(&error))?;
+    telemetry::init_log(&config.log).map_err(|error| failed(&error))?;
+    let app = app.map(|app| InitialApp {
+        id: app.id,
+        secret: app.secret,
+    });
+    let running = server::start(config, app).await.map_err(|error| failed(&error))?;
+    let told = Out::new(Format::Text).say(&running.addresses().to_string());
+    if told.is_ok() {
+        interrupt.came().await;
+    }
+    running.stop().await;
+    told
 }
 
 /// The user's Ctrl-C or the system's SIGTERM. Neither is missed from the moment this is made.

@@ -1,44 +1,16 @@
-//! The one place where the demo touches the server itself: starting it, where it listens, stopping it.
-//!
-//! WIRING: [`start`] resolves `overrides` with `downlink_server::config::load` (no file), calls
-//! `downlink_server::run::start`, and keeps what that returns in [`Running`], whose `stop` passes the call on.
+//! The one place where the demo touches the server itself: starting it. Where it listens and how it stops is the
+//! server's own [`Running`].
 
-use std::net::SocketAddr;
+pub(super) use downlink_server::run::{Addresses, Running};
+use downlink_server::{config, run, telemetry};
 
 use crate::failure::Failure;
 use crate::serve::Overrides;
 
-/// Where the server's listeners are; none: that one is off.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Addresses {
-    pub(super) northbound: Option<SocketAddr>,
-    pub(super) northbound_plain: Option<SocketAddr>,
-    pub(super) mqtt: Option<SocketAddr>,
-    pub(super) mqtts: Option<SocketAddr>,
-    pub(super) admin: Option<SocketAddr>,
-}
-
-/// A server in this process.
-pub(super) struct Running {
-    addresses: Addresses,
-    admin_token: String,
-}
-
-#[allow(clippy::unused_async)] // the server's start is awaited here
+/// Starts a server with these settings; the environment counts too, a file does not.
 pub(super) async fn start(overrides: Overrides) -> Result<Running, Failure> {
-    let _ = overrides;
-    Err(Failure::Failed("this build has no server in it".to_owned()))
-}
-
-impl Running {
-    pub(super) const fn addresses(&self) -> &Addresses {
-        &self.addresses
-    }
-
-    pub(super) fn admin_token(&self) -> &str {
-        &self.admin_token
-    }
-
-    #[allow(clippy::unused_async)] // the server's stop is awaited here
-    pub(super) async fn stop(self) {}
+    let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
+    let config = config::load(None, std::env::vars(), overrides).map_err(|error| failed(&error))?;
+    telemetry::init_log(&config.log).map_err(|error| failed(&error))?;
+    run::start(config, None).await.map_err(|error| failed(&error))
 }
