@@ -1,0 +1,132 @@
+//! The suite that every store must pass, run on those there are.
+//!
+//! A case is a function of [`Stores`], which opens empty stores that live as long as the case. To have another store
+//! tested, stamp the suite with a function that opens one.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+use std::sync::Arc;
+
+use downlink_store::Store;
+use downlink_store::sqlite::{SqliteOptions, SqliteStore};
+
+#[path = "conformance/apps.rs"]
+mod apps;
+#[path = "conformance/create.rs"]
+mod create;
+#[path = "conformance/devices.rs"]
+mod devices;
+#[path = "conformance/life.rs"]
+mod life;
+#[path = "conformance/lists.rs"]
+mod lists;
+#[path = "conformance/mids.rs"]
+mod mids;
+#[path = "conformance/pushes.rs"]
+mod pushes;
+#[path = "conformance/queue.rs"]
+mod queue;
+#[path = "conformance/support.rs"]
+mod support;
+#[path = "conformance/sweeps.rs"]
+mod sweeps;
+
+/// Opens empty stores.
+pub(crate) struct Stores(Box<dyn Fn() -> Arc<dyn Store> + Send + Sync>);
+
+impl Stores {
+    /// A new, empty store that goes by [`support::policy`].
+    pub(crate) fn open(&self) -> Arc<dyn Store> {
+        (self.0)()
+    }
+}
+
+/// Makes a test of each case, on stores opened by `$open`.
+macro_rules! suite {
+    ($open:path) => {
+        suite! { $open;
+            life::every_state_takes_every_input_as_step_says,
+            life::of_rivals_one_wins,
+            life::the_history_is_exact_under_concurrency,
+            life::a_late_result_amends_once,
+            life::a_result_after_the_window_changes_nothing,
+            life::a_refused_member_does_not_disturb_its_neighbours,
+            life::a_target_must_fit,
+            life::grouping_changes_nothing,
+            life::without_a_receiver_nothing_is_owed,
+            create::the_same_id_again_gives_the_stored_record,
+            create::a_device_must_be_there_and_the_applications_own,
+            create::immediate_needs_a_session,
+            create::it_is_sent_at_once_when_nothing_is_before_it,
+            create::the_queue_limit_holds_under_concurrency,
+            create::what_is_sent_does_not_count_for_the_limit,
+            create::rivals_with_one_id_make_one_command,
+            create::an_offer_after_the_lifetime_leaves_it_pending,
+            queue::commands_go_oldest_first_one_at_a_time,
+            queue::acked_and_next_are_one_transaction,
+            queue::the_lost_one_goes_first_over_the_next_session,
+            queue::a_head_past_its_lifetime_is_passed_by,
+            queue::a_slot_is_held_until_its_deadline,
+            queue::immediate_ones_pass_by,
+            queue::many_drainers_send_each_command_once,
+            queue::a_long_queue_past_its_lifetime_blocks_nothing,
+            mids::they_are_unique_among_open_commands,
+            mids::an_answer_finds_its_command_by_mid,
+            mids::they_are_not_reused_soon,
+            mids::a_second_send_keeps_its_mid,
+            mids::mapped_ones_are_passed_by_in_the_next_round,
+            pushes::a_duty_holds_all_that_is_not_told,
+            pushes::only_what_is_asked_for_is_pushed,
+            pushes::a_row_goes_when_all_is_told,
+            pushes::strangers_and_repeats_are_ignored,
+            pushes::a_result_is_found_again_for_its_push,
+            lists::pages_stay_put_while_commands_are_added,
+            lists::filters_narrow_and_totals_count_all_that_match,
+            lists::an_open_command_is_listed_as_it_stands,
+            sweeps::expiring_ones_come_earliest_first,
+            sweeps::a_send_in_flight_is_not_expiring_before_its_deadline,
+            sweeps::the_pass_over_open_commands_misses_none,
+            sweeps::what_waited_for_a_late_result_is_pruned,
+            sweeps::records_are_kept_until_retention_ends_them,
+            sweeps::the_last_id_is_where_the_mint_goes_on,
+            devices::a_device_is_found_by_both_names,
+            devices::ids_and_node_ids_are_unique,
+            devices::the_limit_of_devices_holds,
+            devices::a_removed_device_is_gone_but_its_records_show_it,
+            devices::seen_notes_the_first_connection_and_the_family,
+            devices::unbound_devices_lapse,
+            devices::devices_are_listed_by_time,
+            apps::an_id_is_given_once,
+            apps::a_new_secret_revokes_the_tokens,
+            apps::tokens_end_and_are_limited,
+            apps::an_application_goes_with_its_devices_and_tokens,
+            apps::applications_are_listed_by_id,
+        }
+    };
+    ($open:path; $($module:ident :: $case:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                $module::$case($open()).await;
+            }
+        )*
+    };
+}
+
+mod on_sqlite {
+    use super::*;
+
+    fn stores() -> Stores {
+        let dir = tempfile::tempdir().unwrap();
+        let opened = std::sync::atomic::AtomicUsize::new(0);
+        Stores(Box::new(move || {
+            let n = opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let mut options = SqliteOptions::new(dir.path().join(format!("{n}")), support::policy());
+            options.min_free_bytes = 0;
+            options.min_free_percent = 0;
+            Arc::new(SqliteStore::open(options).unwrap())
+        }))
+    }
+
+    suite!(stores);
+}
