@@ -21,7 +21,7 @@ use crate::telemetry::{Metrics, RefusalLabel};
 
 pub(crate) use create::{CancelError, CreateError, CreateRequest};
 pub(crate) use deadlines::{DeadlineHint, Deadlines};
-pub(crate) use sessions::{CloseReason, Reach, SessionHandle, Sessions, ToSession};
+pub(crate) use sessions::{CloseReason, Inbox, Reach, SessionHandle, Sessions, ToSession};
 
 /// The door. Cheap to share; holds no command state itself.
 pub(crate) struct Engine {

@@ -206,12 +206,12 @@ fn serve(
         Some(_) => Some(mqtt_acceptor(&config, data_dir)?),
         None => None,
     };
-    let gateway = Arc::new(MqttGateway {
-        engine: Arc::clone(engine),
-        sealer: Arc::clone(&sealer),
-        config: config.mqtt.clone(),
-        max_result_bytes: config.commands.max_result_bytes,
-    });
+    let gateway = Arc::new(MqttGateway::new(
+        Arc::clone(engine),
+        Arc::clone(&sealer),
+        config.mqtt.clone(),
+        config.commands.max_result_bytes,
+    ));
     let northbound = Arc::new(Northbound::new(Arc::clone(engine), sealer, config));
     if let Some(listener) = listeners.northbound {
         http::start(&northbound, listener, north_tls, tasks, stop);

@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::mem;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use downlink_core::{CommandId, DeviceKey, Offer, Proof, SessionId};
 use downlink_store::Dispatch;
-use tokio::sync::{Notify, mpsc};
 
 const SHARDS: usize = 64;
 
@@ -28,14 +29,13 @@ pub(crate) enum ToSession {
 
 /// Why a session is told to close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum CloseReason {
     /// A newer connection of the same device.
-    TakenOver = 1,
+    TakenOver,
     /// The device was removed, or its credentials changed.
-    Removed = 2,
+    Removed,
     /// The server stops.
-    Stopping = 3,
+    Stopping,
 }
 
 /// Whether a session can be sent commands, and what a send proves.
@@ -59,31 +59,95 @@ pub(crate) struct SessionHandle {
     pub(crate) id: SessionId,
     /// Of which device.
     pub(crate) device: DeviceKey,
-    inbox: mpsc::Sender<ToSession>,
+    capacity: usize,
+    letters: Mutex<Letters>,
     reach: AtomicU8,
     inflight: AtomicUsize,
-    close: AtomicU8,
-    closing: Notify,
+}
+
+/// What waits to be taken by the session's task. A list, not a channel: idle sessions are many, and an empty list
+/// holds no memory.
+#[derive(Debug, Default)]
+struct Letters {
+    waiting: Vec<ToSession>,
+    work: bool,
+    close: Option<CloseReason>,
+    over: bool,
+    reader: Option<Waker>,
+}
+
+/// The reading end of a session's inbox; owned by the session's task. When it is dropped, nothing can be handed to
+/// the session any more.
+#[derive(Debug)]
+pub(crate) struct Inbox(Arc<SessionHandle>);
+
+/// What was taken out of an inbox.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    /// In order; hints for work are one, and the last.
+    pub(crate) messages: Vec<ToSession>,
+    /// The session is to close. Said again each time.
+    pub(crate) close: Option<CloseReason>,
+}
+
+impl Inbox {
+    /// Takes all that waits; pending while there is nothing, and no reason to close.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Taken> {
+        let mut letters = self.0.letters();
+        if letters.waiting.is_empty() && !letters.work && letters.close.is_none() {
+            match &mut letters.reader {
+                Some(reader) => reader.clone_from(cx.waker()),
+                reader => *reader = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        }
+        Poll::Ready(Taken {
+            messages: letters.take(),
+            close: letters.close,
+        })
+    }
+
+    /// Ends the inbox: gives what was not taken; from here on nothing can be handed to the session.
+    pub(crate) fn end(&self) -> Vec<ToSession> {
+        let mut letters = self.0.letters();
+        letters.over = true;
+        letters.take()
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        let _lost = self.end();
+    }
+}
+
+impl Letters {
+    fn take(&mut self) -> Vec<ToSession> {
+        let mut taken = mem::take(&mut self.waiting);
+        if mem::take(&mut self.work) {
+            taken.push(ToSession::Work);
+        }
+        taken
+    }
 }
 
 impl SessionHandle {
     /// A handle and the inbox behind it; `capacity` is the most that may wait there.
-    pub(crate) fn new(
-        id: SessionId,
-        device: DeviceKey,
-        capacity: usize,
-    ) -> (Arc<Self>, mpsc::Receiver<ToSession>) {
-        let (inbox, receiver) = mpsc::channel(capacity);
-        let handle = Self {
+    pub(crate) fn new(id: SessionId, device: DeviceKey, capacity: usize) -> (Arc<Self>, Inbox) {
+        let handle = Arc::new(Self {
             id,
             device,
-            inbox,
+            capacity,
+            letters: Mutex::default(),
             reach: AtomicU8::new(0),
             inflight: AtomicUsize::new(0),
-            close: AtomicU8::new(0),
-            closing: Notify::new(),
-        };
-        (Arc::new(handle), receiver)
+        });
+        let inbox = Inbox(Arc::clone(&handle));
+        (handle, inbox)
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Letters> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Set by the session's own task when a subscription is granted or given up.
@@ -124,42 +188,43 @@ impl SessionHandle {
         }
     }
 
-    /// How many dispatches are under way: in its inbox, or written and neither acknowledged nor answered.
-    /// Kept by the session's own task.
+    /// Set by the session's own task: how many dispatches it has taken that are neither acknowledged nor answered.
     pub(crate) fn set_inflight(&self, inflight: usize) {
         self.inflight.store(inflight, Ordering::Release);
     }
 
-    /// See [`set_inflight`](Self::set_inflight).
+    /// How many dispatches are under way: in its inbox, or taken and neither acknowledged nor answered.
     pub(crate) fn inflight(&self) -> usize {
-        self.inflight.load(Ordering::Acquire)
+        self.letters().waiting.len() + self.inflight.load(Ordering::Acquire)
     }
 
     /// Hands it a message; gives it back if its inbox is full or the session is over.
     pub(crate) fn hand(&self, message: ToSession) -> Result<(), ToSession> {
-        self.inbox.try_send(message).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(message) | mpsc::error::TrySendError::Closed(message) => message,
-        })
+        let mut letters = self.letters();
+        match message {
+            message if letters.over => return Err(message),
+            ToSession::Work => letters.work = true,
+            message if letters.waiting.len() >= self.capacity => return Err(message),
+            message => letters.waiting.push(message),
+        }
+        wake(letters);
+        Ok(())
     }
 
     /// Tells it to close. The first reason stays.
     pub(crate) fn close(&self, reason: CloseReason) {
-        let _earlier = self
-            .close
-            .compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
-        self.closing.notify_one();
+        let mut letters = self.letters();
+        letters.close.get_or_insert(reason);
+        wake(letters);
     }
+}
 
-    /// Waits until it is told to close. For the session's own task only.
-    pub(crate) async fn closing(&self) -> CloseReason {
-        loop {
-            match self.close.load(Ordering::Acquire) {
-                1 => return CloseReason::TakenOver,
-                2 => return CloseReason::Removed,
-                3 => return CloseReason::Stopping,
-                _ => self.closing.notified().await,
-            }
-        }
+/// Wakes the reader, after the lock is given back.
+fn wake(mut letters: MutexGuard<'_, Letters>) {
+    let reader = letters.reader.take();
+    drop(letters);
+    if let Some(reader) = reader {
+        reader.wake();
     }
 }
 
@@ -247,18 +312,21 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::*;
 
-    fn session(id: i64) -> Arc<SessionHandle> {
-        SessionHandle::new(SessionId(id), DeviceKey(1), 1).0
+    fn session(id: i64) -> (Arc<SessionHandle>, Inbox) {
+        SessionHandle::new(SessionId(id), DeviceKey(1), 1)
     }
 
     #[tokio::test]
     async fn the_newest_session_wins_whatever_the_order_of_arrival() {
-        let (sessions, old, new) = (Sessions::new(), session(1), session(2));
+        let (sessions, (old, inbox), (new, _inbox)) = (Sessions::new(), session(1), session(2));
         assert!(sessions.register(&old));
         assert!(sessions.register(&new));
-        assert_eq!(old.closing().await, CloseReason::TakenOver);
+        let taken = poll_fn(|cx| inbox.poll_take(cx)).await;
+        assert_eq!(taken.close, Some(CloseReason::TakenOver));
         assert!(!sessions.register(&old));
         assert!(!sessions.remove(&old));
         assert_eq!(sessions.of(DeviceKey(1)).map(|s| s.id), Some(SessionId(2)));
@@ -268,7 +336,7 @@ mod tests {
 
     #[test]
     fn an_offer_says_what_the_subscription_allows() {
-        let handle = session(9);
+        let (handle, _inbox) = session(9);
         assert_eq!(handle.offer(), None);
         handle.set_reach(Reach::Reachable {
             proof: Proof::ResultOnly,
@@ -280,5 +348,36 @@ mod tests {
             needs_mid: true,
         };
         assert_eq!(handle.offer(), Some(offer));
+    }
+
+    #[test]
+    fn the_inbox_is_bounded_and_hints_for_work_are_one() {
+        let (handle, inbox) = session(1);
+        let overdue = |n| ToSession::AckOverdue(CommandId::from_parts(1, 0, n, 0));
+        handle.hand(ToSession::Work).unwrap();
+        handle.hand(overdue(1)).unwrap();
+        assert!(matches!(handle.hand(overdue(2)), Err(ToSession::AckOverdue(_))));
+        handle.hand(ToSession::Work).unwrap();
+        assert_eq!(handle.inflight(), 1);
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(taken) = inbox.poll_take(&mut cx) else {
+            panic!("nothing to take")
+        };
+        assert!(matches!(
+            taken.messages[..],
+            [ToSession::AckOverdue(_), ToSession::Work]
+        ));
+        assert!(inbox.poll_take(&mut cx).is_pending());
+        drop(inbox);
+        assert!(matches!(handle.hand(ToSession::Work), Err(ToSession::Work)));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken() {
+        let (handle, inbox) = session(1);
+        let waiting = tokio::spawn(async move { poll_fn(|cx| inbox.poll_take(cx)).await });
+        tokio::task::yield_now().await;
+        handle.hand(ToSession::Work).unwrap();
+        assert!(matches!(waiting.await.unwrap().messages[..], [ToSession::Work]));
     }
 }
