@@ -197,7 +197,8 @@ impl Shared {
 
     async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
         let tls = self.tls.as_ref().map_err(|why| ConnectError::Tls(why.clone()))?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(error.to_string()))?;
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(error.to_string()))?;
         tls.connect(name, tcp)
             .await
             .map_err(|error| ConnectError::Tls(error.to_string()))
@@ -232,7 +233,11 @@ impl Connection for Link {
 }
 
 impl rt::Read for Link {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: rt::ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         either!(self.get_mut(), io => io.poll_read(cx, buf))
     }
 }

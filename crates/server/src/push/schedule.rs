@@ -30,6 +30,9 @@ pub(super) use self::receiver::Notice;
 /// Every so many starts, a repetition goes before the first tries, so that neither starves.
 const AGAIN_EVERY: u32 = 4;
 
+/// Commands remembered after they are let go, however small the backlog may be.
+const RECENT_AT_LEAST: usize = 1024;
+
 /// The limits of a schedule.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -99,7 +102,7 @@ impl Schedule {
             turns: [VecDeque::new(), VecDeque::new()],
             alarms: BTreeSet::new(),
             unrecorded: VecDeque::new(),
-            recent: Recent::new(limits.backlog),
+            recent: Recent::new(limits.backlog.max(RECENT_AT_LEAST)),
             weight: 0,
             in_flight: 0,
             again_in_flight: 0,
@@ -113,7 +116,12 @@ impl Schedule {
         if !self.commands.contains_key(&duty.command) {
             let accepted = self.recent.accepted(duty.command);
             // All of it was accepted and recorded: the hint was read or made before that.
-            let Some(first) = duty.events.iter().map(|event| event.seq).find(|seq| *seq > accepted) else {
+            let Some(first) = duty
+                .events
+                .iter()
+                .map(|event| event.seq)
+                .find(|seq| *seq > accepted)
+            else {
                 return Hinted::Known;
             };
             if !self.admit(&duty, first, now) {
@@ -178,7 +186,9 @@ impl Schedule {
     pub(super) fn take_accepted(&mut self, most: usize) -> Vec<Told> {
         let mut told = Vec::new();
         while told.len() < most {
-            let Some(command) = self.unrecorded.pop_front() else { break };
+            let Some(command) = self.unrecorded.pop_front() else {
+                break;
+            };
             if let Some(held) = self.commands.get_mut(&command) {
                 held.unrecorded = false;
                 let seq = held.accepted;
@@ -191,7 +201,9 @@ impl Schedule {
     /// The store has recorded these. A command of which all is accepted and recorded is let go.
     pub(super) fn recorded(&mut self, told: &[Told], now: Duration) {
         for Told { command, seq } in told {
-            let Some(held) = self.commands.get_mut(command) else { continue };
+            let Some(held) = self.commands.get_mut(command) else {
+                continue;
+            };
             held.recorded = held.recorded.max(*seq);
             if !held.is_done() {
                 continue;
@@ -239,7 +251,7 @@ impl Schedule {
         let target = Arc::new(Target::of(&duty.receiver));
         let key = (duty.app, Arc::clone(&target.origin));
         let known = self.by_key.get(&key).copied();
-        if !self.has_room(known) {
+        if !self.make_room(known, now) {
             return false;
         }
         let id = known.unwrap_or_else(|| {
@@ -257,26 +269,65 @@ impl Schedule {
         // What is before the first change that the store still has to tell is accepted and recorded.
         let held = Held::new(id, duty.device_id.clone(), target, first.saturating_sub(1));
         self.commands.insert(duty.command, held);
-        self.settle(id, now);
         true
     }
 
-    /// Whether a receiver may hold more: no more than what is still free. So a receiver that stands still never
-    /// takes all the room, however many of them there are, and one that is alone gets half.
-    fn has_room(&self, receiver: Option<ReceiverId>) -> bool {
-        let holds = receiver.and_then(|id| self.receivers.get(&id)).map_or(0, |receiver| receiver.weight);
-        holds < self.limits.backlog.saturating_sub(self.weight)
+    /// Whether a receiver (none: a new one) may hold more. When all room is taken, one that holds less than its even
+    /// share gets room from the one that holds the most: so a receiver that stands still keeps nobody out.
+    fn make_room(&mut self, receiver: Option<ReceiverId>, now: Duration) -> bool {
+        if self.weight < self.limits.backlog {
+            return true;
+        }
+        let holds = receiver
+            .and_then(|id| self.receivers.get(&id))
+            .map_or(0, |one| one.weight);
+        let sharers = self.receivers.len() + usize::from(receiver.is_none());
+        if holds >= self.limits.backlog / sharers.max(1) {
+            return false;
+        }
+        let heaviest = self
+            .receivers
+            .iter()
+            .max_by_key(|(id, one)| (one.weight, **id))
+            .map(|(id, _)| *id);
+        if let Some(heaviest) = heaviest.filter(|id| Some(*id) != receiver) {
+            self.evict_from(heaviest, now);
+        }
+        self.weight < self.limits.backlog
+    }
+
+    /// Lets go of some of a receiver's commands, those that it would have come to last. They wait in the store.
+    fn evict_from(&mut self, id: ReceiverId, now: Duration) {
+        let Some(receiver) = self.receivers.get_mut(&id) else {
+            return;
+        };
+        // Some at once: looking for the heaviest receiver takes time.
+        for _ in 0..receiver.commands.div_ceil(16) {
+            let is_free = |command| self.commands.get(&command).is_some_and(Held::is_free);
+            let Some(command) = receiver.drop_last(is_free) else {
+                break;
+            };
+            let Some(held) = self.commands.remove(&command) else {
+                break;
+            };
+            receiver.commands -= 1;
+            receiver.weight -= held.weight();
+            self.weight -= held.weight();
+            self.recent.keep(command, held.accepted, now);
+        }
+        self.settle(id, now);
     }
 
     fn merge(&mut self, command: CommandId, events: Vec<PushEvent>, now: Duration) -> Hinted {
         for event in events {
-            let Some(held) = self.commands.get(&command) else { break };
+            let Some(held) = self.commands.get(&command) else {
+                break;
+            };
             if !held.lacks(event.seq) {
                 continue;
             }
-            let id = held.receiver;
             // A held command always has its next change; those after it only if there is room.
-            if !held.is_empty() && !self.has_room(Some(id)) {
+            if !held.is_empty() && !self.make_room(Some(held.receiver), now) {
                 return Hinted::Refused;
             }
             self.add(command, event, now);
@@ -285,8 +336,12 @@ impl Schedule {
     }
 
     fn add(&mut self, command: CommandId, event: PushEvent, now: Duration) {
-        let Some(held) = self.commands.get_mut(&command) else { return };
-        let Some(receiver) = self.receivers.get_mut(&held.receiver) else { return };
+        let Some(held) = self.commands.get_mut(&command) else {
+            return;
+        };
+        let Some(receiver) = self.receivers.get_mut(&held.receiver) else {
+            return;
+        };
         let added = held.add(event);
         receiver.weight += added;
         self.weight += added;
@@ -305,9 +360,12 @@ impl Schedule {
                 return None;
             }
             let id = self.turns[lane as usize].pop_front()?;
-            let Some(receiver) = self.receivers.get_mut(&id) else { continue };
+            let Some(receiver) = self.receivers.get_mut(&id) else {
+                continue;
+            };
             receiver.listed[lane as usize] = false;
-            if let Some((command, lane)) = receiver.take(lane, room_for_again, self.limits.per_receiver, now) {
+            if let Some((command, lane)) = receiver.take(lane, room_for_again, self.limits.per_receiver, now)
+            {
                 return self.begin(command, lane, now);
             }
         }
@@ -345,7 +403,9 @@ impl Schedule {
 
     /// After anything changed for a receiver: gives it its turns, sets its alarm, lets it go if it holds nothing.
     fn settle(&mut self, id: ReceiverId, now: Duration) {
-        let Some(receiver) = self.receivers.get_mut(&id) else { return };
+        let Some(receiver) = self.receivers.get_mut(&id) else {
+            return;
+        };
         receiver.promote(now);
         for lane in [Lane::First, Lane::Again] {
             if !receiver.listed[lane as usize] && receiver.may_start(lane, self.limits.per_receiver, now) {
