@@ -2,6 +2,7 @@
 
 mod receiver;
 mod store;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::future::Future;

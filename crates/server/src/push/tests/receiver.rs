@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// How to answer a request.
 #[derive(Clone)]
@@ -68,6 +69,14 @@ pub(super) struct Receiver {
 impl Receiver {
     /// `script` is given how often the same push came before.
     pub(super) async fn start(script: impl Fn(usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::listen(script, None).await
+    }
+
+    /// The same over TLS.
+    pub(super) async fn listen(
+        script: impl Fn(usize) -> Answer + Send + Sync + 'static,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -77,7 +86,7 @@ impl Receiver {
             connections: AtomicUsize::new(0),
             cut: AtomicUsize::new(0),
         });
-        let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        let task = tokio::spawn(accept(listener, tls, Arc::clone(&shared)));
         Self {
             address,
             shared,
@@ -110,14 +119,21 @@ impl Drop for Receiver {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         shared.connections.fetch_add(1, Ordering::SeqCst);
         let shared = Arc::clone(&shared);
+        let tls = tls.clone();
         connections.spawn(async move {
-            let _gone = serve(stream, &shared).await;
+            let _gone = match tls {
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => serve(stream, &shared).await,
+                    Err(error) => Err(error),
+                },
+                None => serve(stream, &shared).await,
+            };
         });
     }
 }
@@ -165,6 +181,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) -> 
             Answer::Never => std::future::pending().await,
             Answer::Close => return Ok(()),
         }
+        stream.flush().await?;
     }
     Ok(())
 }
