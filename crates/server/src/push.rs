@@ -46,7 +46,10 @@ pub(crate) fn start(
     let guard = Guard::new(&config.allow, own)?;
     let tls = connect::platform_tls();
     if let Err(why) = &tls {
-        tracing::warn!(why, "no trusted root certificates: pushes to HTTPS receivers will fail");
+        tracing::warn!(
+            why,
+            "no trusted root certificates: pushes to HTTPS receivers will fail"
+        );
     }
     let client = Arc::new(Client::new(config, guard, tls));
     let dispatcher = Dispatcher::new(limits(config), client, store, metrics, tasks.clone());

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::thread;
 use std::time::Duration;
 
 use http::Uri;
@@ -20,7 +21,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -144,13 +145,20 @@ impl Shared {
         }
         let permit = Arc::clone(&self.lookups).acquire_owned().await;
         let permit = permit.map_err(|error| ConnectError::Dns(error.to_string()))?;
+        let (answer, answered) = oneshot::channel();
         let host = host.to_owned();
-        let looked_up = tokio::task::spawn_blocking(move || {
-            // The permit goes with the thread, not with whoever waits for it.
-            let _permit = permit;
-            (host.as_str(), port).to_socket_addrs().map(Vec::from_iter)
-        });
-        match looked_up.await {
+        // A thread of its own, not one of the runtime's: a resolver that hangs must not hold up the server's exit.
+        let look_up = move || {
+            let found = (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+            // The permit goes with the thread, not with whoever waits for it, who may have given up.
+            drop(permit);
+            let _gone = answer.send(found);
+        };
+        thread::Builder::new()
+            .name("push-resolve".to_owned())
+            .spawn(look_up)
+            .map_err(|error| ConnectError::Dns(error.to_string()))?;
+        match answered.await {
             Ok(Ok(addresses)) => Ok(addresses),
             Ok(Err(error)) => Err(ConnectError::Dns(error.to_string())),
             Err(error) => Err(ConnectError::Dns(error.to_string())),
@@ -197,7 +205,8 @@ impl Shared {
 
     async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
         let tls = self.tls.as_ref().map_err(|why| ConnectError::Tls(why.clone()))?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(error.to_string()))?;
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(error.to_string()))?;
         tls.connect(name, tcp)
             .await
             .map_err(|error| ConnectError::Tls(error.to_string()))
@@ -232,7 +241,11 @@ impl Connection for Link {
 }
 
 impl rt::Read for Link {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: rt::ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         either!(self.get_mut(), io => io.poll_read(cx, buf))
     }
 }
@@ -264,5 +277,50 @@ impl rt::Write for Link {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         either!(self.get_mut(), io => io.poll_write_vectored(cx, bufs))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_when_one_refuses() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = (open.local_addr().unwrap(), open);
+        let guard = Guard::new(&[], Vec::new()).unwrap();
+        let connector = Connector::new(guard, Err(String::new()), Duration::from_secs(10));
+        let stream = connector.shared.dial(&[closed, open.0]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open.0);
+        assert!(stream.nodelay().unwrap());
+        let refused = connector.shared.dial(&[closed]).await;
+        assert!(matches!(refused, Err(ConnectError::Connect { address, .. }) if address == closed));
+    }
+
+    #[test]
+    fn of_several_addresses_only_the_allowed_are_dialled() {
+        let guard = Guard::new(&["127.0.0.1/32:80".to_owned()], Vec::new()).unwrap();
+        let connector = Connector::new(guard, Err(String::new()), Duration::from_secs(10));
+        let addresses = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| text.parse().unwrap())
+                .collect::<Vec<SocketAddr>>()
+        };
+        let mixed = addresses(&["10.0.0.1:80", "127.0.0.1:80", "[::1]:80", "8.8.8.8:80"]);
+        let allowed = connector.shared.allowed(mixed).unwrap();
+        assert_eq!(allowed, addresses(&["127.0.0.1:80", "8.8.8.8:80"]));
+        let refused = connector
+            .shared
+            .allowed(addresses(&["10.0.0.1:80", "127.0.0.1:81"]));
+        assert!(matches!(refused, Err(ConnectError::NotAllowed(_))));
+        assert!(matches!(
+            connector.shared.allowed(Vec::new()),
+            Err(ConnectError::Dns(_))
+        ));
     }
 }

@@ -129,7 +129,11 @@ impl Dispatcher {
         stop: &CancellationToken,
         stopping: bool,
     ) -> Event {
-        let wake = self.schedule.next_wake().filter(|_| !stopping).map(|at| self.began + at);
+        let wake = self
+            .schedule
+            .next_wake()
+            .filter(|_| !stopping)
+            .map(|at| self.began + at);
         tokio::select! {
             biased;
             ended = self.reports.1.recv() => Event::Ended(ended),
@@ -178,7 +182,9 @@ impl Dispatcher {
         let Ended { push, outcome, took } = ended;
         self.metrics.push_attempt(outcome.label());
         if push.failures == 0 {
-            self.metrics.push_first_attempt_seconds.observe(seconds_since(push.at));
+            self.metrics
+                .push_first_attempt_seconds
+                .observe(seconds_since(push.at));
         }
         tracing::debug!(
             command = %push.command,
@@ -191,8 +197,13 @@ impl Dispatcher {
         );
         let (now, random) = (self.began.elapsed(), self.random(push.command, push.failures));
         let receiver = &*push.target.origin;
-        match self.schedule.ended(push.command, outcome.is_accepted(), now, random) {
-            Some(Notice::Failing) => tracing::warn!(receiver, %outcome, "pushes to a receiver fail; trying on"),
+        match self
+            .schedule
+            .ended(push.command, outcome.is_accepted(), now, random)
+        {
+            Some(Notice::Failing) => {
+                tracing::warn!(receiver, %outcome, "pushes to a receiver fail; trying on")
+            }
             Some(Notice::WorksAgain) => tracing::info!(receiver, "pushes to a receiver work again"),
             None => {}
         }

@@ -42,7 +42,10 @@ const GLOBAL_V6: Ipv6Net = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 
 /// What is not public within it.
 const REFUSED_V6: [(Ipv6Net, &str); 5] = [
-    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), "protocol assignments or Teredo"),
+    (
+        v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
+        "protocol assignments or Teredo",
+    ),
     (v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), "documentation"),
     (v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), "6to4"),
     (v6([0x3ffe, 0, 0, 0, 0, 0, 0, 0], 16), "returned test addresses"),
@@ -100,7 +103,11 @@ impl Guard {
         let Some(kind) = not_public(ip) else {
             return Ok(());
         };
-        match self.allow.iter().any(|allowed| allowed.covers(ip, address.port())) {
+        match self
+            .allow
+            .iter()
+            .any(|allowed| allowed.covers(ip, address.port()))
+        {
             true => Ok(()),
             false => Err(Refused::NotPublic { address, kind }),
         }

@@ -87,7 +87,9 @@ impl Outcome {
             Self::NotConnected(ConnectError::Dns(_)) => PushOutcome::Dns,
             Self::NotConnected(ConnectError::Connect { .. }) => PushOutcome::Connect,
             Self::NotConnected(ConnectError::Tls(_)) => PushOutcome::Tls,
-            Self::NotConnected(ConnectError::NotAllowed(_) | ConnectError::NoTarget) => PushOutcome::NotAllowed,
+            Self::NotConnected(ConnectError::NotAllowed(_) | ConnectError::NoTarget) => {
+                PushOutcome::NotAllowed
+            }
             Self::Broken(_) => PushOutcome::Broken,
         }
     }

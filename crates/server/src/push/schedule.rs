@@ -11,6 +11,7 @@
 mod held;
 mod receiver;
 mod recent;
+mod room;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -29,6 +30,9 @@ pub(super) use self::receiver::Notice;
 
 /// Every so many starts, a repetition goes before the first tries, so that neither starves.
 const AGAIN_EVERY: u32 = 4;
+
+/// Commands remembered after they are let go, however small the backlog may be.
+const RECENT_AT_LEAST: usize = 1024;
 
 /// The limits of a schedule.
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +103,7 @@ impl Schedule {
             turns: [VecDeque::new(), VecDeque::new()],
             alarms: BTreeSet::new(),
             unrecorded: VecDeque::new(),
-            recent: Recent::new(limits.backlog),
+            recent: Recent::new(limits.backlog.max(RECENT_AT_LEAST)),
             weight: 0,
             in_flight: 0,
             again_in_flight: 0,
@@ -113,7 +117,12 @@ impl Schedule {
         if !self.commands.contains_key(&duty.command) {
             let accepted = self.recent.accepted(duty.command);
             // All of it was accepted and recorded: the hint was read or made before that.
-            let Some(first) = duty.events.iter().map(|event| event.seq).find(|seq| *seq > accepted) else {
+            let Some(first) = duty
+                .events
+                .iter()
+                .map(|event| event.seq)
+                .find(|seq| *seq > accepted)
+            else {
                 return Hinted::Known;
             };
             if !self.admit(&duty, first, now) {
@@ -178,7 +187,9 @@ impl Schedule {
     pub(super) fn take_accepted(&mut self, most: usize) -> Vec<Told> {
         let mut told = Vec::new();
         while told.len() < most {
-            let Some(command) = self.unrecorded.pop_front() else { break };
+            let Some(command) = self.unrecorded.pop_front() else {
+                break;
+            };
             if let Some(held) = self.commands.get_mut(&command) {
                 held.unrecorded = false;
                 let seq = held.accepted;
@@ -191,7 +202,9 @@ impl Schedule {
     /// The store has recorded these. A command of which all is accepted and recorded is let go.
     pub(super) fn recorded(&mut self, told: &[Told], now: Duration) {
         for Told { command, seq } in told {
-            let Some(held) = self.commands.get_mut(command) else { continue };
+            let Some(held) = self.commands.get_mut(command) else {
+                continue;
+            };
             held.recorded = held.recorded.max(*seq);
             if !held.is_done() {
                 continue;
@@ -234,49 +247,16 @@ impl Schedule {
         self.commands.len()
     }
 
-    /// Makes room for a command and holds it, without its changes yet. False: there is no room.
-    fn admit(&mut self, duty: &PushDuty, first: u16, now: Duration) -> bool {
-        let target = Arc::new(Target::of(&duty.receiver));
-        let key = (duty.app, Arc::clone(&target.origin));
-        let known = self.by_key.get(&key).copied();
-        if !self.has_room(known) {
-            return false;
-        }
-        let id = known.unwrap_or_else(|| {
-            let id = self.next_receiver;
-            self.next_receiver += 1;
-            self.by_key.insert(key.clone(), id);
-            self.receivers.insert(id, Receiver::new(key));
-            id
-        });
-        if let Some(receiver) = self.receivers.get_mut(&id) {
-            receiver.commands += 1;
-            receiver.weight += 1;
-        }
-        self.weight += 1;
-        // What is before the first change that the store still has to tell is accepted and recorded.
-        let held = Held::new(id, duty.device_id.clone(), target, first.saturating_sub(1));
-        self.commands.insert(duty.command, held);
-        self.settle(id, now);
-        true
-    }
-
-    /// Whether a receiver may hold more: no more than what is still free. So a receiver that stands still never
-    /// takes all the room, however many of them there are, and one that is alone gets half.
-    fn has_room(&self, receiver: Option<ReceiverId>) -> bool {
-        let holds = receiver.and_then(|id| self.receivers.get(&id)).map_or(0, |receiver| receiver.weight);
-        holds < self.limits.backlog.saturating_sub(self.weight)
-    }
-
     fn merge(&mut self, command: CommandId, events: Vec<PushEvent>, now: Duration) -> Hinted {
         for event in events {
-            let Some(held) = self.commands.get(&command) else { break };
+            let Some(held) = self.commands.get(&command) else {
+                break;
+            };
             if !held.lacks(event.seq) {
                 continue;
             }
-            let id = held.receiver;
             // A held command always has its next change; those after it only if there is room.
-            if !held.is_empty() && !self.has_room(Some(id)) {
+            if !held.is_empty() && !self.make_room(Some(held.receiver), now) {
                 return Hinted::Refused;
             }
             self.add(command, event, now);
@@ -285,8 +265,12 @@ impl Schedule {
     }
 
     fn add(&mut self, command: CommandId, event: PushEvent, now: Duration) {
-        let Some(held) = self.commands.get_mut(&command) else { return };
-        let Some(receiver) = self.receivers.get_mut(&held.receiver) else { return };
+        let Some(held) = self.commands.get_mut(&command) else {
+            return;
+        };
+        let Some(receiver) = self.receivers.get_mut(&held.receiver) else {
+            return;
+        };
         let added = held.add(event);
         receiver.weight += added;
         self.weight += added;
@@ -305,9 +289,12 @@ impl Schedule {
                 return None;
             }
             let id = self.turns[lane as usize].pop_front()?;
-            let Some(receiver) = self.receivers.get_mut(&id) else { continue };
+            let Some(receiver) = self.receivers.get_mut(&id) else {
+                continue;
+            };
             receiver.listed[lane as usize] = false;
-            if let Some((command, lane)) = receiver.take(lane, room_for_again, self.limits.per_receiver, now) {
+            if let Some((command, lane)) = receiver.take(lane, room_for_again, self.limits.per_receiver, now)
+            {
                 return self.begin(command, lane, now);
             }
         }
@@ -345,7 +332,9 @@ impl Schedule {
 
     /// After anything changed for a receiver: gives it its turns, sets its alarm, lets it go if it holds nothing.
     fn settle(&mut self, id: ReceiverId, now: Duration) {
-        let Some(receiver) = self.receivers.get_mut(&id) else { return };
+        let Some(receiver) = self.receivers.get_mut(&id) else {
+            return;
+        };
         receiver.promote(now);
         for lane in [Lane::First, Lane::Again] {
             if !receiver.listed[lane as usize] && receiver.may_start(lane, self.limits.per_receiver, now) {

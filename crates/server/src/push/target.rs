@@ -66,7 +66,13 @@ mod tests {
 
     #[test]
     fn what_is_no_http_url_has_nothing_to_ask_for() {
-        for url in ["", "na.example/x", "ftp://na.example:21/", "file:///etc/passwd", "http://"] {
+        for url in [
+            "",
+            "na.example/x",
+            "ftp://na.example:21/",
+            "file:///etc/passwd",
+            "http://",
+        ] {
             assert_eq!(Target::of(url).uri, None, "{url}");
         }
     }

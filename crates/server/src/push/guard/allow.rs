@@ -69,7 +69,11 @@ fn allowed(ip: IpAddr, prefix: Option<&str>, port: Option<&str>) -> Result<Allow
         None => whole,
     };
     let port = match port {
-        Some(text) => Some(number::<u16>(text).filter(|n| *n > 0).ok_or("has a port that is not a number from 1 to 65535")?),
+        Some(text) => Some(
+            number::<u16>(text)
+                .filter(|n| *n > 0)
+                .ok_or("has a port that is not a number from 1 to 65535")?,
+        ),
         None => None,
     };
     let net = IpNet::new(ip, prefix).map_err(|_| "has a prefix that is too long")?;
@@ -126,7 +130,10 @@ mod tests {
             "010.0.0.1",
         ] {
             let error = parse(entry).unwrap_err().to_string();
-            assert!(error.contains("push.allow") && error.contains(&format!("`{entry}`")), "{error}");
+            assert!(
+                error.contains("push.allow") && error.contains(&format!("`{entry}`")),
+                "{error}"
+            );
         }
     }
 

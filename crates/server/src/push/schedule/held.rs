@@ -73,6 +73,16 @@ impl Held {
         self.is_empty() && self.place == Place::Idle && self.recorded >= self.accepted
     }
 
+    /// Whether it can be let go without a trace: it waits its turn, and the store knows all that it achieved.
+    pub(super) fn is_free(&self) -> bool {
+        self.place == Place::Queued && self.recorded >= self.accepted
+    }
+
+    /// What it counts towards the bound: 1, and 1 more for each KiB of results.
+    pub(super) fn weight(&self) -> usize {
+        1 + self.events.iter().map(weight).sum::<usize>()
+    }
+
     /// Whether the change is neither accepted nor known.
     pub(super) fn lacks(&self, seq: u16) -> bool {
         seq > self.accepted && self.events.iter().all(|event| event.seq != seq)
@@ -90,9 +100,14 @@ impl Held {
     pub(super) fn accept(&mut self, seq: u16) -> usize {
         self.failures = 0;
         let at = self.events.iter().position(|event| event.seq == seq);
-        let freed = at.and_then(|at| self.events.remove(at)).map_or(0, |event| weight(&event));
+        let freed = at
+            .and_then(|at| self.events.remove(at))
+            .map_or(0, |event| weight(&event));
         // Never beyond a change that is not accepted, whatever came in between.
-        let before_next = self.events.front().map_or(seq, |next| next.seq.saturating_sub(1).min(seq));
+        let before_next = self
+            .events
+            .front()
+            .map_or(seq, |next| next.seq.saturating_sub(1).min(seq));
         self.accepted = self.accepted.max(before_next);
         freed
     }
@@ -112,7 +127,7 @@ impl Held {
     }
 }
 
-/// What a change counts towards the bound, besides its command: 1 for each KiB of its result.
+/// What a change counts towards the bound, besides its command.
 fn weight(event: &PushEvent) -> usize {
     event.result.as_ref().map_or(0, |result| result.len() / 1024)
 }

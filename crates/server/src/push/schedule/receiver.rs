@@ -41,8 +41,14 @@ pub(in crate::push) enum Notice {
 
 #[derive(Debug)]
 enum Health {
-    Working { failures: u32 },
-    Braked { probes: u32, next_at: Duration, probe: Option<CommandId> },
+    Working {
+        failures: u32,
+    },
+    Braked {
+        probes: u32,
+        next_at: Duration,
+        probe: Option<CommandId>,
+    },
 }
 
 #[derive(Debug)]
@@ -153,7 +159,11 @@ impl Receiver {
         match before {
             Health::Working { .. } => None,
             Health::Braked { .. } => {
-                self.again.extend(std::mem::take(&mut self.waiting).into_iter().map(|(_, command)| command));
+                self.again.extend(
+                    std::mem::take(&mut self.waiting)
+                        .into_iter()
+                        .map(|(_, command)| command),
+                );
                 Some(Notice::WorksAgain)
             }
         }
@@ -177,7 +187,11 @@ impl Receiver {
                 };
                 Some(Notice::Failing)
             }
-            Health::Braked { probes, next_at, probe } => {
+            Health::Braked {
+                probes,
+                next_at,
+                probe,
+            } => {
                 // Attempts that were in flight when the brake was set say nothing new.
                 if *probe == Some(command) {
                     *probes = probes.saturating_add(1);
@@ -187,6 +201,20 @@ impl Receiver {
                 None
             }
         }
+    }
+
+    /// Takes out the command that would come last, if it `may` go: never attempted before any that failed.
+    pub(super) fn drop_last(&mut self, may: impl Fn(CommandId) -> bool) -> Option<CommandId> {
+        if let Some(command) = self.first.pop_back_if(|command| may(*command)) {
+            return Some(command);
+        }
+        if let Some((at, command)) = self.waiting.last().copied()
+            && may(command)
+        {
+            self.waiting.remove(&(at, command));
+            return Some(command);
+        }
+        self.again.pop_back_if(|command| may(*command))
     }
 
     /// Those whose pause is over are ready.
@@ -204,7 +232,9 @@ impl Receiver {
         let waiting = self.waiting.first().map(|(at, _)| *at);
         let probe = match &self.health {
             Health::Working { .. } | Health::Braked { probe: Some(_), .. } => None,
-            Health::Braked { next_at, probe: None, .. } => {
+            Health::Braked {
+                next_at, probe: None, ..
+            } => {
                 let ready = !(self.first.is_empty() && self.again.is_empty());
                 Some(*next_at).filter(|at| ready && *at > now)
             }

@@ -49,7 +49,9 @@ impl Recent {
     }
 
     fn forget_oldest(&mut self) {
-        let Some((at, command)) = self.order.pop_front() else { return };
+        let Some((at, command)) = self.order.pop_front() else {
+            return;
+        };
         // It may have been let go again since.
         if self.accepted.get(&command).is_some_and(|(_, kept)| *kept == at) {
             self.accepted.remove(&command);
