@@ -73,9 +73,9 @@ impl Held {
         self.is_empty() && self.place == Place::Idle && self.recorded >= self.accepted
     }
 
-    /// Whether it can be let go without a trace: it waits its turn, and the store knows all that it achieved.
+    /// Whether it can be let go while it waits its turn: the store knows all that it achieved.
     pub(super) fn is_free(&self) -> bool {
-        self.place == Place::Queued && self.recorded >= self.accepted
+        self.recorded >= self.accepted
     }
 
     /// What it counts towards the bound: 1, and 1 more for each KiB of results.

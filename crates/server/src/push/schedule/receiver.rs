@@ -18,6 +18,9 @@ const BRAKE_AFTER: u32 = 5;
 /// The longest pause between probes, before jitter.
 const LONGEST_BETWEEN_PROBES: Span = Span::from_secs(180);
 
+/// Waiting commands looked at to find one that may be let go: those that may not are a moment from it.
+const LOOKED_AT: usize = 64;
+
 /// A receiver's number; never used again.
 pub(super) type ReceiverId = u64;
 
@@ -208,11 +211,10 @@ impl Receiver {
         if let Some(command) = self.first.pop_back_if(|command| may(*command)) {
             return Some(command);
         }
-        if let Some((at, command)) = self.waiting.last().copied()
-            && may(command)
-        {
-            self.waiting.remove(&(at, command));
-            return Some(command);
+        let last = self.waiting.iter().rev().take(LOOKED_AT);
+        if let Some(due) = last.copied().find(|(_, command)| may(*command)) {
+            self.waiting.remove(&due);
+            return Some(due.1);
         }
         self.again.pop_back_if(|command| may(*command))
     }
