@@ -61,8 +61,7 @@ impl Batch {
         if let Some(entry) = self.open(told.command)?
             && told.seq > entry.row.acked
         {
-            entry.row.settle(told.seq);
-            entry.dirt = entry.dirt.max(Dirt::Told);
+            self.settle(told.command, told.seq);
         }
         Ok(())
     }

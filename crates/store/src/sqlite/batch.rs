@@ -4,6 +4,9 @@
 //! and over within one batch never gets a working row. Nothing is written before [`Batch::flush`] (but for the
 //! reservation of mids, and the verbs on devices and applications), so the rows on disk are those from before the
 //! batch, and what the batch made of them is in `entries`. After a failure [`Batch::forget_all`] makes it as new.
+//!
+//! After a commit some rows stay in memory: they are what is on disk, since nobody else writes, and the next change
+//! of a busy command need not read its row again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +23,8 @@ use super::state;
 use super::work_row::{WorkRow, stored_result};
 use crate::{Applied, Submission};
 
+/// Rows that stay in memory after a commit, at the most.
+const ROWS_REMEMBERED: usize = 8192;
 /// What the writer remembers of devices: enough that a busy one is not read again and again.
 const DEVICES_REMEMBERED: usize = 16_384;
 
@@ -27,6 +32,8 @@ pub(super) struct Batch {
     pub(super) sql: Connection,
     pub(super) policy: Policy,
     pub(super) entries: HashMap<CommandId, Entry>,
+    /// Those of `entries` that differ from the disk; some may be named twice.
+    dirty: Vec<CommandId>,
     pub(super) queues: HashMap<DeviceKey, QueueView>,
     pub(super) facts: Memo<DeviceKey, Facts>,
     pub(super) mids: Memo<DeviceKey, Block>,
@@ -89,6 +96,7 @@ impl Batch {
             sql,
             policy,
             entries: HashMap::new(),
+            dirty: Vec::new(),
             queues: HashMap::new(),
             facts: Memo::new(DEVICES_REMEMBERED),
             mids: Memo::new(DEVICES_REMEMBERED),
@@ -160,6 +168,9 @@ impl Batch {
         if let Some(result) = transition.result {
             entry.result = Some(result.into());
         }
+        if entry.dirt == Dirt::Clean {
+            self.dirty.push(id);
+        }
         entry.dirt = Dirt::State;
         entry.ended |= row.progress.state.is_final();
         let (app, device) = (row.app, row.device);
@@ -180,7 +191,20 @@ impl Batch {
             dirt: Dirt::State,
             ..Entry::stored(row)
         };
+        self.dirty.push(entry.row.id);
         self.entries.insert(entry.row.id, entry);
+    }
+
+    /// Notes what the receiver accepted of an open command.
+    pub(super) fn settle(&mut self, id: CommandId, told: u16) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.row.settle(told);
+        if entry.dirt == Dirt::Clean {
+            self.dirty.push(id);
+            entry.dirt = Dirt::Told;
+        }
     }
 
     /// Takes back [`add`](Self::add): it is not created after all.
@@ -227,9 +251,9 @@ impl Batch {
 
     /// Writes what the members changed.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        let mut dirty: Vec<&Entry> = self.entries.values().filter(|e| e.dirt != Dirt::Clean).collect();
-        dirty.sort_unstable_by_key(|entry| entry.row.id);
-        for entry in dirty {
+        self.dirty.sort_unstable();
+        self.dirty.dedup();
+        for entry in self.dirty.iter().filter_map(|id| self.entries.get(id)) {
             entry.write(&self.sql)?;
         }
         for (app, tally) in &self.tallies {
@@ -245,14 +269,24 @@ impl Batch {
 
     /// The transaction is over and kept.
     pub(super) fn committed(&mut self) {
-        self.entries.clear();
+        for id in self.dirty.drain(..) {
+            if self.entries.get_mut(&id).is_some_and(|entry| !entry.settle()) {
+                self.entries.remove(&id);
+            }
+        }
+        if self.entries.len() > ROWS_REMEMBERED {
+            self.entries.clear();
+        }
         self.queues.clear();
         self.tallies.clear();
     }
 
     /// The transaction is over and undone: whatever was read or given in it may be wrong.
     pub(super) fn forget_all(&mut self) {
-        self.committed();
+        self.entries.clear();
+        self.dirty.clear();
+        self.queues.clear();
+        self.tallies.clear();
         self.facts.clear();
         self.mids.clear();
     }
@@ -268,6 +302,12 @@ impl Entry {
             new_mid: false,
             ended: false,
         }
+    }
+
+    /// It is on disk now. False if it is there no more.
+    fn settle(&mut self) -> bool {
+        (self.fresh, self.dirt, self.new_mid, self.ended) = (None, Dirt::Clean, false, false);
+        !self.is_over()
     }
 
     fn write(&self, sql: &Connection) -> Result<(), Failure> {

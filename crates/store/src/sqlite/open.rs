@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::means_damage;
@@ -75,6 +76,8 @@ impl DataDir {
         sql.pragma_update(None, "foreign_keys", false)?;
         sql.pragma_update(None, "temp_store", "MEMORY")?;
         sql.pragma_update(None, "cache_size", -i64::from(self.cache_kib))?;
+        // Plans never depend on bound values; else some statements would be compiled again and again.
+        sql.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         sql.set_prepared_statement_cache_capacity(128);
         Ok(sql)
     }

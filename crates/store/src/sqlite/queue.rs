@@ -4,7 +4,7 @@
 
 use downlink_core::lifecycle::{Input, State, step};
 use downlink_core::{CommandId, DeviceKey, Offer, Timestamp};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::OptionalExtension;
 
 use super::batch::Batch;
 use super::failure::Failure;
@@ -59,16 +59,19 @@ impl Batch {
         if view.complete || view.stored.len() >= need {
             return Ok(());
         }
-        let mut statement = self.sql.prepare_cached(
-            "SELECT ord, id FROM work WHERE device = ?1 AND queued = 1 ORDER BY ord LIMIT ?2",
-        )?;
-        let mut rows = statement.query(params![device.0, i64::try_from(need).unwrap_or(i64::MAX)])?;
+        let mut statement = self
+            .sql
+            .prepare_cached("SELECT ord, id FROM work WHERE device = ?1 AND queued = 1 ORDER BY ord")?;
+        let mut rows = statement.query([device.0])?;
         view.stored.clear();
-        while let Some(row) = rows.next()? {
-            view.stored
-                .push((row.get(0)?, CommandId::from_bytes(row.get(1)?)));
+        while view.stored.len() < need && !view.complete {
+            match rows.next()? {
+                Some(row) => view
+                    .stored
+                    .push((row.get(0)?, CommandId::from_bytes(row.get(1)?))),
+                None => view.complete = true,
+            }
         }
-        view.complete = view.stored.len() < need;
         Ok(())
     }
 

@@ -15,9 +15,12 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// Steps of SQLite's machine between looks at the clock.
 const STEPS: i32 = 20_000;
 
+/// What is to be read; answers its caller by itself.
+pub(super) type Read = Box<dyn FnOnce(&Connection) + Send>;
+
 /// What a reader is asked.
 pub(super) enum Request {
-    Read(Box<dyn FnOnce(&Connection) + Send>),
+    Read(Read),
     Close,
 }
 
@@ -58,7 +61,7 @@ impl Reader {
         }
     }
 
-    fn next(&self) -> Option<Box<dyn FnOnce(&Connection) + Send>> {
+    fn next(&self) -> Option<Read> {
         match self.inbox.lock().unwrap_or_else(PoisonError::into_inner).recv() {
             Ok(Request::Read(read)) => Some(read),
             Ok(Request::Close) | Err(_) => None,

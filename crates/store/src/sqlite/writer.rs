@@ -3,7 +3,7 @@
 //! It takes one request, then all that wait, up to a limit: one transaction, one commit, then all are answered. When
 //! it has nothing to do a request is served at once. Requests that are not urgent wait a little for urgent ones to
 //! share a commit with, and never delay these. If a statement fails, the whole batch is undone and its members are
-//! tried one by one, so that only the culprit fails; if the commit itself fails, all are told so.
+//! tried one by one, so that only the culprit fails; if the transaction cannot be begun or committed, all are told so.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -85,10 +85,10 @@ struct Group {
 
 /// Why a transaction was not kept.
 enum Undone {
-    /// A statement failed before the commit: nothing was kept.
-    Before(Failure),
-    /// The commit failed.
-    AtCommit(Failure),
+    /// A statement of the batch failed: nothing was kept.
+    Within(Failure),
+    /// It could not be begun or not be committed: no fault of any member.
+    Whole(Failure),
 }
 
 impl Writer {
@@ -135,14 +135,14 @@ impl Writer {
         }
         match self.attempt(&mut members, changes) {
             Ok(()) => members.into_iter().for_each(|member| member.answer(Ok(()))),
-            Err(Undone::Before(failure)) if members.len() > 1 => {
+            Err(Undone::Within(failure)) if members.len() > 1 => {
                 tracing::warn!(%failure, members = members.len(), "a batch failed, trying its members one by one");
                 add(&self.stats.replays, 1);
                 members
                     .into_iter()
                     .for_each(|member| self.commit(vec![member], 1));
             }
-            Err(Undone::Before(failure) | Undone::AtCommit(failure)) => {
+            Err(Undone::Within(failure) | Undone::Whole(failure)) => {
                 tracing::error!(%failure, members = members.len(), "the store failed");
                 add(&self.stats.failures, members.len() as u64);
                 members
@@ -175,14 +175,13 @@ impl Writer {
 
     /// Gives the time the commit took.
     fn transact(&mut self, members: &mut [Box<dyn Member>]) -> Result<Duration, Undone> {
-        let before = |failure| Undone::Before(failure);
-        execute(&self.batch, "BEGIN IMMEDIATE").map_err(before)?;
+        execute(&self.batch, "BEGIN IMMEDIATE").map_err(Undone::Whole)?;
         for member in members {
-            member.run(&mut self.batch).map_err(before)?;
+            member.run(&mut self.batch).map_err(Undone::Within)?;
         }
-        self.batch.flush().map_err(before)?;
+        self.batch.flush().map_err(Undone::Within)?;
         let began = Instant::now();
-        execute(&self.batch, "COMMIT").map_err(Undone::AtCommit)?;
+        execute(&self.batch, "COMMIT").map_err(Undone::Whole)?;
         Ok(began.elapsed())
     }
 

@@ -83,7 +83,7 @@ pub(crate) fn change(command: CommandId, input: Input, now: Timestamp) -> Change
 pub(crate) struct World {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) app: App,
-    mint: Mutex<IdMint>,
+    pub(crate) mint: Mutex<IdMint>,
 }
 
 impl World {
