@@ -44,7 +44,7 @@ pub(crate) async fn a_send_in_flight_is_not_expiring_before_its_deadline(stores:
         "it does not stand in the way"
     );
     world
-        .must(sent, Input::SessionLost { written: true }, at(5))
+        .must(sent, Input::SessionLost { session: offer(1).session, written: true }, at(5))
         .await;
     let due: BTreeSet<_> = world
         .store
