@@ -405,3 +405,11 @@ async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, outbox: &mu
     // A peer that will not part is left.
     let _parted = tokio::time::timeout(FAREWELL, parting).await;
 }
+
+/// Serves one end of a pipe as if it were a socket; ends with the connection.
+#[cfg(test)]
+pub(super) async fn serve_duplex(gateway: Arc<MqttGateway>, near: tokio::io::DuplexStream) {
+    if let Some(live) = opening::open(gateway, near, CancellationToken::new()).await {
+        live.run().await;
+    }
+}

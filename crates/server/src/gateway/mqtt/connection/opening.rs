@@ -80,6 +80,10 @@ async fn read_connect<S: AsyncRead + Unpin>(
     bytes: &mut Vec<u8>,
 ) -> Option<Result<Connect, Reason>> {
     loop {
+        // Other protocols are not waited for until their bytes make a frame.
+        if bytes.first().is_some_and(|&first| first != wire::CONNECT) {
+            return Some(Err(Reason::Protocol));
+        }
         match wire::frame(bytes, MAX_CONNECT) {
             Ok(Some(frame)) => {
                 let connect = wire::decode_connect(frame);
