@@ -93,6 +93,16 @@ async fn a_broken_store_is_our_fault_and_said_so() {
 }
 
 #[tokio::test]
+async fn a_secret_that_changes_while_its_device_connects_keeps_it_out() {
+    let rig = Rig::new().await;
+    rig.store.looks_left.store(1, Ordering::SeqCst);
+    let mut peer = rig.socket().await;
+    peer.send(&login_packet(Version::V3)).await;
+    assert_eq!(peer.receive().await, [0x20, 2, 0, 4]);
+    assert_eq!(rig.engine.sessions().count(), 0);
+}
+
+#[tokio::test]
 async fn what_begins_with_anything_but_connect_is_closed() {
     let rig = Rig::new().await;
     let too_long = [0x10, 0xff, 0xff, 0x03];

@@ -28,6 +28,8 @@ pub(super) struct FakeStore {
     /// Applies that began.
     pub(super) begun: AtomicUsize,
     pub(super) failing: AtomicBool,
+    /// After as many look-ups, devices have another secret.
+    pub(super) looks_left: AtomicUsize,
 }
 
 pub(super) struct Row {
@@ -49,6 +51,7 @@ impl FakeStore {
             applies: Semaphore::new(1_000_000),
             begun: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
+            looks_left: AtomicUsize::new(usize::MAX),
         }
     }
 
@@ -342,7 +345,11 @@ impl Devices for FakeStore {
             DeviceName::Id(id) => device.id == *id,
             DeviceName::Node(node) => device.node_id == node,
         };
-        Ok(devices.iter().find(named).cloned())
+        let mut found = devices.iter().find(named).cloned();
+        if self.looks_left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            found.iter_mut().for_each(|device| device.secret = vec![1]);
+        }
+        Ok(found)
     }
 
     async fn devices(&self, _: AppKey, _: DeviceFilter, _: u64, _: u32) -> Result<Page<Device>, StoreError> {
