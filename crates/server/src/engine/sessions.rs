@@ -201,11 +201,17 @@ impl SessionHandle {
     /// Hands it a message; gives it back if its inbox is full or the session is over.
     pub(crate) fn hand(&self, message: ToSession) -> Result<(), ToSession> {
         let mut letters = self.letters();
+        if letters.over {
+            return Err(message);
+        }
         match message {
-            message if letters.over => return Err(message),
             ToSession::Work => letters.work = true,
-            message if letters.waiting.len() >= self.capacity => return Err(message),
-            message => letters.waiting.push(message),
+            message @ (ToSession::Dispatch(_) | ToSession::AckOverdue(_)) => {
+                if letters.waiting.len() >= self.capacity {
+                    return Err(message);
+                }
+                letters.waiting.push(message);
+            }
         }
         wake(letters);
         Ok(())
@@ -230,8 +236,10 @@ fn wake(mut letters: MutexGuard<'_, Letters>) {
 
 /// The sessions, by device.
 pub(crate) struct Sessions {
-    shards: Box<[Mutex<HashMap<DeviceKey, Arc<SessionHandle>>>]>,
+    shards: Box<[Shard]>,
 }
+
+type Shard = Mutex<HashMap<DeviceKey, Arc<SessionHandle>>>;
 
 impl Sessions {
     pub(crate) fn new() -> Self {

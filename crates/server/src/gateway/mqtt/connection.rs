@@ -4,39 +4,32 @@
 //! messages, so a device is never ahead of what is committed for it. Idle it holds no buffer: reads go through one
 //! buffer per thread, and only what is left of an incomplete packet is kept.
 
+mod bytes;
 mod opening;
 
-use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use downlink_core::lifecycle::Input;
 use downlink_core::{DeviceId, TopicFamily};
 use downlink_store::{Change, Dispatch};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use self::bytes::{farewell, poll_read, take_in};
 use super::outbox::Outbox;
 use super::session::{Close, Now, Out, Session, Tick};
 use super::{MqttGateway, Place, wire};
 use crate::clock;
 use crate::engine::{Engine, Inbox, Reach, SessionHandle, ToSession};
-
-/// How long a connection that is being closed may take to read its last packets and close its side.
-const FAREWELL: Duration = Duration::from_secs(1);
-const READ_BYTES: usize = 64 * 1024;
-
-thread_local! {
-    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
-}
 
 /// Serves a plain connection to its end.
 pub(super) async fn plain(place: Place, stream: TcpStream, stop: CancellationToken) {
@@ -106,7 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
     }
 
     async fn talk(&mut self) -> Close {
-        let mut timer = pin!(sleep_until(self.began));
+        let mut timer = pin!(sleep_until(self.due()));
         // What came in one piece with the CONNECT.
         let mut first = Out::default();
         let (now, max) = (self.now(), self.gateway.config.max_packet_bytes as usize);
@@ -131,9 +124,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
         }
     }
 
+    /// When the session wants the clock looked at.
+    fn due(&self) -> Instant {
+        self.began + Duration::from_millis(self.session.next_tick().0)
+    }
+
     /// Sets the timer, unless it rings early enough anyway: what is heard of the device only puts its end off.
     fn arm(&self, timer: Pin<&mut Sleep>) {
-        let due = self.began + Duration::from_millis(self.session.next_tick().0);
+        let due = self.due();
         if timer.is_elapsed() || due < timer.deadline() {
             timer.reset(due);
         }
@@ -347,61 +345,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
     }
 }
 
-/// Hands the session all whole packets in what is left from before and what was read now.
-fn take_in(rest: &mut Vec<u8>, bytes: &[u8], max: usize, session: &mut Session, now: Now, out: &mut Out) {
-    let joined;
-    let mut all = bytes;
-    if !rest.is_empty() {
-        rest.extend_from_slice(bytes);
-        joined = mem::take(rest);
-        all = &joined;
-        // As long as the first packet is incomplete, nothing is copied but what comes.
-        if let Ok(None) = wire::frame(all, max) {
-            *rest = joined;
-            return;
-        }
+/// Serves one end of a pipe as if it were a socket; ends with the connection.
+#[cfg(test)]
+pub(super) async fn serve_duplex(gateway: Arc<MqttGateway>, near: tokio::io::DuplexStream) {
+    if let Some(live) = opening::open(gateway, near, CancellationToken::new()).await {
+        live.run().await;
     }
-    while out.close.is_none() {
-        let packet = match wire::frame(all, max) {
-            Ok(None) => break,
-            Ok(Some(frame)) => {
-                all = &all[frame.len..];
-                wire::decode(frame, session.version())
-            }
-            Err(reason) => Err(reason),
-        };
-        match packet {
-            Ok(packet) => session.packet(packet, now, out),
-            Err(reason) => out.close = Some(Close::Fault(reason)),
-        }
-    }
-    if out.close.is_none() {
-        *rest = all.to_vec();
-    }
-}
-
-/// Reads into the thread's buffer and gives `take` what came: nothing at the end of the stream.
-fn poll_read<S: AsyncRead + Unpin, T>(
-    stream: &mut S,
-    cx: &mut Context<'_>,
-    take: impl FnOnce(&[u8]) -> T,
-) -> Poll<io::Result<T>> {
-    READ.with_borrow_mut(|buffer| {
-        let mut buffer = ReadBuf::new(buffer);
-        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-        Poll::Ready(Ok(take(buffer.filled())))
-    })
-}
-
-/// Writes what is left, closes this side, and lets the other side read it all before the socket is gone: closing a
-/// socket with unread bytes would reset the connection.
-async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, outbox: &mut Outbox) {
-    let parting = async {
-        poll_fn(|cx| outbox.poll_flush(stream, cx)).await?;
-        stream.shutdown().await?;
-        while poll_fn(|cx| poll_read(stream, cx, <[u8]>::len)).await? > 0 {}
-        Ok::<(), io::Error>(())
-    };
-    // A peer that will not part is left.
-    let _parted = tokio::time::timeout(FAREWELL, parting).await;
 }

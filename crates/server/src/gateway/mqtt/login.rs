@@ -12,6 +12,8 @@ use crate::secrets::same;
 
 /// Client ids and user names are at the most this long.
 const MAX_ID: usize = 256;
+/// Stands in for the secret of a device that is not there, so that looking for it costs the same.
+const NOBODY: &str = "no device has this secret";
 const HOUR_MS: i64 = 3_600_000;
 
 /// Why a CONNECT is refused.
@@ -163,7 +165,7 @@ pub(super) fn check<'a>(
 impl Login<'_> {
     /// Whether the password is the one that `secret` makes; `None`, there is no such device, costs the same.
     pub(super) fn proven_by(&self, secret: Option<&str>) -> bool {
-        let expected = password(self.id.stamp, secret.unwrap_or("no device has this secret"));
+        let expected = password(self.id.stamp, secret.unwrap_or(NOBODY));
         let given = std::str::from_utf8(self.password).unwrap_or_default();
         same(&expected, given) & secret.is_some()
     }
@@ -369,6 +371,12 @@ mod tests {
         };
         let login = check(&shouted, &config, Timestamp::from_millis(0)).unwrap();
         assert!(!login.proven_by(Some("secret123456")));
+        let guessed = Connect {
+            password: Some(password("2026010208", NOBODY).into_bytes()),
+            ..connect.clone()
+        };
+        let login = check(&guessed, &config, Timestamp::from_millis(0)).unwrap();
+        assert!(!login.proven_by(None));
     }
 
     #[test]

@@ -124,6 +124,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn taking_all_before_a_dispatch_does_not_touch_it() {
+        let (mut near, _far) = duplex(3);
+        let mut outbox = Outbox::default();
+        outbox.push(vec![1; 5], vec![(3, dispatch(1))]);
+        assert!(!flush(&mut outbox, &mut near));
+        assert_eq!(outbox.take_untouched().len(), 1);
+    }
+
+    #[tokio::test]
     async fn an_empty_outbox_holds_nothing() {
         let (mut near, _far) = duplex(64);
         let mut outbox = Outbox::default();

@@ -6,6 +6,7 @@
 //! out. What a command's status is, is the engine's business; sockets and waiting are the connection's.
 
 mod flight;
+mod outcome;
 mod subscriptions;
 #[cfg(test)]
 pub(super) mod tests;
@@ -17,8 +18,9 @@ use downlink_store::{Change, Changed, Dispatch, Target};
 use super::payload::{self, LegacyData};
 use super::topic::{Names, Route, Uplink};
 use super::wire::{self, Packet, Publish, PublishOut, Reason, Subscribe, Version};
-use crate::engine::{CloseReason, Reach, ToSession};
+use crate::engine::{Reach, ToSession};
 use flight::Flight;
+pub(super) use outcome::{Close, Out};
 use subscriptions::Subscriptions;
 
 /// Milliseconds since the connection began; never steps back.
@@ -36,66 +38,6 @@ impl Tick {
 pub(super) struct Now {
     pub(super) at: Timestamp,
     pub(super) tick: Tick,
-}
-
-/// Why a session ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Close {
-    /// The device said DISCONNECT.
-    Bye,
-    /// The connection broke or was closed by the device.
-    Gone,
-    /// Nothing was heard for 1.5 times the keep-alive.
-    Silent,
-    /// An acknowledgement is overdue.
-    HalfDead,
-    /// The device does not take what is written.
-    TooSlow,
-    /// What the device said could not be kept.
-    StoreFailed,
-    /// The device broke the protocol or went beyond its rights.
-    Fault(Reason),
-    /// The server wants it closed.
-    Told(CloseReason),
-}
-
-impl Close {
-    /// The reason of an MQTT 5 DISCONNECT, if one is to be sent.
-    pub(super) const fn disconnect(self) -> Option<Reason> {
-        match self {
-            Self::Bye | Self::Gone | Self::TooSlow => None,
-            Self::Silent => Some(Reason::KeepAliveTimeout),
-            Self::HalfDead => Some(Reason::ImplementationSpecific),
-            Self::StoreFailed => Some(Reason::ServerUnavailable),
-            Self::Fault(reason) => Some(reason),
-            Self::Told(CloseReason::TakenOver) => Some(Reason::TakenOver),
-            Self::Told(CloseReason::Removed) => Some(Reason::AdministrativeAction),
-            Self::Told(CloseReason::Stopping) => Some(Reason::ShuttingDown),
-        }
-    }
-}
-
-/// What a step asks for.
-#[derive(Debug, Default)]
-pub(super) struct Out {
-    /// To be written.
-    pub(super) bytes: Vec<u8>,
-    /// Where in `bytes` each dispatch begins.
-    pub(super) dispatched: Vec<(usize, Box<Dispatch>)>,
-    /// To be applied as one transaction.
-    pub(super) changes: Vec<Change>,
-    /// To be written once the changes are committed; at once if there are none.
-    pub(super) acks: Vec<u8>,
-    /// To be reported as not written.
-    pub(super) not_written: Vec<Dispatch>,
-    /// The family that the device was found to speak.
-    pub(super) learned: Option<TopicFamily>,
-    /// Answers that fit no command.
-    pub(super) unmatched: u64,
-    /// Messages to topics of others that were answered with a refusal.
-    pub(super) trespasses: u64,
-    /// The session is over.
-    pub(super) close: Option<Close>,
 }
 
 /// What a session starts from.

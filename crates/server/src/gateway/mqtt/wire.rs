@@ -10,7 +10,7 @@ mod encode;
 
 use mqtt_protocol_core::mqtt::packet::{v3_1_1, v5_0};
 
-pub(super) use decode::{decode, decode_connect};
+pub(super) use decode::{CONNECT, decode, decode_connect};
 pub(super) use encode::{
     Capabilities, PublishOut, connack, connack_accepted, disconnect, pingresp, puback, publish, publish_size,
     suback, unsuback,

@@ -10,7 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Live, Registered, farewell, poll_read};
+use super::bytes::{farewell, poll_read};
+use super::{Live, Registered};
 use crate::clock;
 use crate::engine::{Inbox, SessionHandle};
 use crate::gateway::mqtt::MqttGateway;
@@ -68,6 +69,8 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     match admit(&gateway, &connect, &stop).await {
         Ok(admitted) => Some(admitted.live(gateway, stream, bytes, &connect)),
         Err(refusal) => {
+            let (client_id, why) = (&connect.client_id, refusal.as_str());
+            tracing::debug!(?client_id, why, "MQTT: CONNECT refused");
             refuse(&gateway, &mut stream, connect.version, refusal).await;
             None
         }
@@ -80,6 +83,10 @@ async fn read_connect<S: AsyncRead + Unpin>(
     bytes: &mut Vec<u8>,
 ) -> Option<Result<Connect, Reason>> {
     loop {
+        // Other protocols are not waited for until their bytes make a frame.
+        if bytes.first().is_some_and(|&first| first != wire::CONNECT) {
+            return Some(Err(Reason::Protocol));
+        }
         match wire::frame(bytes, MAX_CONNECT) {
             Ok(Some(frame)) => {
                 let connect = wire::decode_connect(frame);
@@ -110,7 +117,6 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     refusal: Refusal,
 ) {
     gateway.engine.metrics().mqtt_refused.inc();
-    tracing::debug!(why = refusal.as_str(), "MQTT: CONNECT refused");
     let mut outbox = Outbox::default();
     outbox.push(refusal.connack(version), Vec::new());
     farewell(stream, &mut outbox).await;

@@ -7,7 +7,9 @@ use mqtt_protocol_core::mqtt::result_code::MqttError;
 
 use super::{Connect, Frame, Inner, Packet, Publish, Reason, Subscribe, Version, Will};
 
-const CONNECT: u8 = 1;
+/// The first byte of a CONNECT.
+pub(in super::super) const CONNECT: u8 = 0x10;
+
 const PUBLISH: u8 = 3;
 const PUBACK: u8 = 4;
 const SUBSCRIBE: u8 = 8;
@@ -18,7 +20,7 @@ const DISCONNECT: u8 = 14;
 /// The CONNECT in a connection's first frame. `UnsupportedVersion`: a CONNECT, but of another version; all else: not
 /// a CONNECT at all, or a broken one.
 pub(in super::super) fn decode_connect(frame: Frame<'_>) -> Result<Connect, Reason> {
-    if frame.first != CONNECT << 4 {
+    if frame.first != CONNECT {
         return Err(Reason::Protocol);
     }
     let (level, flags) = level_and_flags(frame.body)?;
