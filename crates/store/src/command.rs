@@ -264,6 +264,17 @@ pub struct Told {
     pub seq: u16,
 }
 
+/// How a store fares. Each value is right by itself; together they are not one instant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Commits since it was opened.
+    pub commits: u64,
+    /// Changes in them.
+    pub changes: u64,
+    /// Requests that wait to be written now.
+    pub waiting: u64,
+}
+
 /// Commands. Every method is one transaction, or joins others in one; an answer means that it is on disk.
 #[async_trait]
 pub trait Commands {
@@ -310,15 +321,7 @@ pub trait Commands {
     async fn queue(&self, device: DeviceKey, limit: u32) -> Result<Vec<CommandId>, StoreError>;
 
     /// Those of `devices` whose queue is not empty.
-    async fn with_queue(&self, devices: Vec<DeviceKey>) -> Result<Vec<DeviceKey>, StoreError> {
-        let mut queued = Vec::new();
-        for device in devices {
-            if !self.queue(device, 1).await?.is_empty() {
-                queued.push(device);
-            }
-        }
-        Ok(queued)
-    }
+    async fn with_queue(&self, devices: Vec<DeviceKey>) -> Result<Vec<DeviceKey>, StoreError>;
 
     /// One page of the pass over all open commands, by id after `after`, looking at no more than `limit` rows.
     /// Gives those that have a nearer deadline or something to push, and the id to go on from (none: the end).
@@ -337,6 +340,9 @@ pub trait Commands {
 
     /// How many commands are open in all, for the metrics.
     async fn count_open(&self) -> Result<u64, StoreError>;
+
+    /// How the store fares, for the metrics. Cheap.
+    fn figures(&self) -> Figures;
 
     /// The policy that `apply` and `sweep_open` go by.
     fn policy(&self) -> Policy;

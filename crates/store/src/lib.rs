@@ -14,7 +14,7 @@ pub mod sqlite;
 
 pub use app::{App, AppSettings, Apps, NewApp, NewToken, Token, TokenKind};
 pub use command::{
-    Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, NewCommand,
+    Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, Figures, NewCommand,
     OpenCommand, Page, PushDuty, PushEvent, Record, Submission, Target, Told,
 };
 pub use device::{Device, DeviceFilter, DeviceName, Devices, NewDevice, RegisterRefused};

@@ -64,6 +64,7 @@ macro_rules! suite {
             create::an_offer_after_the_lifetime_leaves_it_pending,
             queue::commands_go_oldest_first_one_at_a_time,
             queue::acked_and_next_are_one_transaction,
+            queue::only_devices_with_a_queue_are_named,
             queue::the_lost_one_goes_first_over_the_next_session,
             queue::a_head_past_its_lifetime_is_passed_by,
             queue::a_slot_is_held_until_its_deadline,

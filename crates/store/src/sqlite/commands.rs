@@ -9,7 +9,7 @@ use super::gate::WhenFull;
 use super::writer::Weight;
 use super::{SqliteStore, records};
 use crate::{
-    Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, OpenCommand, Page,
+    Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, Figures, OpenCommand, Page,
     PushDuty, Record, StoreError, Submission, Told,
 };
 
@@ -90,6 +90,10 @@ impl Commands for SqliteStore {
         self.read(move |sql| records::queue(sql, device, limit)).await
     }
 
+    async fn with_queue(&self, devices: Vec<DeviceKey>) -> Result<Vec<DeviceKey>, StoreError> {
+        self.read(move |sql| records::with_queue(sql, devices)).await
+    }
+
     async fn sweep_open(
         &self,
         after: Option<CommandId>,
@@ -126,6 +130,11 @@ impl Commands for SqliteStore {
 
     async fn count_open(&self) -> Result<u64, StoreError> {
         self.read(records::count_open).await
+    }
+
+    fn figures(&self) -> Figures {
+        let stats = self.stats();
+        Figures { commits: stats.commits, changes: stats.changes, waiting: stats.write_queue }
     }
 
     fn policy(&self) -> Policy {

@@ -270,6 +270,19 @@ pub(super) fn queue(sql: &Connection, device: DeviceKey, limit: u32) -> Result<V
     ids.map(|id| Ok(CommandId::from_bytes(id?))).collect()
 }
 
+pub(super) fn with_queue(sql: &Connection, mut devices: Vec<DeviceKey>) -> Result<Vec<DeviceKey>, Failure> {
+    let mut statement = sql.prepare_cached("SELECT 1 FROM work WHERE device = ?1 AND queued = 1 LIMIT 1")?;
+    let mut outcome = Ok(());
+    devices.retain(|device| {
+        let queued = statement.exists([device.0]);
+        queued.unwrap_or_else(|error| {
+            outcome = Err(error.into());
+            false
+        })
+    });
+    outcome.map(|()| devices)
+}
+
 pub(super) fn sweep(
     sql: &Connection,
     policy: &Policy,

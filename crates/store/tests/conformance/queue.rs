@@ -81,6 +81,16 @@ pub(crate) async fn acked_and_next_are_one_transaction(stores: Stores) {
     assert_eq!(next.collect::<Vec<_>>(), [Some(ids[1]), Some(ids[2]), None]);
 }
 
+pub(crate) async fn only_devices_with_a_queue_are_named(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let (busy, idle) = (world.device("busy").await, world.device("idle").await);
+    let first = world.pending(&busy, T0).await;
+    let asked = vec![idle.key, busy.key];
+    assert_eq!(world.store.with_queue(asked.clone()).await.unwrap(), [busy.key]);
+    world.must(first, Input::Cancel("by hand".into()), at(1)).await;
+    assert_eq!(world.store.with_queue(asked).await.unwrap(), []);
+}
+
 pub(crate) async fn the_lost_one_goes_first_over_the_next_session(stores: Stores) {
     let world = World::new(stores.open()).await;
     let device = world.device("d").await;

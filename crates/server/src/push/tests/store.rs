@@ -62,6 +62,7 @@ unused! {
         fn list(a: AppKey, b: CommandFilter, c: u64, d: u32) -> Page<Record>;
         fn take_expiring(a: Timestamp, b: u32) -> Vec<CommandId>;
         fn queue(a: DeviceKey, b: u32) -> Vec<CommandId>;
+        fn with_queue(a: Vec<DeviceKey>) -> Vec<DeviceKey>;
         fn sweep_open(a: Option<CommandId>, b: u32) -> (Vec<OpenCommand>, Option<CommandId>);
         fn prune(a: Timestamp, b: Timestamp, c: u32) -> u64;
         fn last_id() -> Option<CommandId>;
@@ -69,6 +70,9 @@ unused! {
     }
     async fn told(&self, told: Vec<Told>) -> Result<(), StoreError> {
         self.record(told)
+    }
+    fn figures(&self) -> downlink_store::Figures {
+        downlink_store::Figures::default()
     }
     fn policy(&self) -> Policy {
         unreachable!("pushing needs no policy")

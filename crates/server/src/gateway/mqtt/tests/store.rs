@@ -301,6 +301,10 @@ impl Commands for FakeStore {
         unimplemented!()
     }
 
+    async fn with_queue(&self, _: Vec<DeviceKey>) -> Result<Vec<DeviceKey>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn queue(&self, _: DeviceKey, _: u32) -> Result<Vec<CommandId>, StoreError> {
         unimplemented!()
     }
@@ -323,6 +327,10 @@ impl Commands for FakeStore {
 
     async fn count_open(&self) -> Result<u64, StoreError> {
         unimplemented!()
+    }
+
+    fn figures(&self) -> downlink_store::Figures {
+        downlink_store::Figures::default()
     }
 
     fn policy(&self) -> Policy {
