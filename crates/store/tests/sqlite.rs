@@ -156,6 +156,9 @@ async fn a_later_schema_is_refused() {
     assert!(refused.to_string().contains("later version"), "{refused}");
 }
 
+/// Does something to a database file.
+type Damage<'a> = &'a dyn Fn(&Path);
+
 #[tokio::test]
 async fn a_damaged_directory_is_refused() {
     let cut = |file: &Path, to: u64| {
@@ -166,7 +169,7 @@ async fn a_damaged_directory_is_refused() {
             .set_len(to)
             .unwrap()
     };
-    let damages: [(&str, &dyn Fn(&Path)); 7] = [
+    let damages: [(&str, Damage<'_>); 7] = [
         ("empty", &|file| cut(file, 0)),
         ("cut off in the header", &|file| cut(file, 50)),
         ("cut off", &|file| cut(file, 4096 * 3)),
