@@ -86,6 +86,7 @@ macro_rules! suite {
             lists::an_open_command_is_listed_as_it_stands,
             sweeps::expiring_ones_come_earliest_first,
             sweeps::a_send_in_flight_is_not_expiring_before_its_deadline,
+            sweeps::a_lost_send_has_the_grace_after_a_start,
             sweeps::the_pass_over_open_commands_misses_none,
             sweeps::what_waited_for_a_late_result_is_pruned,
             sweeps::records_are_kept_until_retention_ends_them,

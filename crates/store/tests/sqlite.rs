@@ -74,6 +74,24 @@ async fn a_restart_resumes() {
     }
 }
 
+/// What an answer needs is read again where it is not in memory any more.
+#[tokio::test]
+async fn a_create_repeated_after_a_restart_gives_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let world = World::new(store.clone()).await;
+    let device = world.device("d").await;
+    let mut submission = world.cached(&device, T0);
+    submission.offer = Some(offer(1));
+    let id = world.create(submission.clone()).await.record.id;
+    let done = world.must(id, ok_reply(), at(1)).await;
+    let record = world.record(id).await;
+    store.close().await;
+    let again = open(dir.path()).create(submission).await.unwrap().unwrap();
+    assert!(again.existed && done.push.is_some());
+    assert_eq!((again.record, again.applied.push), (record, done.push));
+}
+
 /// The files as a crash leaves them: copied while the store is open.
 #[tokio::test]
 async fn what_was_answered_survives_a_crash() {
@@ -156,6 +174,9 @@ async fn a_later_schema_is_refused() {
     assert!(refused.to_string().contains("later version"), "{refused}");
 }
 
+/// Does something to a database file.
+type Damage<'a> = &'a dyn Fn(&Path);
+
 #[tokio::test]
 async fn a_damaged_directory_is_refused() {
     let cut = |file: &Path, to: u64| {
@@ -166,7 +187,7 @@ async fn a_damaged_directory_is_refused() {
             .set_len(to)
             .unwrap()
     };
-    let damages: [(&str, &dyn Fn(&Path)); 7] = [
+    let damages: [(&str, Damage<'_>); 7] = [
         ("empty", &|file| cut(file, 0)),
         ("cut off in the header", &|file| cut(file, 50)),
         ("cut off", &|file| cut(file, 4096 * 3)),

@@ -370,7 +370,7 @@ impl Entry {
         let row = &self.row;
         sql.prepare_cached(
             "UPDATE command SET state = ?2, sends = ?3, delivered_at = ?4, events = ?5, \
-             result = coalesce(?6, result) WHERE id = ?1",
+             result = ?6 WHERE id = ?1",
         )?
         .execute(params![
             row.id.to_bytes(),

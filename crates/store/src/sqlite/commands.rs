@@ -106,7 +106,7 @@ impl Commands for SqliteStore {
 
     async fn prune(&self, now: Timestamp, keep_from: Timestamp, limit: u32) -> Result<u64, StoreError> {
         let lazy = Weight {
-            changes: limit as usize,
+            changes: 1,
             urgent: false,
         };
         let waited = self

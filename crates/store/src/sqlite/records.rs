@@ -233,29 +233,23 @@ fn wanted(app: AppKey, filter: &CommandFilter) -> (String, Vec<Value>) {
     (sql, values)
 }
 
-/// See [`Commands::take_expiring`](crate::Commands::take_expiring). Sends whose ack deadline is still to come are
-/// left out, since the end of their lifetime does not end them.
+/// See [`Commands::take_expiring`](crate::Commands::take_expiring). A lost send whose ack deadline passed while the
+/// server was down is left out until the grace after the start is over, since it does not end before.
 pub(super) fn expiring(
     sql: &Connection,
     policy: &Policy,
     now: Timestamp,
     limit: u32,
 ) -> Result<Vec<CommandId>, Failure> {
-    let (up, grace) = (
-        policy.up_since,
-        policy.effective(Timestamp::from_millis(i64::MIN)),
-    );
+    let grace = policy.effective(Timestamp::from_millis(i64::MIN));
     let mut statement = sql.prepare_cached(
-        "SELECT id FROM work WHERE queued = 1 AND expires_at <= ?1 AND (state = ?2 \
-         OR (state IN (?3, ?4) AND CASE WHEN due < ?5 THEN ?6 ELSE due END <= ?1)) \
-         ORDER BY expires_at LIMIT ?7",
+        "SELECT id FROM work WHERE lapse_at <= ?1 AND (state = ?2 OR due >= ?3 OR ?4 <= ?1) \
+         ORDER BY lapse_at LIMIT ?5",
     )?;
     let values = params![
         now.as_millis(),
         state::PENDING,
-        state::SENT_AWAITING_ACK,
-        state::SENT_LOST,
-        up.as_millis(),
+        policy.up_since.as_millis(),
         grace.as_millis(),
         limit
     ];

@@ -7,9 +7,9 @@ use super::failure::Failure;
 
 /// The stored codes. Never change one.
 pub(super) const PENDING: u8 = 0;
-pub(super) const SENT_AWAITING_ACK: u8 = 1;
-pub(super) const SENT_AWAITING_RESULT: u8 = 2;
-pub(super) const SENT_LOST: u8 = 3;
+const SENT_AWAITING_ACK: u8 = 1;
+const SENT_AWAITING_RESULT: u8 = 2;
+const SENT_LOST: u8 = 3;
 const DELIVERED: u8 = 4;
 const SUCCESSFUL: u8 = 5;
 const FAILED_BY_DEVICE: u8 = 6;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use downlink_core::lifecycle::Progress;
+use downlink_core::lifecycle::{Flight, Progress, Sent, State};
 use downlink_core::{
     AppKey, CommandId, DeviceId, DeviceKey, Mid, Mode, ResponseRule, Status, StatusSet, Timestamp,
 };
@@ -107,8 +107,8 @@ impl WorkRow {
         };
         sql.prepare_cached(
             "INSERT INTO work (id, app, device, ord, expires_at, response, state, sends, session, due, slot_until, \
-             mid, push, receiver, acked, delivered_at, events, queued, seq, prune_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+             mid, push, receiver, acked, delivered_at, events, queued, seq, prune_at, lapse_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
         )?
         .execute(params![
             self.id.to_bytes(),
@@ -131,6 +131,7 @@ impl WorkRow {
             self.progress.is_queued(),
             self.seq(),
             self.prune_at(),
+            self.lapse_at(),
         ])?;
         Ok(())
     }
@@ -140,7 +141,7 @@ impl WorkRow {
         let state = state::encode(&self.progress.state);
         sql.prepare_cached(
             "UPDATE work SET queued = ?2, state = ?3, sends = ?4, session = ?5, due = ?6, slot_until = ?7, \
-             acked = ?8, seq = ?9, delivered_at = ?10, prune_at = ?11, events = ?12 WHERE id = ?1",
+             acked = ?8, seq = ?9, delivered_at = ?10, prune_at = ?11, events = ?12, lapse_at = ?13 WHERE id = ?1",
         )?
         .execute(params![
             self.id.to_bytes(),
@@ -155,6 +156,7 @@ impl WorkRow {
             self.delivered_at.map(Timestamp::as_millis),
             self.prune_at(),
             self.events.as_packed(),
+            self.lapse_at(),
         ])?;
         Ok(())
     }
@@ -217,6 +219,28 @@ impl WorkRow {
             .amendable_until()
             .filter(|_| self.is_settled())?;
         Some(until.as_millis())
+    }
+
+    /// When the end of the lifetime changes it. A send in flight has its ack deadline first, and what is sent at
+    /// creation mostly is answered by then: such rows never enter the index.
+    fn lapse_at(&self) -> Option<i64> {
+        let end = self.progress.mode.expires_at()?;
+        let at = match self.progress.state {
+            State::Pending => end,
+            State::Sent(Sent {
+                flight: Flight::Lost { due },
+                ..
+            }) => end.max(due),
+            State::Sent(_)
+            | State::Delivered { .. }
+            | State::Successful
+            | State::FailedByDevice
+            | State::FailedByTransport(_)
+            | State::TimedOut(_)
+            | State::Expired
+            | State::Canceled => return None,
+        };
+        Some(at.as_millis())
     }
 
     /// Whether the device's result is among what is still to be pushed.

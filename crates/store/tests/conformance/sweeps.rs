@@ -184,3 +184,24 @@ pub(crate) async fn the_last_id_is_where_the_mint_goes_on(stores: Stores) {
     assert!(second > first);
     assert_eq!(world.store.last_id().await.unwrap(), Some(second));
 }
+
+/// The process is up since [`T0`]: what fell due before has the grace after the start.
+pub(crate) async fn a_lost_send_has_the_grace_after_a_start(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let device = world.device("d").await;
+    let early = T0 - Span::from_secs(100);
+    let mut submission = world.cached(&device, early);
+    submission.command.mode = Mode::Cached {
+        expires_at: early + Span::from_secs(10),
+    };
+    submission.offer = Some(offer(1));
+    let id = world.create(submission).await.record.id;
+    world.must(id, Input::SessionLost { written: true }, early).await;
+    let grace = T0 + policy().restart_grace;
+    let before = grace - Span::from_millis(1);
+    assert_eq!(world.store.take_expiring(before, 9).await.unwrap(), []);
+    assert!(world.refusal(id, Input::LifetimeEnded, before).await.is_some());
+    assert_eq!(world.store.take_expiring(grace, 9).await.unwrap(), [id]);
+    let ended = world.must(id, Input::LifetimeEnded, grace).await;
+    assert_eq!(ended.status, Status::Timeout);
+}

@@ -82,6 +82,7 @@ CREATE TABLE work (
     ord INTEGER NOT NULL,               -- place in the device's queue, given at acceptance
     queued INTEGER NOT NULL,            -- waits to be sent, or holds the device's slot
     expires_at INTEGER,                 -- null: immediate
+    lapse_at INTEGER,                   -- when the end of its lifetime ends it; null: something else comes first
     response INTEGER,                   -- how long a result is awaited; null: none is expected
     state INTEGER NOT NULL,
     sends INTEGER NOT NULL,
@@ -98,6 +99,6 @@ CREATE TABLE work (
     events BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX work_queue ON work (device, ord) WHERE queued = 1;
-CREATE INDEX work_expiry ON work (expires_at) WHERE queued = 1;
+CREATE INDEX work_lapse ON work (lapse_at) WHERE lapse_at IS NOT NULL;
 CREATE UNIQUE INDEX work_mid ON work (device, mid) WHERE mid IS NOT NULL;
 CREATE INDEX work_prune ON work (prune_at) WHERE prune_at IS NOT NULL;
