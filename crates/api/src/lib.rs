@@ -1,6 +1,18 @@
-//! What goes over the wire between Downlink and its applications: types of the REST interfaces and of the pushes,
-//! error codes. No sockets, no clock, no store.
+//! What goes over the wire between Downlink and its applications: bodies of the REST interface and of the pushes,
+//! error codes, the time format. Pure: no sockets, no clock, no store.
+//!
+//! Requests are read strictly where a wrong value would be guessed at, and leniently where existing clients differ:
+//! unknown members are ignored, null is the same as absent, numbers may come as strings of digits.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod command;
+pub mod device;
+pub mod error;
+pub mod field;
 pub mod push;
+pub mod time;
+pub mod token;
+
+pub use error::Code;
+pub use field::Invalid;

@@ -9,8 +9,7 @@ use serde_json::value::RawValue;
 ///
 /// `status` is the word on the wire. `result` is the device's own result as JSON text; it stands in `resultDetail`
 /// as it came if it is a JSON object. Receivers know `resultDetail` as null or an object, so anything else (text
-/// that is not JSON, an array, a number) becomes null: a body that receivers can always read is worth more there,
-/// and the command's record keeps the result as it came.
+/// that is not JSON, an array, a number) becomes null: a body that every receiver can read is worth more there.
 pub fn status_change(device_id: &str, command_id: &str, status: &str, result: Option<&str>) -> Vec<u8> {
     let detail = result.and_then(object).unwrap_or("null");
     let mut body = Vec::with_capacity(104 + device_id.len() + command_id.len() + status.len() + detail.len());

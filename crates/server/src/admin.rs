@@ -1,12 +1,25 @@
 //! The admin listener: metrics, health, and the operator's API.
+//!
+//! `/metrics`, `/healthz` and `/readyz` are open to whoever reaches the listener. All else needs the admin token and a
+//! Host header that names this listener, so that no web page can reach it by way of a browser's DNS.
+
+mod apps;
+mod guard;
+mod health;
 
 use std::sync::Arc;
 
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http::Northbound;
+use crate::http::{self, Northbound};
 
 /// Serves the admin API on `listener` until `stop`.
 pub(crate) fn start(
@@ -16,5 +29,52 @@ pub(crate) fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let _unused = (northbound, token, listener, tasks, stop);
+    let address = listener.local_addr().ok();
+    let router = router(northbound, guard::Guard::new(token, address));
+    http::answer_on(northbound, router, listener, None, tasks, stop);
+}
+
+fn router(northbound: &Arc<Northbound>, guard: guard::Guard) -> Router {
+    let guarded = Router::new()
+        .route(
+            "/",
+            get(|| async { "Downlink: admin API under /admin/v1, metrics at /metrics\n" }),
+        )
+        .route("/admin/v1/apps", post(apps::create).get(apps::list))
+        .route("/admin/v1/apps/{id}/secret", post(apps::rotate_secret))
+        .route("/admin/v1/apps/{id}", delete(apps::remove))
+        .fallback(|| async {
+            problem(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "there is nothing at this path",
+            )
+        })
+        .method_not_allowed_fallback(|| async {
+            problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this path does not take this method",
+            )
+        })
+        .layer(from_fn_with_state(Arc::new(guard), guard::check));
+    Router::new()
+        .route("/metrics", get(health::metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(health::ready))
+        .merge(guarded)
+        .with_state(Arc::clone(northbound))
+}
+
+/// An error of the admin API: `{"error":{"code":…,"message":…}}`.
+fn problem(status: StatusCode, code: &str, message: &str) -> Response {
+    json(
+        status,
+        &serde_json::json!({ "error": { "code": code, "message": message } }),
+    )
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(body).expect("these bodies have text keys and no failing parts");
+    (status, [("content-type", "application/json")], body).into_response()
 }

@@ -89,11 +89,6 @@ impl Engine {
         &self.metrics
     }
 
-    /// The most dispatches that may be under way to one session.
-    pub(crate) fn max_inflight(&self) -> usize {
-        self.settings.max_inflight
-    }
-
     /// A session id later than all before, across restarts too: microseconds of the clock, or one more than the last.
     pub(crate) fn next_session_id(&self) -> SessionId {
         let now = clock::now().as_millis().saturating_mul(1000);

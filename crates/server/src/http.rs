@@ -1,31 +1,90 @@
-//! The northbound REST interface, for applications.
+//! The northbound REST interface, for applications: device commands, devices, tokens, as the platform has them.
+//!
+//! A file a resource. Handlers parse into checked values, call the engine or the store, and write the answer; they
+//! decide nothing about commands. What must not be left half done runs to its end in a task of its own, whatever
+//! becomes of the connection: see [`finish`].
+
+mod accept;
+mod auth;
+mod callback;
+mod commands;
+mod devices;
+mod error;
+mod events;
+mod login;
+mod paging;
+mod request;
+mod serve;
+mod token_cache;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use axum::routing::{get, post};
+use downlink_api::Code;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use accept::{Accepting, accept};
+pub(crate) use error::{Fault, JSON};
+pub(crate) use serve::{RequestId, RequestIds, Serving};
+pub(crate) use token_cache::TokenCache;
+
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::secrets::Sealer;
+
+/// Lists read at once: one may hold a thousand commands with their parameters and results in memory.
+const LISTS_AT_ONCE: usize = 4;
 
 /// What all requests share.
 pub(crate) struct Northbound {
     pub(crate) engine: Arc<Engine>,
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) config: Config,
+    pub(crate) tokens: TokenCache,
+    logins: auth::Logins,
+    lists: Semaphore,
+    connections: Arc<Semaphore>,
 }
 
 impl Northbound {
     pub(crate) fn new(engine: Arc<Engine>, sealer: Arc<Sealer>, config: Config) -> Self {
+        let connections = config.northbound.max_connections.min(Semaphore::MAX_PERMITS);
         Self {
             engine,
             sealer,
+            tokens: TokenCache::new(),
+            logins: auth::Logins::new(config.auth.max_logins_at_once.min(Semaphore::MAX_PERMITS)),
+            lists: Semaphore::new(LISTS_AT_ONCE),
+            connections: Arc::new(Semaphore::new(connections)),
             config,
         }
     }
+
+    /// The most time that a request may take.
+    fn request_limit(&self) -> Duration {
+        Duration::from_secs(self.config.northbound.request_timeout_secs.max(1))
+    }
+}
+
+/// What handlers are given.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) north: Arc<Northbound>,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// Serves on `listener` (over TLS if an acceptor is given) until `stop`; requests in flight are finished.
@@ -36,5 +95,109 @@ pub(crate) fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let _unused = (northbound, listener, tls, tasks, stop);
+    let api = Api {
+        north: Arc::clone(northbound),
+        tasks: tasks.clone(),
+    };
+    answer_on(northbound, router(api), listener, tls, tasks, stop);
+}
+
+/// Answers on `listener` by `router` until `stop`, within the northbound limits.
+pub(crate) fn answer_on(
+    northbound: &Arc<Northbound>,
+    router: Router,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let limit = northbound.request_limit();
+    let accepting = Accepting {
+        tls,
+        permits: Arc::clone(&northbound.connections),
+        idle: limit,
+        connections: northbound.engine.metrics().http_connections.clone(),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    let requests = northbound.engine.metrics().http_requests.clone();
+    let serving = Arc::new(Serving {
+        router,
+        limit,
+        fault: Fault::of_trouble,
+        ids: RequestIds::new(),
+    });
+    tasks.spawn(accept(accepting, listener, move |request| {
+        requests.inc();
+        let serving = Arc::clone(&serving);
+        async move { serving.answer(request).await }
+    }));
+}
+
+fn router(api: Api) -> Router {
+    Router::new()
+        .route("/iocm/app/sec/v1.1.0/login", post(login::login))
+        .route("/iocm/app/sec/v1.1.0/refreshToken", post(login::refresh))
+        .route("/iocm/app/sec/v1.1.0/logout", post(login::logout))
+        .route(
+            "/iocm/app/reg/v1.1.0/deviceCredentials",
+            post(devices::register_v1),
+        )
+        .route(
+            "/iocm/app/reg/v2.0.0/deviceCredentials",
+            post(devices::register_v2),
+        )
+        .route(
+            "/iocm/app/reg/v1.1.0/deviceCredentials/{id}",
+            get(devices::activation),
+        )
+        .route("/iocm/app/dm/v1.4.0/devices", get(devices::list))
+        .route(
+            "/iocm/app/dm/v1.4.0/devices/{id}",
+            get(devices::one).delete(devices::remove),
+        )
+        .route(
+            "/iocm/app/cmd/v1.4.0/deviceCommands",
+            post(commands::create).get(commands::list),
+        )
+        .route(
+            "/iocm/app/cmd/v1.4.0/deviceCommands/{id}",
+            get(commands::one).put(commands::cancel),
+        )
+        .route("/downlink/v1/commands/{id}", get(events::history))
+        .fallback(|| std::future::ready(Fault::from(Code::NotFound)))
+        .method_not_allowed_fallback(|| std::future::ready(Fault::from(Code::IllegalRequest)))
+        .with_state(api)
+}
+
+/// Does `work` to its end, even if whoever waits here goes away: a client that closes its connection, a request that
+/// takes too long. A committed Send must reach its session, whoever still wants to know.
+pub(crate) async fn finish<T: Send + 'static>(
+    tasks: &TaskTracker,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Fault> {
+    tasks
+        .spawn(work)
+        .await
+        .map_err(|error| match error.try_into_panic() {
+            Ok(panic) => Fault::internal(serve::said(&*panic)),
+            Err(error) => Fault::internal(error.to_string()),
+        })
+}
+
+/// An answer with a JSON body.
+pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Result<Response, Fault> {
+    let mut text = Vec::with_capacity(512);
+    serde_json::to_writer(&mut text, body).map_err(|error| Fault::internal(error.to_string()))?;
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    Ok(response)
+}
+
+/// 204: the only answer without an entity.
+pub(crate) fn no_content() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
 }

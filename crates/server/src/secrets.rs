@@ -9,4 +9,4 @@ mod seal;
 
 pub(crate) use files::{admin_token, master_key};
 pub(crate) use hash::{SecretHash, TokenHash, random, random_hex, random_token, same};
-pub(crate) use seal::{Sealer, Unsealable};
+pub(crate) use seal::Sealer;

@@ -9,8 +9,8 @@ use super::gate::WhenFull;
 use super::writer::Weight;
 use super::{SqliteStore, records};
 use crate::{
-    Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, Figures, OpenCommand, Page,
-    PushDuty, Record, StoreError, Submission, Told,
+    Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, Figures,
+    OpenCommand, Page, PushDuty, Record, StoreError, Submission, Told,
 };
 
 #[async_trait]
@@ -134,7 +134,11 @@ impl Commands for SqliteStore {
 
     fn figures(&self) -> Figures {
         let stats = self.stats();
-        Figures { commits: stats.commits, changes: stats.changes, waiting: stats.write_queue }
+        Figures {
+            commits: stats.commits,
+            changes: stats.changes,
+            waiting: stats.write_queue,
+        }
     }
 
     fn policy(&self) -> Policy {

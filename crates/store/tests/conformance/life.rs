@@ -17,8 +17,14 @@ fn inputs() -> Vec<Input> {
         ok_reply(),
         bad_reply(),
         Input::Unsendable("no codec".into()),
-        Input::SessionLost { session: offer(1).session, written: true },
-        Input::SessionLost { session: offer(1).session, written: false },
+        Input::SessionLost {
+            session: offer(1).session,
+            written: true,
+        },
+        Input::SessionLost {
+            session: offer(1).session,
+            written: false,
+        },
         Input::AckDeadline,
         Input::LifetimeEnded,
         Input::ResponseDeadline,
@@ -35,11 +41,35 @@ fn ways() -> Vec<Vec<(Input, u32)>> {
         vec![sent(offer(1))],
         vec![sent(result_only(1))],
         vec![sent(result_only(1)), (Input::SlotDeadline, 40)],
-        vec![sent(offer(1)), (Input::SessionLost { session: offer(1).session, written: true }, 2)],
-        vec![sent(offer(1)), (Input::SessionLost { session: offer(1).session, written: false }, 2)],
         vec![
             sent(offer(1)),
-            (Input::SessionLost { session: offer(1).session, written: true }, 2),
+            (
+                Input::SessionLost {
+                    session: offer(1).session,
+                    written: true,
+                },
+                2,
+            ),
+        ],
+        vec![
+            sent(offer(1)),
+            (
+                Input::SessionLost {
+                    session: offer(1).session,
+                    written: false,
+                },
+                2,
+            ),
+        ],
+        vec![
+            sent(offer(1)),
+            (
+                Input::SessionLost {
+                    session: offer(1).session,
+                    written: true,
+                },
+                2,
+            ),
             (Input::Send(offer(2)), 3),
         ],
         vec![sent(offer(1)), (Input::Acked, 2)],

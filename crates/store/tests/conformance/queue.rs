@@ -97,7 +97,14 @@ pub(crate) async fn the_lost_one_goes_first_over_the_next_session(stores: Stores
     let (first, _) = (world.pending(&device, T0).await, world.pending(&device, T0).await);
     world.send_next(device.key, offer(1), at(1)).await.unwrap();
     world
-        .must(first, Input::SessionLost { session: offer(1).session, written: true }, at(2))
+        .must(
+            first,
+            Input::SessionLost {
+                session: offer(1).session,
+                written: true,
+            },
+            at(2),
+        )
         .await;
     let dispatch = world.send_next(device.key, offer(2), at(3)).await.unwrap();
     assert_eq!((dispatch.command, dispatch.sends), (first, 2));
@@ -106,7 +113,14 @@ pub(crate) async fn the_lost_one_goes_first_over_the_next_session(stores: Stores
     assert_eq!((dispatch.command, dispatch.sends), (first, 3));
     // A send that was never written does not count.
     world
-        .must(first, Input::SessionLost { session: offer(3).session, written: false }, at(5))
+        .must(
+            first,
+            Input::SessionLost {
+                session: offer(3).session,
+                written: false,
+            },
+            at(5),
+        )
         .await;
     let dispatch = world.send_next(device.key, offer(4), at(6)).await.unwrap();
     assert_eq!((dispatch.command, dispatch.sends), (first, 3));
@@ -192,7 +206,14 @@ pub(crate) async fn a_slot_is_held_until_its_deadline(stores: Stores) {
     assert_eq!(world.record(first).await.status, Status::Sent);
     // Let go of, then known as never written: it stands in the queue again, before the others.
     world
-        .must(first, Input::SessionLost { session: offer(1).session, written: false }, at(32))
+        .must(
+            first,
+            Input::SessionLost {
+                session: offer(1).session,
+                written: false,
+            },
+            at(32),
+        )
         .await;
     assert_eq!(world.store.queue(device.key, 9).await.unwrap(), [first, second]);
     assert_eq!(

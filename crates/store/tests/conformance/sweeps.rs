@@ -44,7 +44,14 @@ pub(crate) async fn a_send_in_flight_is_not_expiring_before_its_deadline(stores:
         "it does not stand in the way"
     );
     world
-        .must(sent, Input::SessionLost { session: offer(1).session, written: true }, at(5))
+        .must(
+            sent,
+            Input::SessionLost {
+                session: offer(1).session,
+                written: true,
+            },
+            at(5),
+        )
         .await;
     let due: BTreeSet<_> = world
         .store
@@ -196,7 +203,16 @@ pub(crate) async fn a_lost_send_has_the_grace_after_a_start(stores: Stores) {
     };
     submission.offer = Some(offer(1));
     let id = world.create(submission).await.record.id;
-    world.must(id, Input::SessionLost { written: true }, early).await;
+    world
+        .must(
+            id,
+            Input::SessionLost {
+                session: offer(1).session,
+                written: true,
+            },
+            early,
+        )
+        .await;
     let grace = T0 + policy().restart_grace;
     let before = grace - Span::from_millis(1);
     assert_eq!(world.store.take_expiring(before, 9).await.unwrap(), []);

@@ -1,0 +1,258 @@
+//! Applications: made, listed, given a new secret, removed.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use downlink_api::time::IsoTime;
+use downlink_core::AppId;
+use downlink_store::{App, AppSettings, NewApp, StoreError};
+use serde::{Deserialize, Serialize};
+
+use super::{json, problem};
+use crate::clock;
+use crate::engine::CloseReason;
+use crate::http::Northbound;
+use crate::secrets::{SecretHash, random, random_hex};
+
+const PAGE: u32 = 1000;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NewAppBody {
+    id: Option<String>,
+    name: Option<String>,
+    secret: Option<String>,
+    push_statuses: Option<PushStatuses>,
+    push_sent_immediate: Option<bool>,
+}
+
+/// Which changes are pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PushStatuses {
+    All,
+    Documented,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AppBody {
+    id: String,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    push_statuses: PushStatuses,
+    push_sent_immediate: bool,
+    created_at: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Paging {
+    #[serde(default)]
+    page_no: u32,
+    page_size: Option<u32>,
+}
+
+/// `POST /admin/v1/apps`
+pub(super) async fn create(State(northbound): State<Arc<Northbound>>, body: Bytes) -> Response {
+    let asked: NewAppBody = match body.is_empty() {
+        true => NewAppBody::default(),
+        false => match serde_json::from_slice(&body) {
+            Ok(asked) => asked,
+            Err(error) => return problem(StatusCode::BAD_REQUEST, "invalid", &error.to_string()),
+        },
+    };
+    if let Err(rule) = asked.check() {
+        return problem(StatusCode::BAD_REQUEST, "invalid", rule);
+    }
+    let secret = asked.secret.unwrap_or_else(|| random_hex(16));
+    let id = asked.id.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(random::<21>()));
+    let new = NewApp {
+        name: asked.name.unwrap_or_else(|| id.clone()),
+        id: AppId::new(id),
+        secret_hash: hash(secret.clone()).await,
+        settings: AppSettings {
+            push_documented_only: asked.push_statuses == Some(PushStatuses::Documented),
+            push_sent_immediate: asked.push_sent_immediate.unwrap_or(true),
+        },
+        created_at: clock::now(),
+    };
+    match northbound.engine.store().create_app(new).await {
+        Ok(Some(app)) => json(StatusCode::CREATED, &AppBody::of(&app, Some(secret))),
+        Ok(None) => problem(
+            StatusCode::CONFLICT,
+            "taken",
+            "this id is taken, or was; ids are not used again",
+        ),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// `GET /admin/v1/apps?pageNo&pageSize`
+pub(super) async fn list(
+    State(northbound): State<Arc<Northbound>>,
+    Query(paging): Query<Paging>,
+) -> Response {
+    let size = paging.page_size.unwrap_or(PAGE).clamp(1, PAGE);
+    let skip = u64::from(paging.page_no) * u64::from(size);
+    match northbound.engine.store().apps(skip, size).await {
+        Ok(apps) => {
+            let apps: Vec<_> = apps.iter().map(|app| AppBody::of(app, None)).collect();
+            json(StatusCode::OK, &serde_json::json!({ "apps": apps }))
+        }
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// `POST /admin/v1/apps/{id}/secret`: a new secret; all tokens of the application end.
+pub(super) async fn rotate_secret(
+    State(northbound): State<Arc<Northbound>>,
+    Path(id): Path<String>,
+) -> Response {
+    let app = match find(&northbound, &id).await {
+        Ok(app) => app,
+        Err(answer) => return answer,
+    };
+    let secret = random_hex(16);
+    match northbound
+        .engine
+        .store()
+        .set_app_secret(app.key, hash(secret.clone()).await)
+        .await
+    {
+        Ok(true) => {
+            northbound.tokens.forget_app(app.key);
+            json(StatusCode::OK, &serde_json::json!({ "id": id, "secret": secret }))
+        }
+        Ok(false) => unknown(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// `DELETE /admin/v1/apps/{id}`: the application, its tokens and devices; what its devices had waiting is cancelled.
+pub(super) async fn remove(State(northbound): State<Arc<Northbound>>, Path(id): Path<String>) -> Response {
+    let app = match find(&northbound, &id).await {
+        Ok(app) => app,
+        Err(answer) => return answer,
+    };
+    let devices = match northbound.engine.store().remove_app(app.key, clock::now()).await {
+        Ok(devices) => devices,
+        Err(error) => return unavailable(&error),
+    };
+    northbound.tokens.forget_app(app.key);
+    for device in devices {
+        if let Some(session) = northbound.engine.sessions().of(device) {
+            session.close(CloseReason::Removed);
+        }
+        if let Err(error) = northbound
+            .engine
+            .cancel_queue(device, "the application was removed")
+            .await
+        {
+            // The application is gone all the same; what is left runs to its deadlines.
+            tracing::error!(%error, "the queue of a removed application's device was not cancelled");
+        }
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn find(northbound: &Northbound, id: &str) -> Result<App, Response> {
+    match northbound.engine.store().app(&AppId::new(id)).await {
+        Ok(Some(app)) => Ok(app),
+        Ok(None) => Err(unknown()),
+        Err(error) => Err(unavailable(&error)),
+    }
+}
+
+/// Slow on purpose, so not on the runtime's own threads.
+async fn hash(secret: String) -> String {
+    tokio::task::spawn_blocking(move || SecretHash::of(&secret))
+        .await
+        .expect("hashing does not panic")
+}
+
+impl NewAppBody {
+    fn check(&self) -> Result<(), &'static str> {
+        let id_fits = |id: &String| {
+            (1..=64).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        };
+        if !self.id.as_ref().is_none_or(id_fits) {
+            return Err("`id` must be 1-64 of A-Z a-z 0-9 - _ .");
+        }
+        if !self
+            .secret
+            .as_ref()
+            .is_none_or(|secret| (8..=256).contains(&secret.len()))
+        {
+            return Err("`secret` must have 8-256 bytes");
+        }
+        if !self
+            .name
+            .as_ref()
+            .is_none_or(|name| (1..=256).contains(&name.len()))
+        {
+            return Err("`name` must have 1-256 bytes");
+        }
+        Ok(())
+    }
+}
+
+impl AppBody {
+    fn of(app: &App, secret: Option<String>) -> Self {
+        let documented = app.settings.push_documented_only;
+        Self {
+            id: app.id.to_string(),
+            name: app.name.clone(),
+            secret,
+            push_statuses: if documented {
+                PushStatuses::Documented
+            } else {
+                PushStatuses::All
+            },
+            push_sent_immediate: app.settings.push_sent_immediate,
+            created_at: IsoTime(app.created_at).to_string(),
+        }
+    }
+}
+
+fn unknown() -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        "unknown_app",
+        "there is no such application",
+    )
+}
+
+fn unavailable(error: &StoreError) -> Response {
+    tracing::error!(%error, "admin request failed");
+    problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_members_are_named() {
+        for (body, named) in [
+            (r#"{"id":"a b"}"#, "`id`"),
+            (r#"{"id":""}"#, "`id`"),
+            (r#"{"secret":"short"}"#, "`secret`"),
+            (r#"{"name":""}"#, "`name`"),
+        ] {
+            let asked: NewAppBody = serde_json::from_str(body).unwrap();
+            assert!(asked.check().is_err_and(|rule| rule.starts_with(named)), "{body}");
+        }
+        assert!(serde_json::from_str::<NewAppBody>(r#"{"nam":"x"}"#).is_err());
+        assert!(serde_json::from_str::<NewAppBody>(r#"{"pushStatuses":"some"}"#).is_err());
+    }
+}

@@ -1,0 +1,37 @@
+//! Metrics and readiness.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::http::Northbound;
+
+/// A store that does not answer within this time is not ready.
+const READY_WITHIN: Duration = Duration::from_secs(1);
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(super) async fn metrics(State(northbound): State<Arc<Northbound>>) -> Response {
+    let engine = &northbound.engine;
+    let metrics = engine.metrics();
+    metrics
+        .sessions
+        .set(i64::try_from(engine.sessions().count()).unwrap_or(i64::MAX));
+    let figures = engine.store().figures();
+    metrics.store_commits.set(figures.commits);
+    metrics.store_changes.set(figures.changes);
+    metrics.store_queue.set(figures.waiting);
+    ([("content-type", OPEN_METRICS)], metrics.render()).into_response()
+}
+
+pub(super) async fn ready(State(northbound): State<Arc<Northbound>>) -> Response {
+    match tokio::time::timeout(READY_WITHIN, northbound.engine.store().count_open()).await {
+        Ok(Ok(_)) => "ready\n".into_response(),
+        Ok(Err(_)) | Err(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n").into_response()
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! One request from head to answer: its id, its limit in time, what becomes of a panic, its line in the log.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use crate::secrets::random_hex;
+
+const HEADER: &str = "x-request-id";
+const MAX_ID: usize = 64;
+
+/// The id of a request: the client's `X-Request-Id` if it is sane, else made here. In the answer's header, in the
+/// log, and in the first event of a command that the request created.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// Its text.
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or("-")
+    }
+}
+
+/// Makes request ids: a part that differs from start to start, and a count.
+pub(crate) struct RequestIds {
+    start: String,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    pub(crate) fn new() -> Self {
+        Self {
+            start: random_hex(4),
+            count: AtomicU64::new(0),
+        }
+    }
+
+    /// The id of the request with these headers.
+    pub(crate) fn of(&self, headers: &HeaderMap) -> RequestId {
+        match headers.get(HEADER).filter(|id| is_sane(id.as_bytes())) {
+            Some(id) => RequestId(id.clone()),
+            None => {
+                let count = self.count.fetch_add(1, Ordering::Relaxed);
+                let made = HeaderValue::try_from(format!("{}{count:08x}", self.start));
+                RequestId(made.unwrap_or(HeaderValue::from_static("-")))
+            }
+        }
+    }
+}
+
+fn is_sane(id: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte);
+    (1..=MAX_ID).contains(&id.len()) && id.iter().all(plain)
+}
+
+/// What the log says of an answer beside its status; carried from the handler in the answer's extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct Cause(pub(crate) String);
+
+/// What kept a handler from answering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It panicked: a defect.
+    Panicked,
+    /// It was not done in time. What it began may still be done.
+    TookTooLong,
+}
+
+/// How a listener answers requests.
+pub(crate) struct Serving {
+    /// Where they go.
+    pub(crate) router: Router,
+    /// The most time one may take.
+    pub(crate) limit: Duration,
+    /// What is answered where no handler could.
+    pub(crate) fault: fn(Trouble) -> Response,
+    /// Makes their ids.
+    pub(crate) ids: RequestIds,
+}
+
+impl Serving {
+    /// Answers a request as it comes from a connection.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response {
+        self.answer_any(request.map(axum::body::Body::new)).await
+    }
+
+    /// Answers a request.
+    pub(crate) async fn answer_any(&self, mut request: Request<axum::body::Body>) -> Response {
+        let (began, id) = (Instant::now(), self.ids.of(request.headers()));
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        request.extensions_mut().insert(id.clone());
+        let mut router = self.router.clone();
+        let handled = unpanicked(async move {
+            match router.call(request).await {
+                Ok(response) => response,
+            }
+        });
+        let mut response = match tokio::time::timeout(self.limit, handled).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(panic)) => self.troubled(Trouble::Panicked, said(&*panic)),
+            Err(_elapsed) => self.troubled(Trouble::TookTooLong, "not done in time"),
+        };
+        let cause = response.extensions_mut().remove::<Cause>();
+        log(
+            id.as_str(),
+            method.as_str(),
+            uri.path(),
+            response.status(),
+            began,
+            cause,
+        );
+        response.headers_mut().insert(HEADER, id.0);
+        response
+    }
+
+    fn troubled(&self, trouble: Trouble, cause: &str) -> Response {
+        let mut response = (self.fault)(trouble);
+        response.extensions_mut().insert(Cause(cause.to_owned()));
+        response
+    }
+}
+
+fn log(id: &str, method: &str, path: &str, status: StatusCode, began: Instant, cause: Option<Cause>) {
+    let status_code = status.as_u16();
+    let cause = cause.as_ref().map_or("", |cause| cause.0.as_str());
+    match status_code {
+        // 503 is flow control: what it counts shows in the metrics, and a line for each would add to the load.
+        500 | 501 | 502 | 504.. => {
+            tracing::error!(
+                request = id,
+                method,
+                path,
+                status = status_code,
+                cause,
+                "a request failed"
+            )
+        }
+        _ => {
+            let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            tracing::debug!(
+                request = id,
+                method,
+                path,
+                status = status_code,
+                cause,
+                micros,
+                "answered"
+            )
+        }
+    }
+}
+
+/// Runs `work`; a panic in it becomes an error instead of ending the connection.
+async fn unpanicked<T>(work: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    let mut work = pin!(work);
+    // What `work` had borrowed is dropped with it; shared state has to hold after a panic in any task anyway.
+    std::future::poll_fn(move |context| {
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await
+}
+
+/// What a panic said.
+pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a panic without a text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sane_request_ids_are_kept_and_others_replaced() {
+        let ids = RequestIds::new();
+        let of = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HEADER, HeaderValue::from_static(value));
+            ids.of(&headers).as_str().to_owned()
+        };
+        assert_eq!(of("a-1.b_c:D"), "a-1.b_c:D");
+        let long = of("0123456789012345678901234567890123456789012345678901234567890123456789");
+        assert_eq!((long.len(), of("a b").len(), of("").len()), (16, 16, 16));
+        assert_ne!(of(""), of(""));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_with_its_text() {
+        let panic = unpanicked(async { panic!("of {}", 7) }).await.unwrap_err();
+        assert_eq!(said(&*panic), "of 7");
+        assert_eq!(unpanicked(async { 7 }).await.unwrap(), 7);
+    }
+}
