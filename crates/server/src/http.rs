@@ -17,9 +17,6 @@ mod request;
 mod serve;
 mod token_cache;
 
-#[cfg(test)]
-mod tests;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +36,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use accept::{Accepting, accept};
 pub(crate) use error::{Fault, JSON};
+use request::Query;
 pub(crate) use serve::{RequestId, RequestIds, Serving};
 pub(crate) use token_cache::TokenCache;
 

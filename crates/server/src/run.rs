@@ -128,7 +128,7 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
     let listeners = Listeners::bind(&config).await?;
     let addresses = listeners.addresses().map_err(io("listener"))?;
     if let Some(app) = app {
-        make_app(&*store, app).await?;
+        make_app(&store, app).await?;
     }
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());

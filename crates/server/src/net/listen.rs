@@ -38,23 +38,20 @@ pub(crate) async fn bind(name: &'static str, address: &str) -> Result<TcpListene
             address: address.to_owned(),
         });
     }
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse {
+    TcpListener::bind(address).await.map_err(|source| {
+        let (kind, address) = (source.kind(), address.to_owned());
+        if kind == io::ErrorKind::AddrInUse {
+            BindError::InUse { name, address }
+        } else if kind == io::ErrorKind::InvalidInput {
+            BindError::Address { name, address }
+        } else {
+            BindError::Other {
                 name,
-                address: address.to_owned(),
-            },
-            io::ErrorKind::InvalidInput => BindError::Address {
-                name,
-                address: address.to_owned(),
-            },
-            _ => BindError::Other {
-                name,
-                address: address.to_owned(),
+                address,
                 source,
-            },
-        })
+            }
+        }
+    })
 }
 
 /// Whether only this machine reaches the address.
