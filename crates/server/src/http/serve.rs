@@ -97,6 +97,7 @@ impl Serving {
     pub(crate) async fn answer_any(&self, mut request: Request<axum::body::Body>) -> Response {
         let (began, id) = (Instant::now(), self.ids.of(request.headers()));
         let (method, uri) = (request.method().clone(), request.uri().clone());
+        let keeps_order = request.version() < http::Version::HTTP_2;
         request.extensions_mut().insert(id.clone());
         let mut router = self.router.clone();
         let handled = unpanicked(async move {
@@ -118,6 +119,11 @@ impl Serving {
             began,
             cause,
         );
+        if keeps_order && may_be_unread(&method, response.status()) {
+            response
+                .headers_mut()
+                .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        }
         response.headers_mut().insert(HEADER, id.0);
         response
     }
@@ -127,6 +133,13 @@ impl Serving {
         response.extensions_mut().insert(Cause(cause.to_owned()));
         response
     }
+}
+
+/// Refused before its body was read: the connection ends with this answer, and the client has to be told, or its next
+/// request goes into a closed connection.
+fn may_be_unread(method: &http::Method, status: StatusCode) -> bool {
+    let with_body = !matches!(*method, http::Method::GET | http::Method::HEAD);
+    with_body && matches!(status.as_u16(), 401 | 403 | 404 | 405)
 }
 
 fn log(id: &str, method: &str, path: &str, status: StatusCode, began: Instant, cause: Option<Cause>) {
