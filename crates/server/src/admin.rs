@@ -10,16 +10,23 @@ mod health;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::FromRef;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http::{self, Northbound};
+use crate::http::{self, Counted, Northbound};
+
+/// Connections open at once.
+const CONNECTIONS: usize = 64;
 
 /// Serves the admin API on `listener` until `stop`.
 pub(crate) fn start(
@@ -30,11 +37,34 @@ pub(crate) fn start(
     stop: &CancellationToken,
 ) {
     let address = listener.local_addr().ok();
-    let router = router(northbound, guard::Guard::new(token, address));
-    http::answer_on(northbound, router, listener, None, tasks, stop);
+    let admin = Admin {
+        northbound: Arc::clone(northbound),
+        tasks: tasks.clone(),
+    };
+    let router = router(admin, guard::Guard::new(token, address));
+    // Room of its own: applications that take all of theirs must not shut the operator out.
+    let counted = Counted {
+        permits: Arc::new(Semaphore::new(CONNECTIONS)),
+        connections: Gauge::default(),
+        requests: Counter::default(),
+    };
+    http::answer_on(northbound, router, counted, listener, None, tasks, stop);
 }
 
-fn router(northbound: &Arc<Northbound>, guard: guard::Guard) -> Router {
+/// What handlers are given.
+#[derive(Clone)]
+struct Admin {
+    northbound: Arc<Northbound>,
+    tasks: TaskTracker,
+}
+
+impl FromRef<Admin> for Arc<Northbound> {
+    fn from_ref(admin: &Admin) -> Self {
+        Self::clone(&admin.northbound)
+    }
+}
+
+fn router(admin: Admin, guard: guard::Guard) -> Router {
     let guarded = Router::new()
         .route(
             "/",
@@ -63,7 +93,7 @@ fn router(northbound: &Arc<Northbound>, guard: guard::Guard) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(health::ready))
         .merge(guarded)
-        .with_state(Arc::clone(northbound))
+        .with_state(admin)
 }
 
 /// An error of the admin API: `{"error":{"code":…,"message":…}}`.

@@ -27,6 +27,8 @@ use axum::routing::{get, post};
 use downlink_api::Code;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -97,13 +99,27 @@ pub(crate) fn start(
         north: Arc::clone(northbound),
         tasks: tasks.clone(),
     };
-    answer_on(northbound, router(api), listener, tls, tasks, stop);
+    let metrics = northbound.engine.metrics();
+    let counted = Counted {
+        permits: Arc::clone(&northbound.connections),
+        connections: metrics.http_connections.clone(),
+        requests: metrics.http_requests.clone(),
+    };
+    answer_on(northbound, router(api), counted, listener, tls, tasks, stop);
 }
 
-/// Answers on `listener` by `router` until `stop`, within the northbound limits.
+/// How a listener's connections are bounded and counted.
+pub(crate) struct Counted {
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) connections: Gauge,
+    pub(crate) requests: Counter,
+}
+
+/// Answers on `listener` by `router` until `stop`, within the northbound limits of time.
 pub(crate) fn answer_on(
     northbound: &Arc<Northbound>,
     router: Router,
+    counted: Counted,
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     tasks: &TaskTracker,
@@ -112,13 +128,13 @@ pub(crate) fn answer_on(
     let limit = northbound.request_limit();
     let accepting = Accepting {
         tls,
-        permits: Arc::clone(&northbound.connections),
+        permits: counted.permits,
         idle: limit,
-        connections: northbound.engine.metrics().http_connections.clone(),
+        connections: counted.connections,
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
-    let requests = northbound.engine.metrics().http_requests.clone();
+    let requests = counted.requests;
     let serving = Arc::new(Serving {
         router,
         limit,

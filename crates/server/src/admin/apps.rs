@@ -9,17 +9,19 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use downlink_api::time::IsoTime;
-use downlink_core::AppId;
+use downlink_core::{AppId, DeviceKey};
 use downlink_store::{App, AppSettings, NewApp, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::{json, problem};
+use super::{Admin, json, problem};
 use crate::clock;
-use crate::engine::CloseReason;
-use crate::http::Northbound;
+use crate::engine::{CloseReason, Engine};
+use crate::http::{Northbound, finish};
 use crate::secrets::{SecretHash, random, random_hex};
 
 const PAGE: u32 = 1000;
+/// Devices whose queues are looked at in one read.
+const DEVICES_AT_ONCE: usize = 1000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -111,55 +113,65 @@ pub(super) async fn list(
 }
 
 /// `POST /admin/v1/apps/{id}/secret`: a new secret; all tokens of the application end.
-pub(super) async fn rotate_secret(
-    State(northbound): State<Arc<Northbound>>,
-    Path(id): Path<String>,
-) -> Response {
-    let app = match find(&northbound, &id).await {
+pub(super) async fn rotate_secret(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
+    let app = match find(&admin.northbound, &id).await {
         Ok(app) => app,
         Err(answer) => return answer,
     };
     let secret = random_hex(16);
-    match northbound
-        .engine
-        .store()
-        .set_app_secret(app.key, hash(secret.clone()).await)
-        .await
-    {
-        Ok(true) => {
-            northbound.tokens.forget_app(app.key);
-            json(StatusCode::OK, &serde_json::json!({ "id": id, "secret": secret }))
-        }
-        Ok(false) => unknown(),
-        Err(error) => unavailable(&error),
+    let (hash, northbound) = (hash(secret.clone()).await, Arc::clone(&admin.northbound));
+    let work = async move {
+        let changed = northbound.engine.store().set_app_secret(app.key, hash).await;
+        northbound.tokens.forget_app(app.key);
+        changed
+    };
+    match finish(&admin.tasks, work).await {
+        Ok(Ok(true)) => json(StatusCode::OK, &serde_json::json!({ "id": id, "secret": secret })),
+        Ok(Ok(false)) => unknown(),
+        Ok(Err(error)) => unavailable(&error),
+        Err(fault) => fault.into_response(),
     }
 }
 
 /// `DELETE /admin/v1/apps/{id}`: the application, its tokens and devices; what its devices had waiting is cancelled.
-pub(super) async fn remove(State(northbound): State<Arc<Northbound>>, Path(id): Path<String>) -> Response {
-    let app = match find(&northbound, &id).await {
+/// Goes on to its end even if the operator does not wait for it.
+pub(super) async fn remove(State(admin): State<Admin>, Path(id): Path<String>) -> Response {
+    let app = match find(&admin.northbound, &id).await {
         Ok(app) => app,
         Err(answer) => return answer,
     };
-    let devices = match northbound.engine.store().remove_app(app.key, clock::now()).await {
-        Ok(devices) => devices,
-        Err(error) => return unavailable(&error),
-    };
+    let northbound = Arc::clone(&admin.northbound);
+    match finish(&admin.tasks, async move { remove_app(&northbound, &app).await }).await {
+        Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Err(error)) => unavailable(&error),
+        Err(fault) => fault.into_response(),
+    }
+}
+
+/// Removes first, so that neither tokens nor sessions nor commands can come after.
+async fn remove_app(northbound: &Northbound, app: &App) -> Result<(), StoreError> {
+    let engine = &northbound.engine;
+    let devices = engine.store().remove_app(app.key, clock::now()).await?;
     northbound.tokens.forget_app(app.key);
-    for device in devices {
-        if let Some(session) = northbound.engine.sessions().of(device) {
+    for device in &devices {
+        if let Some(session) = engine.sessions().of(*device) {
             session.close(CloseReason::Removed);
         }
-        if let Err(error) = northbound
-            .engine
-            .cancel_queue(device, "the application was removed")
-            .await
-        {
-            // The application is gone all the same; what is left runs to its deadlines.
-            tracing::error!(%error, "the queue of a removed application's device was not cancelled");
+    }
+    if let Err(error) = cancel_queues(engine, &devices).await {
+        // The application is gone all the same; what is left runs to its deadlines.
+        tracing::error!(%error, "the queues of a removed application's devices were not all cancelled");
+    }
+    Ok(())
+}
+
+async fn cancel_queues(engine: &Engine, devices: &[DeviceKey]) -> Result<(), StoreError> {
+    for some in devices.chunks(DEVICES_AT_ONCE) {
+        for device in engine.store().with_queue(some.to_vec()).await? {
+            engine.cancel_queue(device, "the application was removed").await?;
         }
     }
-    StatusCode::NO_CONTENT.into_response()
+    Ok(())
 }
 
 async fn find(northbound: &Northbound, id: &str) -> Result<App, Response> {

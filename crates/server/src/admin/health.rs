@@ -28,7 +28,7 @@ pub(super) async fn metrics(State(northbound): State<Arc<Northbound>>) -> Respon
 }
 
 pub(super) async fn ready(State(northbound): State<Arc<Northbound>>) -> Response {
-    match tokio::time::timeout(READY_WITHIN, northbound.engine.store().count_open()).await {
+    match tokio::time::timeout(READY_WITHIN, northbound.engine.store().apps(0, 1)).await {
         Ok(Ok(_)) => "ready\n".into_response(),
         Ok(Err(_)) | Err(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n").into_response()

@@ -70,21 +70,25 @@ where
     }
 }
 
-/// The next connection, once there is room for one; none at stop.
+/// The next connection, and room for it; none at stop. Room is taken for a connection that is there, never kept for one
+/// that may come: listeners share it.
 async fn next(on: &Accepting, listener: &TcpListener) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = tokio::select! {
+    let stream = tokio::select! {
         biased;
         () = on.stop.cancelled() => return None,
-        permit = Arc::clone(&on.permits).acquire_owned() => permit.ok()?,
+        stream = accepted(listener) => stream,
     };
+    tokio::select! {
+        biased;
+        () = on.stop.cancelled() => None,
+        permit = Arc::clone(&on.permits).acquire_owned() => Some((stream, permit.ok()?)),
+    }
+}
+
+async fn accepted(listener: &TcpListener) -> TcpStream {
     loop {
-        let accepted = tokio::select! {
-            biased;
-            () = on.stop.cancelled() => return None,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _peer)) => return Some((stream, permit)),
+        match listener.accept().await {
+            Ok((stream, _peer)) => return stream,
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections");
