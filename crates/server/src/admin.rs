@@ -7,6 +7,9 @@ mod apps;
 mod guard;
 mod health;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use axum::Router;

@@ -17,6 +17,9 @@ mod request;
 mod serve;
 mod token_cache;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

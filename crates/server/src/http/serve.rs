@@ -195,6 +195,9 @@ pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
+    use http_body_util::BodyExt;
+
     use super::*;
 
     #[test]
@@ -209,6 +212,53 @@ mod tests {
         let long = of("0123456789012345678901234567890123456789012345678901234567890123456789");
         assert_eq!((long.len(), of("a b").len(), of("").len()), (16, 16, 16));
         assert_ne!(of(""), of(""));
+    }
+
+    fn serving(limit: Duration) -> Serving {
+        let router = Router::new()
+            .route(
+                "/panic",
+                get(|| async {
+                    if true {
+                        panic!("a defect")
+                    }
+                }),
+            )
+            .route("/never", get(std::future::pending::<()>));
+        let fault = |trouble: Trouble| {
+            let told = axum::body::Body::from(format!("{trouble:?}"));
+            let mut response = Response::new(told);
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        };
+        Serving {
+            router,
+            limit,
+            fault,
+            ids: RequestIds::new(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn panics_and_endless_work_are_answered() {
+        let serving = serving(Duration::from_secs(30));
+        for (path, told) in [
+            ("/panic", "Panicked"),
+            ("/never", "TookTooLong"),
+            ("/panic", "Panicked"),
+        ] {
+            let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
+            let response = serving.answer_any(request).await;
+            assert_eq!(
+                (
+                    response.status().as_u16(),
+                    response.headers().contains_key(HEADER)
+                ),
+                (500, true)
+            );
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, told.as_bytes());
+        }
     }
 
     #[tokio::test]

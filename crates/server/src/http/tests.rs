@@ -1,0 +1,7 @@
+//! The interface as applications meet it: a whole server on free ports, spoken to over sockets.
+
+mod auth;
+mod commands;
+mod devices;
+mod wire;
+pub(crate) mod world;
