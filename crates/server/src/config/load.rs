@@ -179,7 +179,7 @@ impl Config {
 
     /// Bounds that types cannot say.
     fn check(&self) -> Result<(), ConfigError> {
-        let positive: [(&str, u64); 14] = [
+        let positive = [
             ("northbound.max_body_bytes", self.northbound.max_body_bytes as u64),
             (
                 "northbound.max_connections",
@@ -192,6 +192,10 @@ impl Config {
             ("mqtt.max_packet_bytes", u64::from(self.mqtt.max_packet_bytes)),
             ("commands.max_sends", u64::from(self.commands.max_sends)),
             ("engine.sweep_page", u64::from(self.engine.sweep_page)),
+            // A sweep that does not rest busies a core.
+            ("engine.queue_sweep_ms", self.engine.queue_sweep_ms),
+            ("engine.expiry_sweep_ms", self.engine.expiry_sweep_ms),
+            ("engine.open_sweep_ms", self.engine.open_sweep_ms),
             ("store.write_queue", self.store.write_queue as u64),
             ("store.max_batch", self.store.max_batch as u64),
             ("store.readers", self.store.readers as u64),
@@ -261,6 +265,18 @@ mod tests {
                 "DOWNLINK_STORE_READERS",
             ),
             (env(&[("DOWNLINK_STORE_READERS", "0")]), "store.readers"),
+            (
+                env(&[("DOWNLINK_ENGINE_QUEUE_SWEEP_MS", "0")]),
+                "engine.queue_sweep_ms",
+            ),
+            (
+                env(&[("DOWNLINK_ENGINE_EXPIRY_SWEEP_MS", "0")]),
+                "engine.expiry_sweep_ms",
+            ),
+            (
+                env(&[("DOWNLINK_ENGINE_OPEN_SWEEP_MS", "0")]),
+                "engine.open_sweep_ms",
+            ),
             (env(&[("DOWNLINK_COMMANDS_MAX_SENDS", "300")]), "configuration"),
         ] {
             let error = load(None, vars, Vec::new()).unwrap_err().to_string();

@@ -361,13 +361,15 @@ impl Session {
     /// When the clock has to be looked at again.
     pub(super) fn next_tick(&self) -> Tick {
         let silent = self.heard.plus(u64::from(self.silence_ms));
-        self.subscriptions.next_tick().map_or(silent, |at| at.min(silent))
+        let sooner = [self.subscriptions.next_tick(), self.flight.next_lapse()];
+        sooner.into_iter().flatten().fold(silent, Tick::min)
     }
 
     /// The clock was looked at.
     pub(super) fn tick(&mut self, now: Now, out: &mut Out) {
         let was = self.reach();
         self.subscriptions.tick(now.tick);
+        self.flight.lapse(now.tick);
         self.reached(was);
         if now.tick >= self.heard.plus(u64::from(self.silence_ms)) {
             out.close = Some(Close::Silent);

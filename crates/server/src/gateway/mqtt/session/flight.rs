@@ -61,12 +61,28 @@ impl Flight {
         }
     }
 
-    /// Notes a command as written. With a packet id its PUBACK is owed, without one only a result can come.
-    pub(super) fn written(&mut self, command: CommandId, packet_id: Option<u16>, now: Tick) {
+    /// When the first of the commands at QoS 0 ceases to count. Others look at the count without asking the session, so
+    /// it has to look at the clock then.
+    pub(super) fn next_lapse(&self) -> Option<Tick> {
+        let until = |written: &Written| match written.awaits {
+            Awaits::Puback { .. } => None,
+            Awaits::Result { until } => Some(until),
+        };
+        self.written.iter().filter_map(until).min()
+    }
+
+    /// Forgets the commands at QoS 0 that no longer count.
+    pub(super) fn lapse(&mut self, now: Tick) {
         self.written.retain(|written| match written.awaits {
             Awaits::Puback { .. } => true,
             Awaits::Result { until } => now < until,
         });
+        self.slim();
+    }
+
+    /// Notes a command as written. With a packet id its PUBACK is owed, without one only a result can come.
+    pub(super) fn written(&mut self, command: CommandId, packet_id: Option<u16>, now: Tick) {
+        self.lapse(now);
         let awaits = match packet_id {
             Some(packet_id) => Awaits::Puback {
                 packet_id,

@@ -656,6 +656,25 @@ fn a_device_that_never_acknowledges_but_answers_goes_on_getting_commands() {
     assert!(rig.session.flight.owed() <= 6);
 }
 
+/// What others see of a session changes only when it looks at the clock: a device that is silent must not stay full.
+#[test]
+fn a_silent_device_at_qos_0_is_looked_at_when_its_commands_cease_to_count() {
+    let mut rig = Rig::new(Version::V3, Some(TopicFamily::Oc));
+    rig.tick_at(1000);
+    for n in 1..=3 {
+        rig.dispatch(bare(n));
+    }
+    assert_eq!(rig.session.inflight(rig.now()), 3);
+    assert_eq!(rig.session.next_tick(), Tick(31_000));
+    rig.tick_at(31_000);
+    assert_eq!(rig.session.inflight(rig.now()), 0);
+    assert_eq!(
+        rig.session.next_tick(),
+        Tick(90_000),
+        "nothing more is due but its silence"
+    );
+}
+
 #[test]
 fn silence_ends_the_session_and_any_packet_puts_it_off() {
     let mut rig = Rig::new(Version::V5, Some(TopicFamily::Legacy));
