@@ -1,224 +1,160 @@
-//! Whole cycles, closed loop: a fixed number of commands under way at any time.
+//! Whole cycles, in turns with the floor: closed loop (so many commands under way at any time) or open loop (so many a
+//! second, each timed from the instant it was due).
 
-use std::cell::RefCell;
-use std::fs::File;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+pub(crate) mod load;
+mod stage;
+
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use tokio::task::LocalSet;
 
-use crate::http::{Client, member};
-use crate::report::{Report, percentile};
-use crate::server::Server;
-use crate::sink::Pushed;
-use crate::{device, sink};
+use self::load::{Legs, Load};
+pub(crate) use self::stage::{Plan, Stage};
+use crate::report::{Report, Run};
+use crate::world::disk;
+use crate::world::server::Target;
+use crate::world::usage::Usage;
+use crate::world::{Common, http};
 
-const SECRET: &str = "00112233445566778899";
-
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub(crate) struct Options {
-    /// The server's binary.
-    #[arg(long, default_value = "target/release/downlink")]
-    downlink: PathBuf,
-    /// Where its data goes: on a disk; must not exist.
-    #[arg(long, default_value = "target/bench-data")]
-    data_dir: PathBuf,
-    /// Devices connected.
-    #[arg(long, default_value_t = 256)]
-    devices: usize,
-    /// Commands under way at any time.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) plan: Plan,
+    /// Runs, each of the server and then of the floor
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// What is measured
+    #[arg(long, value_enum, default_value_t = What::Both)]
+    pub(crate) what: What,
+    /// Commands under way at any time; in an open loop, creates at once
     #[arg(long, default_value_t = 64)]
-    in_flight: usize,
-    /// Cycles measured; a tenth as many run before, not measured.
+    pub(crate) in_flight: usize,
+    /// Cycles measured; a tenth as many run before, not measured
     #[arg(long, default_value_t = 20_000)]
-    cycles: usize,
-    /// `expireTime` of the commands; 0: immediate.
-    #[arg(long, default_value_t = 3600)]
-    expire_time: u32,
-    /// One line of JSON instead of a table.
+    pub(crate) cycles: usize,
+    /// Open loop: cycles begun per second
     #[arg(long)]
-    json: bool,
+    pub(crate) rate: Option<f64>,
+    /// Check besides that lone creates cost a sync of the disk each
+    #[arg(long)]
+    pub(crate) durable: bool,
+}
+
+/// What a run measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum What {
+    /// The server, and beside it the floor
+    Both,
+    /// The server only
+    Downlink,
+    /// The floor only
+    Floor,
+}
+
+impl What {
+    pub(crate) fn targets(self) -> &'static [Target] {
+        match self {
+            Self::Both => &[Target::Downlink, Target::Floor],
+            Self::Downlink => &[Target::Downlink],
+            Self::Floor => &[Target::Floor],
+        }
+    }
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    if options.data_dir.exists() {
-        bail!("{} exists", options.data_dir.display());
+    let mut report = Report::new("cycle");
+    report.fact("in_flight", options.in_flight);
+    report.fact("devices", options.plan.devices);
+    report.fact("cycles", options.cycles);
+    report.fact("payload", options.plan.payload);
+    report.fact("tls", options.plan.tls);
+    options.rate.map(|rate| report.fact("rate", rate));
+    for turn in 1..=options.runs {
+        for &target in options.what.targets() {
+            eprintln!("run {turn} of {}: {}", options.runs, target.name());
+            report.add(target.name(), one(&options, target).await?);
+        }
     }
-    std::fs::create_dir_all(&options.data_dir)?;
-    let report = LocalSet::new().run_until(measure(&options)).await;
-    std::fs::remove_dir_all(&options.data_dir)?;
-    report?.print(options.json);
-    Ok(())
+    report.give(options.common.json.as_deref())
 }
 
-async fn measure(options: &Options) -> anyhow::Result<Report> {
-    let sync_p50 = sync_time(&options.data_dir)?;
-    let server = Server::start(&options.downlink, &options.data_dir).await?;
-    let pushed = Rc::new(RefCell::new(Pushed::default()));
-    let receiver = sink::start(Rc::clone(&pushed)).await?;
-    let token = login(server.northbound).await?;
-    let devices = Rc::new(make_devices(&server, &token, options.devices).await?);
-    let creators = Creators {
-        server: server.northbound,
-        receiver,
-        token,
-        devices,
-        pushed,
-        options,
-    };
+/// One run, on a fresh data directory.
+pub(crate) async fn one(options: &Options, target: Target) -> anyhow::Result<Run> {
+    let dir = &options.common.data_dir;
+    disk::prepare(dir)?;
+    let run = LocalSet::new().run_until(measure(options, target)).await;
+    std::fs::remove_dir_all(dir)?;
+    run
+}
 
-    creators.run(options.cycles / 10).await?;
-    let (before, began) = (server.usage()?, Instant::now());
-    let (create, whole) = creators.run(options.cycles).await?;
-    let (after, wall) = (server.usage()?, began.elapsed());
-    server.stop().await?;
-    let pushed = creators.pushed.borrow();
-    Ok(Report {
-        cycles: whole.len(),
-        in_flight: options.in_flight,
-        devices: options.devices,
-        wall,
-        server_cpu: after.cpu - before.cpu,
+async fn measure(options: &Options, target: Target) -> anyhow::Result<Run> {
+    let mut syncs = disk::sync_times(&options.common.data_dir)?;
+    let stage = Stage::set(target, &options.common, &options.plan).await?;
+    let mut run = Run::default();
+    if options.durable {
+        durable(&stage, options, syncs.at(0.5)).await?;
+    }
+    let load = stage.load(options.in_flight);
+    load.closed(options.cycles / 10).await?;
+    let (before, own, began) = (stage.server.usage()?, Usage::own()?, Instant::now());
+    let legs = match options.rate {
+        None => load.closed(options.cycles).await?,
+        Some(rate) => load.open(options.cycles, rate).await?,
+    };
+    let wall = began.elapsed();
+    let (after, own_after) = (stage.server.usage()?, Usage::own()?);
+    let spent = Usage {
+        cpu: after.cpu.saturating_sub(before.cpu),
         written: after.written - before.written,
         resident_kib: after.resident_kib,
-        create,
-        whole,
-        lost: pushed.unfinished(),
-        duplicates: pushed.duplicates,
-        out_of_order: pushed.out_of_order,
-        sync_p50,
-    })
-}
-
-struct Creators<'a> {
-    server: SocketAddr,
-    receiver: SocketAddr,
-    token: String,
-    devices: Rc<Vec<String>>,
-    pushed: Rc<RefCell<Pushed>>,
-    options: &'a Options,
-}
-
-impl Creators<'_> {
-    /// Runs `cycles`; gives the times to the 201 and to the last push.
-    async fn run(&self, cycles: usize) -> anyhow::Result<(Vec<Duration>, Vec<Duration>)> {
-        let left = Rc::new(RefCell::new(cycles));
-        let mut tasks = Vec::new();
-        for n in 0..self.options.in_flight {
-            let mut client = Client::connect(self.server).await?;
-            client.authorize("bench", &self.token);
-            let (left, devices, pushed) = (
-                Rc::clone(&left),
-                Rc::clone(&self.devices),
-                Rc::clone(&self.pushed),
-            );
-            let (receiver, expire) = (self.receiver, self.options.expire_time);
-            tasks.push(tokio::task::spawn_local(async move {
-                let (mut create, mut whole) = (Vec::new(), Vec::new());
-                let mut turn = n;
-                while take_one(&left) {
-                    let device = &devices[turn % devices.len()];
-                    turn += 64;
-                    let began = Instant::now();
-                    let id = create_command(&mut client, device, receiver, expire).await?;
-                    create.push(began.elapsed());
-                    let done = pushed.borrow_mut().done(&id);
-                    let done = match done {
-                        Ok(at) => at,
-                        Err(later) => tokio::time::timeout(Duration::from_secs(60), later)
-                            .await
-                            .context("lost")??,
-                    };
-                    whole.push(done.saturating_duration_since(began));
-                }
-                anyhow::Ok((create, whole))
-            }));
-        }
-        let (mut create, mut whole) = (Vec::new(), Vec::new());
-        for task in tasks {
-            let (some_create, some_whole) = task.await??;
-            create.extend(some_create);
-            whole.extend(some_whole);
-        }
-        Ok((create, whole))
-    }
-}
-
-fn take_one(left: &RefCell<usize>) -> bool {
-    let mut left = left.borrow_mut();
-    match left.checked_sub(1) {
-        Some(fewer) => {
-            *left = fewer;
-            true
-        }
-        None => false,
-    }
-}
-
-async fn create_command(
-    client: &mut Client,
-    device: &str,
-    receiver: SocketAddr,
-    expire: u32,
-) -> anyhow::Result<String> {
-    let body = format!(
-        r#"{{"deviceId":"{device}","command":{{"serviceId":"Lamp","method":"SWITCH","paras":{{"value":1}}}},"callbackUrl":"http://{receiver}/cb","expireTime":{expire}}}"#
+    };
+    figures(&mut run, &load, legs, spent, wall);
+    run.add(
+        "driver_cpu_share",
+        (own_after.cpu.saturating_sub(own.cpu)).as_secs_f64() / wall.as_secs_f64(),
     );
-    let (status, answer) = client.post("/iocm/app/cmd/v1.4.0/deviceCommands", &body).await?;
-    if status != 201 {
-        bail!("create: {status} {answer}");
-    }
-    Ok(member(&answer, "commandId").context("a commandId")?.to_owned())
+    run.add_times("sync", &mut syncs);
+    stage.server.kill().await?;
+    Ok(run)
 }
 
-async fn login(server: SocketAddr) -> anyhow::Result<String> {
-    let mut client = Client::connect(server).await?;
-    let (status, answer) = client
-        .post("/iocm/app/sec/v1.1.0/login", "appId=bench&secret=bench-secret")
-        .await?;
-    match member(&answer, "accessToken") {
-        Some(token) => Ok(token.to_owned()),
-        None => bail!("login: {status} {answer}"),
-    }
+fn figures(run: &mut Run, load: &Load, mut legs: Legs, spent: Usage, wall: Duration) {
+    let cycles = legs.whole.count().max(1) as f64;
+    let cpu_us = spent.cpu.as_secs_f64() * 1e6 / cycles;
+    run.add("cycles_per_s", cycles / wall.as_secs_f64());
+    run.add("cpu_us_per_cycle", cpu_us);
+    run.add("cycles_per_s_per_core", 1e6 / cpu_us);
+    run.add("bytes_written_per_cycle", spent.written as f64 / cycles);
+    run.add("resident_mib", spent.resident_kib as f64 / 1024.0);
+    run.add_times("create", &mut legs.create);
+    run.add_times("device", &mut legs.device);
+    run.add_times("result_push", &mut legs.whole);
+    let pushed = load.pushed.borrow();
+    run.add("lost", legs.lost as f64);
+    run.add("duplicates", pushed.duplicates as f64);
+    run.add("out_of_order", pushed.out_of_order as f64);
 }
 
-async fn make_devices(server: &Server, token: &str, count: usize) -> anyhow::Result<Vec<String>> {
-    let mut client = Client::connect(server.northbound).await?;
-    client.authorize("bench", token);
-    let mut devices = Vec::new();
-    for n in 0..count {
-        let body =
-            format!(r#"{{"deviceInfo":{{"nodeId":"bench-{n}"}},"mqttConnect":true,"secret":"{SECRET}"}}"#);
-        let (status, answer) = client
-            .post("/iocm/app/reg/v2.0.0/deviceCredentials", &body)
-            .await?;
-        let Some(device) = member(&answer, "deviceId") else {
-            bail!("register: {status} {answer}")
-        };
-        device::connect(server.mqtt, device, SECRET).await?;
-        devices.push(device.to_owned());
+/// Creates one by one for a device that is not connected: each answer has to have cost a sync.
+async fn durable(stage: &Stage, options: &Options, sync_p50: Duration) -> anyhow::Result<()> {
+    const CREATES: u64 = 16;
+    let mut client = http::Client::authorized(&stage.server, &stage.token).await?;
+    let absent = crate::world::register(&mut client, options.plan.devices).await?;
+    let (flushes, began) = (disk::flushes(&options.common.data_dir)?, Instant::now());
+    for n in 0..CREATES {
+        let body = crate::world::command(&absent, n, 0, &stage.callback, options.plan.expire_time);
+        crate::world::create(&mut client, &body).await?;
     }
-    Ok(devices)
-}
-
-/// The median time of a small durable write on this disk, in this run.
-fn sync_time(dir: &Path) -> anyhow::Result<Duration> {
-    let path = dir.join("sync-probe");
-    let mut file = File::create(&path)?;
-    file.write_all(&[0; 4096 * 101])?;
-    file.sync_all()?;
-    let mut times = Vec::new();
-    for _ in 0..101 {
-        let began = Instant::now();
-        file.write_all(&[1; 4096])?;
-        file.sync_data()?;
-        times.push(began.elapsed());
+    let took = began.elapsed();
+    let flushes = disk::flushes(&options.common.data_dir)? - flushes;
+    eprintln!(
+        "{CREATES} creates one by one: {flushes} flushes of the disk, {took:?}; a sync takes {sync_p50:?}"
+    );
+    if stage.target == Target::Floor {
+        bail!("--durable is a check of the server: choose --what downlink");
     }
-    std::fs::remove_file(&path)?;
-    times.sort();
-    Ok(percentile(&times, 0.5))
+    disk::spent(flushes, CREATES, took, sync_p50)
 }

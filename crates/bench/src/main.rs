@@ -1,22 +1,20 @@
 //! The load driver: plays devices, application and receiver against a real server, through its public ports only.
 //!
 //! `cargo run --release -p bench -- cycle` starts `target/release/downlink` on a fresh data directory and measures whole
-//! cycles: create over REST, PUBLISH to a device, PUBACK and result, pushes SENT, DELIVERED, SUCCESSFUL received.
-//! One thread, so that the server has the other core of a small machine to itself.
+//! cycles: create over REST, PUBLISH to a device, PUBACK and result, pushes SENT, DELIVERED, SUCCESSFUL received. Beside
+//! it, in turns, the same messages go through the floor: bare servers of the same libraries with one synced log.
+//! The driver is one thread, so that the server has the other core of a small machine to itself.
 
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod cycle;
-mod device;
-mod http;
 mod report;
-mod server;
-mod sink;
+mod world;
 
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(about = "Measures Downlink from outside")]
+#[command(about = "Measures Downlink from outside", version)]
 struct Cli {
     #[command(subcommand)]
     what: What,
@@ -24,7 +22,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum What {
-    /// Whole cycles, closed loop.
+    /// Whole cycles: closed loop, or open loop at a rate
     Cycle(cycle::Options),
 }
 

@@ -1,58 +1,188 @@
-//! What a run gave, for people and as JSON.
+//! What the runs gave: for people as a table of medians with their spread, and as JSON with every value.
 
-use std::time::Duration;
+mod times;
 
-/// The value at `share` of sorted times.
-pub(crate) fn percentile(sorted: &[Duration], share: f64) -> Duration {
-    let last = sorted.len().saturating_sub(1);
-    sorted
-        .get((last as f64 * share).round() as usize)
-        .copied()
-        .unwrap_or_default()
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+pub(crate) use self::times::Times;
+
+/// The figures of one run, in the order in which they are shown.
+#[derive(Default)]
+pub(crate) struct Run(Vec<(String, f64)>);
+
+impl Run {
+    pub(crate) fn add(&mut self, name: impl Into<String>, value: f64) {
+        self.0.push((name.into(), value));
+    }
+
+    /// Adds percentiles in milliseconds.
+    pub(crate) fn add_times(&mut self, name: &str, times: &mut Times) {
+        for (label, share) in [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)] {
+            self.add(format!("{name}_ms_{label}"), times.at(share).as_secs_f64() * 1e3);
+        }
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<f64> {
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| *value)
+    }
 }
 
-/// One run.
+/// All runs of one bench, by what was measured. The first of them is what the others are compared to.
 pub(crate) struct Report {
-    pub(crate) cycles: usize,
-    pub(crate) in_flight: usize,
-    pub(crate) devices: usize,
-    pub(crate) wall: Duration,
-    pub(crate) server_cpu: Duration,
-    pub(crate) written: u64,
-    pub(crate) resident_kib: u64,
-    pub(crate) create: Vec<Duration>,
-    pub(crate) whole: Vec<Duration>,
-    pub(crate) lost: usize,
-    pub(crate) duplicates: u64,
-    pub(crate) out_of_order: u64,
-    pub(crate) sync_p50: Duration,
+    bench: &'static str,
+    facts: Map<String, Value>,
+    series: Vec<(String, Vec<Run>)>,
 }
 
 impl Report {
-    /// Sorts the times and prints the run.
-    pub(crate) fn print(mut self, json: bool) {
-        self.create.sort();
-        self.whole.sort();
-        let cpu_us = self.server_cpu.as_secs_f64() * 1e6 / self.cycles as f64;
-        let ms = |times: &[Duration], share| percentile(times, share).as_secs_f64() * 1e3;
-        let value = serde_json::json!({
-            "cycles": self.cycles, "in_flight": self.in_flight, "devices": self.devices,
-            "cycles_per_s": self.cycles as f64 / self.wall.as_secs_f64(),
-            "server_cpu_us_per_cycle": cpu_us,
-            "cycles_per_s_per_core": 1e6 / cpu_us,
-            "bytes_written_per_cycle": self.written as f64 / self.cycles as f64,
-            "resident_kib": self.resident_kib,
-            "create_ms": {"p50": ms(&self.create, 0.5), "p99": ms(&self.create, 0.99), "p999": ms(&self.create, 0.999)},
-            "result_push_ms": {"p50": ms(&self.whole, 0.5), "p99": ms(&self.whole, 0.99), "p999": ms(&self.whole, 0.999)},
-            "sync_ms_p50": self.sync_p50.as_secs_f64() * 1e3,
-            "lost": self.lost, "duplicates": self.duplicates, "out_of_order": self.out_of_order,
+    pub(crate) fn new(bench: &'static str) -> Self {
+        let mut report = Self {
+            bench,
+            facts: Map::new(),
+            series: Vec::new(),
+        };
+        report.fact(
+            "cores",
+            std::thread::available_parallelism().map_or(0, usize::from),
+        );
+        report
+    }
+
+    /// Something that holds of all runs.
+    pub(crate) fn fact(&mut self, name: &str, value: impl Into<Value>) {
+        self.facts.insert(name.to_owned(), value.into());
+    }
+
+    /// Adds a run of `series`.
+    pub(crate) fn add(&mut self, series: &str, run: Run) {
+        match self.series.iter_mut().find(|(known, _)| known == series) {
+            Some((_, runs)) => runs.push(run),
+            None => self.series.push((series.to_owned(), vec![run])),
+        }
+    }
+
+    /// Prints the table, and writes the JSON where it is wanted.
+    pub(crate) fn give(&self, json: Option<&Path>) -> anyhow::Result<()> {
+        let facts = self.facts.iter().map(|(name, value)| format!("{name}={value}"));
+        println!("{}: {}", self.bench, facts.collect::<Vec<_>>().join(" "));
+        for line in self.table() {
+            println!("{line}");
+        }
+        if let Some(path) = json {
+            std::fs::write(path, format!("{:#}\n", self.json()))?;
+        }
+        Ok(())
+    }
+
+    fn json(&self) -> Value {
+        let series = self.series.iter().map(|(name, runs)| {
+            let figures = names(runs)
+                .into_iter()
+                .map(|figure| (figure.clone(), json!(values(runs, &figure))));
+            (name.clone(), Value::Object(figures.collect()))
         });
-        if json {
-            println!("{value}");
-            return;
+        json!({"bench": self.bench, "facts": self.facts, "series": Value::Object(series.collect())})
+    }
+
+    fn table(&self) -> Vec<String> {
+        let Some((_, first)) = self.series.first() else {
+            return Vec::new();
+        };
+        let mut lines = vec![format!("{:>28}", "")];
+        for (at, (name, runs)) in self.series.iter().enumerate() {
+            let ratio = if at == 0 { "" } else { "    ratio" };
+            lines[0] += &format!("{ratio}  {:>32}", format!("{name} ({} runs)", runs.len()));
         }
-        for (name, figure) in value.as_object().into_iter().flatten() {
-            println!("{name:>24}  {figure}");
+        let all: Vec<&[Run]> = self.series.iter().map(|(_, runs)| runs.as_slice()).collect();
+        for figure in names(first) {
+            let mut line = format!("{figure:>28}");
+            for (at, runs) in all.iter().enumerate() {
+                if at > 0 {
+                    line += &ratio(first, runs, &figure);
+                }
+                line += &format!("  {:>32}", spread(values(runs, &figure)));
+            }
+            lines.push(line);
         }
+        lines
+    }
+}
+
+fn names(runs: &[Run]) -> Vec<String> {
+    runs.first()
+        .map(|run| run.0.iter().map(|(name, _)| name.clone()).collect())
+        .unwrap_or_default()
+}
+
+fn values(runs: &[Run], figure: &str) -> Vec<f64> {
+    runs.iter().filter_map(|run| run.value(figure)).collect()
+}
+
+/// The middle one; of two, the mean.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().checked_sub(1)?;
+    Some((values[last / 2] + values[last.div_ceil(2)]) / 2.0)
+}
+
+fn spread(mut values: Vec<f64>) -> String {
+    values.sort_by(f64::total_cmp);
+    match (values.first(), values.last(), median(values.clone())) {
+        (Some(least), Some(most), Some(middle)) if least < most => {
+            format!("{} [{} – {}]", figure(middle), figure(*least), figure(*most))
+        }
+        (_, _, Some(middle)) => figure(middle),
+        (_, _, None) => "–".to_owned(),
+    }
+}
+
+/// The median of the ratios of runs that stood beside each other.
+fn ratio(first: &[Run], other: &[Run], figure: &str) -> String {
+    let pairs = first.iter().zip(other).filter_map(|(first, other)| {
+        let (first, other) = (first.value(figure)?, other.value(figure)?);
+        (other != 0.0).then_some(first / other)
+    });
+    median(pairs.collect()).map_or_else(|| format!("{:>9}", ""), |ratio| format!("{ratio:>9.2}"))
+}
+
+fn figure(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1000.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        0.0 => "0".to_owned(),
+        _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(value: f64) -> Run {
+        let mut run = Run::default();
+        run.add("cpu_us", value);
+        run
+    }
+
+    #[test]
+    fn the_median_is_of_the_values_and_the_ratio_of_the_pairs() {
+        let mut report = Report::new("test");
+        for (ours, floor) in [(10.0, 5.0), (30.0, 10.0), (20.0, 20.0)] {
+            report.add("ours", run(ours));
+            report.add("floor", run(floor));
+        }
+        let table = report.table();
+        assert!(table[1].contains("20.0 [10.0 – 30.0]"), "{table:?}");
+        assert!(table[1].contains("     2.00"), "{table:?}");
+        assert_eq!(median(vec![1.0, 4.0]), Some(2.5));
+        assert_eq!(
+            report.json()["series"]["ours"]["cpu_us"],
+            json!([10.0, 30.0, 20.0])
+        );
     }
 }

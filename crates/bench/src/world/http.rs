@@ -1,47 +1,59 @@
 //! A keep-alive HTTP/1.1 client of the smallest kind: one request, one answer with a Content-Length.
 
-use std::net::SocketAddr;
-
 use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use super::server::Server;
+use super::{APP, Stream, dial};
 
 /// One connection.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Vec<u8>,
     headers: String,
 }
 
 impl Client {
-    pub(crate) async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+    pub(crate) async fn connect(server: &Server) -> anyhow::Result<Self> {
+        let stream = dial(server.northbound, None).await?;
         Ok(Self {
-            stream,
+            stream: server.tls.wrap(stream).await?,
             buffer: Vec::with_capacity(4096),
             headers: String::new(),
         })
     }
 
-    /// Headers of all further requests.
-    pub(crate) fn authorize(&mut self, app: &str, token: &str) {
-        self.headers = format!("app_key: {app}\r\nAuthorization: Bearer {token}\r\n");
+    /// A connection that calls with the application's token.
+    pub(crate) async fn authorized(server: &Server, token: &str) -> anyhow::Result<Self> {
+        let mut client = Self::connect(server).await?;
+        client.headers = format!("app_key: {APP}\r\nAuthorization: Bearer {token}\r\n");
+        Ok(client)
     }
 
     /// Posts `body`; gives the status and the answer's body.
     pub(crate) async fn post(&mut self, path: &str, body: &str) -> anyhow::Result<(u16, String)> {
+        self.call("POST", path, body).await
+    }
+
+    /// Makes a request; gives the status and the answer's body.
+    pub(crate) async fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> anyhow::Result<(u16, String)> {
         let kind = if body.starts_with('{') {
             "application/json"
         } else {
             "application/x-www-form-urlencoded"
         };
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: bench\r\n{}Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: bench\r\n{}Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
             self.headers,
             body.len()
         );
         self.stream.write_all(request.as_bytes()).await?;
+        self.stream.flush().await?;
         self.answer().await
     }
 

@@ -1,4 +1,4 @@
-//! The receiver: answers 200 to every push and keeps what it says of each command.
+//! The receiver: answers 200 to every push and keeps what it says of each command under way.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,17 +11,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use crate::http::{head, member};
+use super::http::{head, member};
+use super::tls::Tls;
 
-const EXPECTED: [&str; 3] = ["SENT", "DELIVERED", "SUCCESSFUL"];
+/// The pushes of a whole cycle.
+pub(crate) const CYCLE: &[&str] = &["SENT", "DELIVERED", "SUCCESSFUL"];
 
 /// What was pushed. One thread, so no lock.
-#[derive(Default)]
 pub(crate) struct Pushed {
-    commands: HashMap<String, Seen>,
+    expected: &'static [&'static str],
+    under_way: HashMap<String, Seen>,
     pub(crate) pushes: u64,
     pub(crate) duplicates: u64,
     pub(crate) out_of_order: u64,
+    /// When the last push came.
+    pub(crate) last_at: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -32,16 +36,29 @@ struct Seen {
 }
 
 impl Pushed {
+    /// `expected` of every command, in this order.
+    pub(crate) fn new(expected: &'static [&'static str]) -> Rc<RefCell<Self>> {
+        Rc::new(RefCell::new(Self {
+            expected,
+            under_way: HashMap::new(),
+            pushes: 0,
+            duplicates: 0,
+            out_of_order: 0,
+            last_at: None,
+        }))
+    }
+
     fn take(&mut self, command: &str, status: &str) {
+        let now = Instant::now();
         self.pushes += 1;
-        let seen = self.commands.entry(command.to_owned()).or_default();
-        match EXPECTED.iter().position(|expected| *expected == status) {
+        self.last_at = Some(now);
+        let seen = self.under_way.entry(command.to_owned()).or_default();
+        match self.expected.iter().position(|expected| *expected == status) {
             Some(place) if place == seen.next => seen.next += 1,
             Some(place) if place < seen.next => self.duplicates += 1,
             Some(_) | None => self.out_of_order += 1,
         }
-        if seen.next == EXPECTED.len() && seen.done_at.is_none() {
-            let now = Instant::now();
+        if seen.next == self.expected.len() && seen.done_at.is_none() {
             seen.done_at = Some(now);
             if let Some(waiting) = seen.waiting.take() {
                 let _gone = waiting.send(now);
@@ -49,9 +66,19 @@ impl Pushed {
         }
     }
 
-    /// When the command's last push arrived, or will.
-    pub(crate) fn done(&mut self, command: &str) -> Result<Instant, oneshot::Receiver<Instant>> {
-        let seen = self.commands.entry(command.to_owned()).or_default();
+    /// Waits for the last push of a command, then forgets the command: a push of it after that counts as out of order.
+    pub(crate) async fn done(this: &RefCell<Self>, command: &str) -> Option<Instant> {
+        let when = this.borrow_mut().when_done(command);
+        let at = match when {
+            Ok(at) => Some(at),
+            Err(later) => later.await.ok(),
+        };
+        this.borrow_mut().under_way.remove(command);
+        at
+    }
+
+    fn when_done(&mut self, command: &str) -> Result<Instant, oneshot::Receiver<Instant>> {
+        let seen = self.under_way.entry(command.to_owned()).or_default();
         match seen.done_at {
             Some(at) => Ok(at),
             None => {
@@ -61,30 +88,23 @@ impl Pushed {
             }
         }
     }
-
-    /// Commands without all of their pushes.
-    pub(crate) fn unfinished(&self) -> usize {
-        self.commands
-            .values()
-            .filter(|seen| seen.done_at.is_none())
-            .count()
-    }
 }
 
-/// Listens; gives its address.
-pub(crate) async fn start(pushed: Rc<RefCell<Pushed>>) -> anyhow::Result<SocketAddr> {
+/// Listens on a free port; gives its address.
+pub(crate) async fn start(pushed: Rc<RefCell<Pushed>>, tls: Tls) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::task::spawn_local(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::task::spawn_local(serve(stream, Rc::clone(&pushed)));
+            tokio::task::spawn_local(serve(stream, tls.clone(), Rc::clone(&pushed)));
         }
     });
     Ok(address)
 }
 
-async fn serve(mut stream: TcpStream, pushed: Rc<RefCell<Pushed>>) -> anyhow::Result<()> {
+async fn serve(stream: TcpStream, tls: Tls, pushed: Rc<RefCell<Pushed>>) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
+    let mut stream = tls.accept(stream).await?;
     let mut buffer = Vec::with_capacity(4096);
     loop {
         if let Some((from, length)) = head(&buffer)?
@@ -98,6 +118,7 @@ async fn serve(mut stream: TcpStream, pushed: Rc<RefCell<Pushed>>) -> anyhow::Re
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                 .await?;
+            stream.flush().await?;
             continue;
         }
         if stream.read_buf(&mut buffer).await? == 0 {

@@ -1,0 +1,144 @@
+//! The server under test: a child process with its listeners on free ports.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use super::tls::Tls;
+use super::usage::Usage;
+use super::{APP, APP_SECRET, Common};
+
+/// Longest start: a store with a million open commands has to be up by then.
+const START: Duration = Duration::from_secs(60);
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The server.
+    Downlink,
+    /// The least that can be done.
+    Floor,
+}
+
+impl Target {
+    /// Its name in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Downlink => "downlink",
+            Self::Floor => "floor",
+        }
+    }
+}
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    _stdout: Lines<BufReader<ChildStdout>>,
+    pub(crate) northbound: SocketAddr,
+    pub(crate) mqtt: SocketAddr,
+    /// How to talk to its ports.
+    pub(crate) tls: Tls,
+    /// From its start to its readiness.
+    pub(crate) started_in: Duration,
+}
+
+impl Server {
+    /// Starts `target` on the data directory, which is there, and waits until it accepts work. With TLS all of its ports are
+    /// encrypted and it trusts the bench's receiver.
+    pub(crate) async fn start(target: Target, common: &Common, tls: Tls) -> anyhow::Result<Self> {
+        let mut command = command(target, common, &tls)?;
+        for setting in &common.set {
+            let (name, value) = setting.split_once('=').context("--set NAME=VALUE")?;
+            command.env(name, value);
+        }
+        let began = Instant::now();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start the server")?;
+        let stdout = child.stdout.take().context("the child has a stdout")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let ready = tokio::time::timeout(START, lines.next_line()).await??;
+        let ready = ready.context("the server ended before it was ready")?;
+        let (northbound, mqtt) = match tls {
+            Tls::Off => ("northbound-plain=http://", "mqtt="),
+            Tls::On(_) => ("northbound=https://", "mqtts="),
+        };
+        Ok(Self {
+            child,
+            _stdout: lines,
+            northbound: address(&ready, northbound)?,
+            mqtt: address(&ready, mqtt)?,
+            tls,
+            started_in: began.elapsed(),
+        })
+    }
+
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("the server is gone")
+    }
+
+    /// What it has used so far.
+    pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
+        Usage::of(self.pid()?)
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill().await?;
+        Ok(())
+    }
+}
+
+fn command(target: Target, common: &Common, tls: &Tls) -> anyhow::Result<Command> {
+    let dir = common.data_dir.as_path();
+    match target {
+        Target::Floor => {
+            if let Tls::On(_) = tls {
+                bail!("the floor has no TLS: measure it plain");
+            }
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg("floor-server").arg(dir);
+            Ok(command)
+        }
+        Target::Downlink => Ok(downlink(&common.downlink, dir, tls)),
+    }
+}
+
+fn downlink(binary: &Path, dir: &Path, tls: &Tls) -> Command {
+    let mut command = Command::new(binary);
+    command.args(["serve", "--admin", "127.0.0.1:0", "--push-allow", "127.0.0.0/8"]);
+    command.arg("--app").arg(format!("{APP}:{APP_SECRET}"));
+    command.arg("--data-dir").arg(dir);
+    command.env("DOWNLINK_LOG_LEVEL", "warn");
+    match tls {
+        Tls::Off => {
+            command.args(["--northbound", "off", "--northbound-plain", "127.0.0.1:0"]);
+            command.args(["--mqtt", "127.0.0.1:0"]);
+        }
+        Tls::On(authority) => {
+            command.args([
+                "--northbound",
+                "127.0.0.1:0",
+                "--mqtt",
+                "off",
+                "--mqtts",
+                "127.0.0.1:0",
+            ]);
+            let roots: PathBuf = authority.roots().to_owned();
+            command.env("SSL_CERT_FILE", roots);
+        }
+    }
+    command
+}
+
+fn address(ready: &str, key: &str) -> anyhow::Result<SocketAddr> {
+    let word = ready.split(' ').find_map(|word| word.strip_prefix(key));
+    Ok(word.with_context(|| format!("no {key} in `{ready}`"))?.parse()?)
+}
