@@ -24,6 +24,11 @@ use clap::Parser as _;
 
 use crate::failure::Failure;
 
+/// Many small, short-lived pieces, made on one thread and freed on another: the system's allocator has threads wait for each
+/// other there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     // One TLS provider for everything in the process. It fails only if one is installed already.
