@@ -43,6 +43,8 @@ pub(crate) struct Options {
     pub(crate) durable: bool,
 }
 
+const COMMITS: &str = "downlink_store_commits";
+
 /// What a run measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum What {
@@ -99,6 +101,7 @@ async fn measure(options: &Options, target: Target) -> anyhow::Result<Run> {
     }
     let load = stage.load(options.in_flight);
     load.closed(options.cycles / 10).await?;
+    let commits = stage.server.metric(COMMITS).await?;
     let (before, own, began) = (stage.server.usage()?, Usage::own()?, Instant::now());
     let legs = match options.rate {
         None => load.closed(options.cycles).await?,
@@ -116,6 +119,9 @@ async fn measure(options: &Options, target: Target) -> anyhow::Result<Run> {
         "driver_cpu_share",
         (own_after.cpu.saturating_sub(own.cpu)).as_secs_f64() / wall.as_secs_f64(),
     );
+    if let (Some(before), Some(after)) = (commits, stage.server.metric(COMMITS).await?) {
+        run.add("commits_per_cycle", (after - before) / options.cycles as f64);
+    }
     run.add_times("sync", &mut syncs);
     stage.server.kill().await?;
     Ok(run)

@@ -54,6 +54,14 @@ impl Status {
         }
     }
 
+    /// Whether nothing but a late result of the device can follow it.
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::Pending | Self::Sent | Self::Delivered => false,
+            Self::Successful | Self::Failed | Self::Timeout | Self::Expired | Self::Canceled => true,
+        }
+    }
+
     /// The stored code.
     pub const fn code(self) -> u8 {
         self as u8

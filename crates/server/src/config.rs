@@ -150,6 +150,7 @@ section! {
         max_backlog: usize,
         retry_first_ms: u32,
         retry_longest_ms: u32,
+        record_wait_ms: u64,
         idle_per_receiver: usize,
         idle_secs: u64,
     }

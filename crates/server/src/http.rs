@@ -11,6 +11,7 @@ mod commands;
 mod devices;
 mod error;
 mod events;
+mod finish;
 mod login;
 mod paging;
 mod request;
@@ -41,6 +42,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use accept::{Accepting, accept};
 pub(crate) use error::{Fault, JSON};
+pub(crate) use finish::finish;
 use request::Query;
 pub(crate) use serve::{RequestId, RequestIds, Serving};
 pub(crate) use token_cache::TokenCache;
@@ -185,21 +187,6 @@ fn router(api: Api) -> Router {
         .fallback(|| std::future::ready(Fault::from(Code::NotFound)))
         .method_not_allowed_fallback(|| std::future::ready(Fault::from(Code::IllegalRequest)))
         .with_state(api)
-}
-
-/// Does `work` to its end, even if whoever waits here goes away: a client that closes its connection, a request that
-/// takes too long. A committed Send must reach its session, whoever still wants to know.
-pub(crate) async fn finish<T: Send + 'static>(
-    tasks: &TaskTracker,
-    work: impl Future<Output = T> + Send + 'static,
-) -> Result<T, Fault> {
-    tasks
-        .spawn(work)
-        .await
-        .map_err(|error| match error.try_into_panic() {
-            Ok(panic) => Fault::internal(serve::said(&*panic)),
-            Err(error) => Fault::internal(error.to_string()),
-        })
 }
 
 /// An answer with a JSON body.

@@ -14,6 +14,7 @@ mod target;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use downlink_core::Span;
 use downlink_core::retry::Backoff;
@@ -52,7 +53,7 @@ pub(crate) fn start(
         );
     }
     let client = Arc::new(Client::new(config, guard, tls));
-    let dispatcher = Dispatcher::new(limits(config), client, store, metrics, tasks.clone());
+    let dispatcher = Dispatcher::new(limits(config), client, store, metrics);
     tasks.spawn(dispatcher.run(inbox, stop.clone()));
     Ok(())
 }
@@ -66,6 +67,7 @@ fn limits(config: &config::Push) -> Limits {
             first: Span::from_millis(config.retry_first_ms.max(1)),
             longest: Span::from_millis(config.retry_longest_ms.max(config.retry_first_ms)),
         },
+        record_wait: Duration::from_millis(config.record_wait_ms),
     }
 }
 

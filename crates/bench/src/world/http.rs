@@ -1,5 +1,7 @@
 //! A keep-alive HTTP/1.1 client of the smallest kind: one request, one answer with a Content-Length.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -72,6 +74,19 @@ impl Client {
             }
         }
     }
+}
+
+/// Fetches a page over a plain connection of its own; gives the body.
+pub(crate) async fn get(from: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let mut stream = dial(from, None).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {from}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (_, body) = answer
+        .split_once("\r\n\r\n")
+        .context("an answer without a body")?;
+    Ok(body.to_owned())
 }
 
 /// Where the head ends and how long the body is, once the head is whole.

@@ -41,6 +41,8 @@ pub(crate) struct Server {
     _stdout: Lines<BufReader<ChildStdout>>,
     pub(crate) northbound: SocketAddr,
     pub(crate) mqtt: SocketAddr,
+    /// Where its metrics are, if it has any.
+    admin: Option<SocketAddr>,
     /// How to talk to its ports.
     pub(crate) tls: Tls,
     /// From its start to its readiness.
@@ -75,6 +77,7 @@ impl Server {
             _stdout: lines,
             northbound: address(&ready, northbound)?,
             mqtt: address(&ready, mqtt)?,
+            admin: address(&ready, "admin=http://").ok(),
             tls,
             started_in: began.elapsed(),
         })
@@ -87,6 +90,16 @@ impl Server {
     /// What it has used so far.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         Usage::of(self.pid()?)
+    }
+
+    /// One of its metrics now, if it has it.
+    pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<Option<f64>> {
+        let Some(admin) = self.admin else { return Ok(None) };
+        let text = super::http::get(admin, "/metrics").await?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.map(str::parse).transpose()?)
     }
 
     /// Ends it at once, as a crash would.

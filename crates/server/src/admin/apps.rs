@@ -126,10 +126,9 @@ pub(super) async fn rotate_secret(State(admin): State<Admin>, Path(id): Path<Str
         changed
     };
     match finish(&admin.tasks, work).await {
-        Ok(Ok(true)) => json(StatusCode::OK, &serde_json::json!({ "id": id, "secret": secret })),
-        Ok(Ok(false)) => unknown(),
-        Ok(Err(error)) => unavailable(&error),
-        Err(fault) => fault.into_response(),
+        Ok(true) => json(StatusCode::OK, &serde_json::json!({ "id": id, "secret": secret })),
+        Ok(false) => unknown(),
+        Err(error) => unavailable(&error),
     }
 }
 
@@ -142,9 +141,8 @@ pub(super) async fn remove(State(admin): State<Admin>, Path(id): Path<String>) -
     };
     let northbound = Arc::clone(&admin.northbound);
     match finish(&admin.tasks, async move { remove_app(&northbound, &app).await }).await {
-        Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Err(error)) => unavailable(&error),
-        Err(fault) => fault.into_response(),
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => unavailable(&error),
     }
 }
 

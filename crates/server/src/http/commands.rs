@@ -49,7 +49,7 @@ pub(super) async fn create(
         request_id: id.as_str().to_owned(),
     };
     let (engine, of) = (Arc::clone(&api.north.engine), Arc::clone(&app));
-    let record = finish(&api.tasks, async move { engine.create(&of, request).await }).await??;
+    let record = finish(&api.tasks, async move { engine.create(&of, request).await }).await?;
     json(StatusCode::CREATED, &created(&record, &app.id))
 }
 
@@ -113,7 +113,7 @@ pub(super) async fn cancel(
     let id = parse_id(&id)?;
     let (engine, of) = (Arc::clone(&api.north.engine), Arc::clone(&app));
     let work = async move { engine.cancel(&of, id, request.as_str()).await };
-    let record = finish(&api.tasks, work).await??;
+    let record = finish(&api.tasks, work).await?;
     json(StatusCode::OK, &shown(&record, &app.id))
 }
 

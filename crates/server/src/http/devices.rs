@@ -63,7 +63,7 @@ pub(super) async fn remove(
     let device = device_of(&api, &app, &id, Code::NoDevice).await?;
     let engine = Arc::clone(&api.north.engine);
     let work = async move { remove_device(&engine, device.key, request.as_str()).await };
-    match finish(&api.tasks, work).await?? {
+    match finish(&api.tasks, work).await? {
         true => Ok(no_content()),
         false => Err(Code::NoDevice.into()),
     }

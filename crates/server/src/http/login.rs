@@ -55,14 +55,14 @@ pub(super) async fn logout(
     let token = token.ok_or_else(|| Fault::from_missing(&Invalid::missing("accessToken")))?;
     let north = Arc::clone(&api.north);
     let work = async move { north.revoke(TokenHash::of(&token)).await };
-    finish(&api.tasks, work).await??;
+    finish(&api.tasks, work).await?;
     Ok(no_content())
 }
 
 /// Done to its end even if the client goes away: a pair that was revoked for the new one must leave the cache too.
 async fn issue(api: &Api, app: App) -> Result<TokenPair, Fault> {
     let north = Arc::clone(&api.north);
-    finish(&api.tasks, async move { north.issue(&app).await }).await?
+    finish(&api.tasks, async move { north.issue(&app).await }).await
 }
 
 fn answer(api: &Api, pair: &TokenPair) -> Result<Response, Fault> {

@@ -25,6 +25,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::guard::{Guard, Refused};
 use super::outcome::{self, Phase};
@@ -207,9 +208,13 @@ impl Shared {
         let tls = self.tls.as_ref().map_err(|why| ConnectError::Tls(why.clone()))?;
         let name =
             ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(error.to_string()))?;
-        tls.connect(name, tcp)
-            .await
-            .map_err(|error| ConnectError::Tls(error.to_string()))
+        // A handshake computes for a while: in a task of its own it holds up no other attempt.
+        let shaking = AbortOnDropHandle::new(tokio::spawn(tls.connect(name, tcp)));
+        match shaking.await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(ConnectError::Tls(error.to_string())),
+            Err(error) => Err(ConnectError::Tls(error.to_string())),
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! The one task that owns the schedule: takes hints, starts attempts, records what was accepted.
 //!
-//! Attempts are tasks of their own that report back once, through a channel that has room for all of them. When the
-//! server stops, no attempt is started any more, those in flight are awaited (their clock bounds that), and what
-//! they achieved is recorded.
+//! Attempts are futures that this task drives itself: a push costs no task and no message between tasks. When the server
+//! stops, no attempt is started any more, those in flight are awaited (their clock bounds that), and what they achieved is
+//! recorded.
 
 use std::collections::hash_map::RandomState;
 use std::future::Future;
 use std::hash::BuildHasher;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +15,11 @@ use std::time::Duration;
 use downlink_core::retry::Backoff;
 use downlink_core::{CommandId, Span, Timestamp};
 use downlink_store::{PushDuty, Store, StoreError, Told};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::client::Client;
 use super::outcome::Outcome;
@@ -48,6 +50,9 @@ struct Ended {
     took: Duration,
 }
 
+/// An attempt in flight.
+type Attempt = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
 /// A call of the store that is under way, and what it is to record.
 type Telling = Pin<Box<dyn Future<Output = (Vec<Told>, Result<(), StoreError>)> + Send>>;
 
@@ -57,10 +62,10 @@ pub(super) struct Dispatcher {
     client: Arc<Client>,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
-    tasks: TaskTracker,
     began: Instant,
     random: RandomState,
-    reports: (mpsc::Sender<Ended>, mpsc::Receiver<Ended>),
+    attempts: FuturesUnordered<Attempt>,
+    alarm: Alarm,
     telling: Option<Telling>,
     refusals: u32,
 }
@@ -68,7 +73,7 @@ pub(super) struct Dispatcher {
 /// What woke the dispatcher.
 enum Event {
     Hint(Option<PushDuty>),
-    Ended(Option<Ended>),
+    Ended(Ended),
     Told(Vec<Told>, Result<(), StoreError>),
     Time,
     Stop,
@@ -80,18 +85,16 @@ impl Dispatcher {
         client: Arc<Client>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
-        tasks: TaskTracker,
     ) -> Self {
         Self {
             schedule: Schedule::new(limits),
             client,
             store,
             metrics,
-            tasks,
             began: Instant::now(),
             random: RandomState::new(),
-            // Each attempt reports once, so that there is always room.
-            reports: mpsc::channel(limits.in_flight),
+            attempts: FuturesUnordered::new(),
+            alarm: Alarm::default(),
             telling: None,
             refusals: 0,
         }
@@ -105,7 +108,7 @@ impl Dispatcher {
                 Event::Hint(Some(duty)) => self.hint(duty),
                 // Nobody can change commands any more, but what is held goes on.
                 Event::Hint(None) => inbox = None,
-                Event::Ended(ended) => ended.into_iter().for_each(|ended| self.ended(ended)),
+                Event::Ended(ended) => self.ended(ended),
                 Event::Told(told, result) => self.told(&told, result),
                 Event::Time => {}
                 Event::Stop => (stopping, inbox) = (true, None),
@@ -114,7 +117,7 @@ impl Dispatcher {
             if !stopping {
                 self.start_attempts();
             }
-            self.tell();
+            self.tell(stopping);
             self.show();
             if stopping && self.is_finished() {
                 return;
@@ -136,17 +139,17 @@ impl Dispatcher {
             .map(|at| self.began + at);
         tokio::select! {
             biased;
-            ended = self.reports.1.recv() => Event::Ended(ended),
+            Some(ended) = self.attempts.next() => Event::Ended(ended),
             (told, result) = finish(&mut self.telling) => Event::Told(told, result),
             () = stop.cancelled(), if !stopping => Event::Stop,
             duty = hint_from(inbox) => Event::Hint(duty),
-            () = at(wake) => Event::Time,
+            () = self.alarm.rings(wake) => Event::Time,
         }
     }
 
     /// Takes what is there besides, without waiting, so that no source starves another.
     fn take_waiting(&mut self, inbox: Option<&mut mpsc::Receiver<PushDuty>>) {
-        while let Ok(ended) = self.reports.1.try_recv() {
+        while let Some(Some(ended)) = self.attempts.next().now_or_never() {
             self.ended(ended);
         }
         let Some(inbox) = inbox else { return };
@@ -169,12 +172,8 @@ impl Dispatcher {
 
     fn start_attempts(&mut self) {
         while let Some(push) = self.schedule.start(self.began.elapsed()) {
-            let report = Report::new(self.reports.0.clone(), push.clone());
-            let client = Arc::clone(&self.client);
-            self.tasks.spawn(async move {
-                let outcome = client.push(&push).await;
-                report.send(outcome);
-            });
+            self.attempts
+                .push(Box::pin(attempt(Arc::clone(&self.client), push)));
         }
     }
 
@@ -214,12 +213,14 @@ impl Dispatcher {
         (self.random.hash_one((command, failures)) >> 32) as u32
     }
 
-    /// Has the store record what was accepted, one call at a time: what comes in meanwhile shares the next.
-    fn tell(&mut self) {
+    /// Has the store record what was accepted, one call at a time: what comes in meanwhile shares the next. `all`: also
+    /// what could wait.
+    fn tell(&mut self, all: bool) {
         if self.telling.is_some() {
             return;
         }
-        let told = self.schedule.take_accepted(MAX_TOLD);
+        let now = if all { Duration::MAX } else { self.began.elapsed() };
+        let told = self.schedule.take_accepted(now, MAX_TOLD);
         if told.is_empty() {
             return;
         }
@@ -289,43 +290,32 @@ async fn hint_from(inbox: &mut Option<mpsc::Receiver<PushDuty>>) -> Option<PushD
     }
 }
 
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => std::future::pending().await,
-    }
-}
+/// A timer that is set anew only if it would ring too late: setting one costs, and ringing too early does no harm.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
 
-/// Reports the end of an attempt, also if its task ends in any other way: a command must not stay in flight for ever.
-struct Report {
-    to: mpsc::Sender<Ended>,
-    push: Option<Push>,
-    began: Instant,
-}
-
-impl Report {
-    fn new(to: mpsc::Sender<Ended>, push: Push) -> Self {
-        Self {
-            to,
-            push: Some(push),
-            began: Instant::now(),
+impl Alarm {
+    /// Rings at `at` or before; never without one.
+    async fn rings(&mut self, at: Option<Instant>) {
+        let Some(at) = at else {
+            return std::future::pending().await;
+        };
+        let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.is_elapsed() || at < timer.deadline() {
+            timer.as_mut().reset(at);
         }
-    }
-
-    fn send(mut self, outcome: Outcome) {
-        self.give(outcome);
-    }
-
-    fn give(&mut self, outcome: Outcome) {
-        let Some(push) = self.push.take() else { return };
-        let took = self.began.elapsed();
-        // There is room for every attempt in flight; a dispatcher that is gone needs no report.
-        let _gone = self.to.try_send(Ended { push, outcome, took });
+        timer.await
     }
 }
 
-impl Drop for Report {
-    fn drop(&mut self) {
-        self.give(Outcome::Broken("the attempt was given up".to_owned()));
+/// Makes one attempt. It ends whatever happens in it: a command must not stay in flight for ever.
+async fn attempt(client: Arc<Client>, push: Push) -> Ended {
+    let began = Instant::now();
+    // What it shares with others (the pool of connections) has to hold after a panic in any task anyway.
+    let outcome = AssertUnwindSafe(client.push(&push)).catch_unwind().await;
+    Ended {
+        outcome: outcome.unwrap_or_else(|_| Outcome::Broken("the attempt panicked".to_owned())),
+        took: began.elapsed(),
+        push,
     }
 }

@@ -11,6 +11,7 @@
 mod held;
 mod receiver;
 mod recent;
+mod record;
 mod room;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -24,6 +25,7 @@ use downlink_store::{PushDuty, PushEvent, Told};
 use self::held::{Held, Place};
 use self::receiver::{Lane, Receiver, ReceiverId};
 use self::recent::Recent;
+use self::record::ToRecord;
 use super::target::Target;
 
 pub(super) use self::receiver::Notice;
@@ -45,6 +47,8 @@ pub(super) struct Limits {
     pub(super) backlog: usize,
     /// The pauses between attempts.
     pub(super) backoff: Backoff,
+    /// How long an acceptance waits to be recorded together with that of the command's last change.
+    pub(super) record_wait: Duration,
 }
 
 /// One push, ready to be attempted.
@@ -84,7 +88,7 @@ pub(super) struct Schedule {
     /// When something changes for a receiver by time alone.
     alarms: BTreeSet<(Duration, ReceiverId)>,
     /// Commands with accepted changes that the store does not know of.
-    unrecorded: VecDeque<CommandId>,
+    to_record: ToRecord,
     recent: Recent,
     weight: usize,
     in_flight: usize,
@@ -102,7 +106,7 @@ impl Schedule {
             next_receiver: 0,
             turns: [VecDeque::new(), VecDeque::new()],
             alarms: BTreeSet::new(),
-            unrecorded: VecDeque::new(),
+            to_record: ToRecord::new(limits.record_wait, limits.backlog),
             recent: Recent::new(limits.backlog.max(RECENT_AT_LEAST)),
             weight: 0,
             in_flight: 0,
@@ -163,12 +167,10 @@ impl Schedule {
         self.in_flight -= 1;
         self.again_in_flight -= usize::from(lane == Lane::Again);
         let again_at = if accepted {
-            let freed = held.accept(seq);
+            let (freed, is_end) = held.accept(seq);
             receiver.weight -= freed;
             self.weight -= freed;
-            if !std::mem::replace(&mut held.unrecorded, true) {
-                self.unrecorded.push_back(command);
-            }
+            self.to_record.note(command, held, is_end, now);
             None
         } else {
             held.failures = held.failures.saturating_add(1);
@@ -182,21 +184,10 @@ impl Schedule {
         notice
     }
 
-    /// Up to `most` acceptances to be recorded in the store. Each must come back by [`Schedule::recorded`] or
-    /// [`Schedule::not_recorded`].
-    pub(super) fn take_accepted(&mut self, most: usize) -> Vec<Told> {
-        let mut told = Vec::new();
-        while told.len() < most {
-            let Some(command) = self.unrecorded.pop_front() else {
-                break;
-            };
-            if let Some(held) = self.commands.get_mut(&command) {
-                held.unrecorded = false;
-                let seq = held.accepted;
-                told.push(Told { command, seq });
-            }
-        }
-        told
+    /// Up to `most` acceptances that are to be recorded in the store by now. Each must come back by
+    /// [`Schedule::recorded`] or [`Schedule::not_recorded`].
+    pub(super) fn take_accepted(&mut self, now: Duration, most: usize) -> Vec<Told> {
+        self.to_record.take(&mut self.commands, now, most)
     }
 
     /// The store has recorded these. A command of which all is accepted and recorded is let go.
@@ -224,17 +215,16 @@ impl Schedule {
     /// The store did not record these: they are to be taken again.
     pub(super) fn not_recorded(&mut self, told: &[Told]) {
         for Told { command, .. } in told {
-            if let Some(held) = self.commands.get_mut(command)
-                && !std::mem::replace(&mut held.unrecorded, true)
-            {
-                self.unrecorded.push_back(*command);
+            if let Some(held) = self.commands.get_mut(command) {
+                self.to_record.note(*command, held, true, Duration::ZERO);
             }
         }
     }
 
-    /// When to call [`Schedule::start`] again though nothing happened.
+    /// When to call [`Schedule::start`] and [`Schedule::take_accepted`] again though nothing happened.
     pub(super) fn next_wake(&self) -> Option<Duration> {
-        self.alarms.first().map(|(at, _)| *at)
+        let alarm = self.alarms.first().map(|(at, _)| *at);
+        [alarm, self.to_record.next_at()].into_iter().flatten().min()
     }
 
     /// Attempts in flight.
@@ -242,7 +232,7 @@ impl Schedule {
         self.in_flight
     }
 
-    /// Commands held.
+    /// Commands held: with something to push, or accepted and not recorded yet.
     pub(super) fn backlog(&self) -> usize {
         self.commands.len()
     }

@@ -16,6 +16,8 @@ use crate::engine::{DeadlineHint, Deadlines, Engine, ToSession};
 const AT_ONCE: usize = 256;
 /// Hints taken in at a time.
 const HINTS_AT_ONCE: usize = 1024;
+/// After hints came, more are waited for without being woken by each: no deadline is as near as that.
+const GATHER: Duration = Duration::from_millis(20);
 /// Deadlines that come back after the store failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -46,18 +48,22 @@ impl Watch {
     }
 
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let (mut batch, mut found) = (Vec::new(), Vec::new());
         loop {
             let pause = pause(self.deadlines.next_at(), clock::now());
+            let mut batch = Vec::new();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 _ = self.hints.recv_many(&mut batch, HINTS_AT_ONCE) => {}
-                _ = self.found.recv_many(&mut found, HINTS_AT_ONCE) => {}
+                hint = self.found.recv() => hint.into_iter().for_each(|hint| self.deadlines.add_missing(hint)),
                 () = tokio::time::sleep(pause) => {}
             }
-            batch.drain(..).for_each(|hint| self.deadlines.set(hint));
-            found.drain(..).for_each(|hint| self.deadlines.add_missing(hint));
+            let busy = !batch.is_empty();
+            batch.into_iter().for_each(|hint| self.deadlines.set(hint));
+            if busy && !super::rest(GATHER, &stop).await {
+                return;
+            }
+            self.take_in();
             let due = self.deadlines.take_due(clock::now(), AT_ONCE);
             if !due.is_empty() && !self.fire(due).await && !super::rest(AFTER_FAILURE, &stop).await {
                 return;
@@ -66,6 +72,22 @@ impl Watch {
                 .metrics()
                 .deadlines
                 .set(i64::try_from(self.deadlines.len()).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Takes in what has come, without waiting; no more than there is room for, so that it comes to an end.
+    fn take_in(&mut self) {
+        for _ in 0..self.hints.max_capacity() {
+            match self.hints.try_recv() {
+                Ok(hint) => self.deadlines.set(hint),
+                Err(_) => break,
+            }
+        }
+        for _ in 0..HINTS_AT_ONCE {
+            match self.found.try_recv() {
+                Ok(hint) => self.deadlines.add_missing(hint),
+                Err(_) => break,
+            }
         }
     }
 

@@ -81,7 +81,7 @@ async fn register(
         api.north.config.commands.max_devices_per_app,
     );
     let work = async move { engine.store().register(device, limit).await };
-    match finish(&api.tasks, work).await?? {
+    match finish(&api.tasks, work).await? {
         Ok(_) => Ok(id),
         Err(RegisterRefused::DuplicateNode) => Err(Code::DuplicateNode.into()),
         Err(RegisterRefused::DuplicateId) => Err(Fault::internal("a random device id was taken")),

@@ -8,6 +8,7 @@ use downlink_store::PushEvent;
 
 use super::Push;
 use super::receiver::{Lane, ReceiverId};
+use super::record::Noted;
 use crate::push::target::Target;
 
 /// Where a command is.
@@ -41,8 +42,8 @@ pub(super) struct Held {
     pub(super) accepted: u16,
     /// The store knows that it has all up to this one.
     pub(super) recorded: u16,
-    /// It is in the queue of those to be recorded.
-    pub(super) unrecorded: bool,
+    /// Whether it waits for its acceptances to be recorded.
+    pub(super) noted: Noted,
     device_id: DeviceId,
     target: Arc<Target>,
     /// Not accepted, in order of `seq`.
@@ -57,7 +58,7 @@ impl Held {
             failures: 0,
             accepted,
             recorded: accepted,
-            unrecorded: false,
+            noted: Noted::No,
             device_id,
             target,
             events: VecDeque::new(),
@@ -96,20 +97,20 @@ impl Held {
         weight
     }
 
-    /// The change `seq` was accepted. Gives the weight freed.
-    pub(super) fn accept(&mut self, seq: u16) -> usize {
+    /// The change `seq` was accepted. Gives the weight freed, and whether that was the command's end.
+    pub(super) fn accept(&mut self, seq: u16) -> (usize, bool) {
         self.failures = 0;
         let at = self.events.iter().position(|event| event.seq == seq);
-        let freed = at
-            .and_then(|at| self.events.remove(at))
-            .map_or(0, |event| weight(&event));
+        let accepted = at.and_then(|at| self.events.remove(at));
+        let freed = accepted.as_ref().map_or(0, weight);
+        let is_end = accepted.is_some_and(|event| event.status.is_end());
         // Never beyond a change that is not accepted, whatever came in between.
         let before_next = self
             .events
             .front()
             .map_or(seq, |next| next.seq.saturating_sub(1).min(seq));
         self.accepted = self.accepted.max(before_next);
-        freed
+        (freed, is_end && self.events.is_empty())
     }
 
     /// The next push.

@@ -74,6 +74,7 @@ impl World {
                 first: Span::from_millis(100),
                 longest: Span::from_secs(4),
             },
+            record_wait: Duration::from_millis(400 * random.below(2)),
         };
         Self {
             schedule: Schedule::new(limits),
@@ -170,7 +171,7 @@ impl World {
             self.schedule.not_recorded(&told);
         }
         let most = 1 + self.random.below(5) as usize;
-        self.telling = self.schedule.take_accepted(most);
+        self.telling = self.schedule.take_accepted(self.now, most);
     }
 
     fn start(&mut self) {

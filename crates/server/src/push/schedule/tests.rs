@@ -2,9 +2,9 @@ use downlink_core::Span;
 
 use super::*;
 
-const MS: Duration = Duration::from_millis(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits {
         in_flight: 8,
         per_receiver: 4,
@@ -13,14 +13,15 @@ fn limits() -> Limits {
             first: Span::from_secs(1),
             longest: Span::from_secs(600),
         },
+        record_wait: Duration::ZERO,
     }
 }
 
-fn id(n: u32) -> CommandId {
+pub(super) fn id(n: u32) -> CommandId {
     CommandId::from_parts(1, 0, n, 0)
 }
 
-fn secs(n: u64) -> Duration {
+pub(super) fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
@@ -42,13 +43,13 @@ pub(super) fn duty(n: u32, port: u16, seqs: &[u16]) -> PushDuty {
 }
 
 /// Starts all that may start: (command, seq).
-fn start_all(schedule: &mut Schedule, now: Duration) -> Vec<(CommandId, u16)> {
+pub(super) fn start_all(schedule: &mut Schedule, now: Duration) -> Vec<(CommandId, u16)> {
     std::iter::from_fn(|| schedule.start(now))
         .map(|push| (push.command, push.seq))
         .collect()
 }
 
-fn accept(schedule: &mut Schedule, n: u32, now: Duration) -> Option<Notice> {
+pub(super) fn accept(schedule: &mut Schedule, n: u32, now: Duration) -> Option<Notice> {
     schedule.ended(id(n), true, now, 0)
 }
 
@@ -56,8 +57,8 @@ fn fail(schedule: &mut Schedule, n: u32, now: Duration) -> Option<Notice> {
     schedule.ended(id(n), false, now, 0)
 }
 
-fn record(schedule: &mut Schedule, now: Duration) -> Vec<(CommandId, u16)> {
-    let told = schedule.take_accepted(100);
+pub(super) fn record(schedule: &mut Schedule, now: Duration) -> Vec<(CommandId, u16)> {
+    let told = schedule.take_accepted(now, 100);
     schedule.recorded(&told, now);
     told.iter().map(|told| (told.command, told.seq)).collect()
 }
@@ -165,8 +166,8 @@ fn a_command_is_held_until_its_acceptance_is_recorded() {
     schedule.hint(duty(1, 80, &[1]), MS);
     start_all(&mut schedule, MS);
     accept(&mut schedule, 1, MS);
-    let told = schedule.take_accepted(100);
-    assert_eq!(schedule.take_accepted(100), []);
+    let told = schedule.take_accepted(MS, 100);
+    assert_eq!(schedule.take_accepted(MS, 100), []);
     schedule.not_recorded(&told);
     assert_eq!(schedule.backlog(), 1);
     // A change that comes in meanwhile goes out, and is recorded with the rest.
