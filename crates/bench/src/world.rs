@@ -2,7 +2,10 @@
 
 pub(crate) mod device;
 pub(crate) mod disk;
+pub(crate) mod fleet;
 pub(crate) mod http;
+pub(crate) mod limits;
+pub(crate) mod parallel;
 pub(crate) mod server;
 pub(crate) mod sink;
 pub(crate) mod tls;

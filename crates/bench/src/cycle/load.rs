@@ -12,6 +12,7 @@ use super::{Plan, Stage};
 use crate::report::Times;
 use crate::world::device::Arrivals;
 use crate::world::http::Client;
+use crate::world::parallel::{ended, take};
 use crate::world::sink::Pushed;
 use crate::world::{command, create};
 
@@ -164,19 +165,6 @@ impl Shared {
             _ => legs.lost += 1,
         }
     }
-}
-
-fn take(next: &Cell<u64>, end: u64) -> Option<u64> {
-    let number = next.get();
-    (number < end).then(|| next.set(number + 1))?;
-    Some(number)
-}
-
-async fn ended(creators: Vec<JoinHandle<anyhow::Result<()>>>) -> anyhow::Result<()> {
-    for creator in creators {
-        creator.await??;
-    }
-    Ok(())
 }
 
 /// What is due to be created.

@@ -35,12 +35,19 @@ impl Target {
     }
 }
 
+/// Where devices connect, and how.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: Tls,
+}
+
 /// A running server.
 pub(crate) struct Server {
     child: Child,
     _stdout: Lines<BufReader<ChildStdout>>,
     pub(crate) northbound: SocketAddr,
-    pub(crate) mqtt: SocketAddr,
+    mqtt: SocketAddr,
     /// How to talk to its ports.
     pub(crate) tls: Tls,
     /// From its start to its readiness.
@@ -78,6 +85,14 @@ impl Server {
             tls,
             started_in: began.elapsed(),
         })
+    }
+
+    /// Where devices connect.
+    pub(crate) fn door(&self) -> Door {
+        Door {
+            address: self.mqtt,
+            tls: self.tls.clone(),
+        }
     }
 
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {
