@@ -7,6 +7,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod connections;
 mod cycle;
 mod report;
 mod world;
@@ -24,6 +25,8 @@ struct Cli {
 enum What {
     /// Whole cycles: closed loop, or open loop at a rate
     Cycle(cycle::Options),
+    /// Many connected devices: memory, connects, reports, and cycles beside them
+    Connections(connections::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -32,5 +35,6 @@ fn main() -> anyhow::Result<()> {
         .build()?;
     match Cli::parse().what {
         What::Cycle(options) => runtime.block_on(cycle::run(options)),
+        What::Connections(options) => runtime.block_on(connections::run(options)),
     }
 }
