@@ -7,6 +7,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod backlog;
 mod connections;
 mod cycle;
 mod report;
@@ -25,6 +26,8 @@ struct Cli {
 enum What {
     /// Whole cycles: closed loop, or open loop at a rate
     Cycle(cycle::Options),
+    /// A large backlog: creates while it grows, restart, cycles beside it, draining
+    Backlog(backlog::Options),
     /// Many connected devices: memory, connects, reports, and cycles beside them
     Connections(connections::Options),
 }
@@ -35,6 +38,7 @@ fn main() -> anyhow::Result<()> {
         .build()?;
     match Cli::parse().what {
         What::Cycle(options) => runtime.block_on(cycle::run(options)),
+        What::Backlog(options) => runtime.block_on(backlog::run(options)),
         What::Connections(options) => runtime.block_on(connections::run(options)),
     }
 }

@@ -74,6 +74,15 @@ impl Stage {
         })
     }
 
+    /// Ends the server as a crash would, and starts it again on the same data. All connections are gone.
+    pub(crate) async fn restart(mut self, common: &Common) -> anyhow::Result<Self> {
+        let tls = self.server.tls.clone();
+        self.server.kill().await?;
+        self.server = Server::start(self.target, common, tls).await?;
+        self.devices = Rc::default();
+        Ok(self)
+    }
+
     /// Registers devices by number; gives their ids.
     pub(crate) async fn enroll(&self, numbers: Range<u64>) -> anyhow::Result<Rc<Vec<String>>> {
         let devices = fleet::enroll(&self.server, &self.token, numbers).await?;

@@ -136,6 +136,11 @@ impl Spent {
         count as f64 / self.wall.as_secs_f64()
     }
 
+    /// The part of a core that the server had.
+    pub(crate) fn cpu_share(&self) -> f64 {
+        self.cpu.as_secs_f64() / self.wall.as_secs_f64()
+    }
+
     /// The part of a core that the driver had for itself: near 1, it was the driver that set the pace.
     pub(crate) fn driver_share(&self) -> f64 {
         self.driver.as_secs_f64() / self.wall.as_secs_f64()
