@@ -10,6 +10,7 @@
 mod backlog;
 mod connections;
 mod cycle;
+mod push;
 mod report;
 mod world;
 
@@ -30,6 +31,11 @@ enum What {
     Backlog(backlog::Options),
     /// Many connected devices: memory, connects, reports, and cycles beside them
     Connections(connections::Options),
+    /// Pushes alone, and beside them a bare client
+    Push(push::Options),
+    /// The bare client of `push`
+    #[command(hide = true)]
+    PushFloor(push::BareOptions),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -40,5 +46,7 @@ fn main() -> anyhow::Result<()> {
         What::Cycle(options) => runtime.block_on(cycle::run(options)),
         What::Backlog(options) => runtime.block_on(backlog::run(options)),
         What::Connections(options) => runtime.block_on(connections::run(options)),
+        What::Push(options) => runtime.block_on(push::run(options)),
+        What::PushFloor(options) => runtime.block_on(push::run_bare(options)),
     }
 }

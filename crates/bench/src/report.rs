@@ -99,10 +99,11 @@ impl Report {
             .points
             .iter()
             .flat_map(|(name, points)| points::lines(name, points));
-        // What has the same figures stands beside each other.
-        let blocks = self
-            .series
-            .chunk_by(|(_, one), (_, other)| names(one) == names(other));
+        // What has the same figures, or some of them, stands beside each other.
+        let blocks = self.series.chunk_by(|(_, one), (_, other)| {
+            let known = names(one);
+            names(other).iter().all(|name| known.contains(name))
+        });
         points.chain(blocks.flat_map(block)).collect()
     }
 }

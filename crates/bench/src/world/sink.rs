@@ -54,6 +54,11 @@ impl Pushed {
         }))
     }
 
+    /// Expects other pushes from now on.
+    pub(crate) fn expect(&mut self, expected: &'static [&'static str]) {
+        self.expected = expected;
+    }
+
     fn take(&mut self, command: &str, status: &str) {
         let now = Instant::now();
         self.pushes += 1;

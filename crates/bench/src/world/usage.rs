@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rustix::time::{ClockId, clock_gettime};
 
 /// What a process and all that it started have used so far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,9 +35,13 @@ impl Usage {
         Ok(usage)
     }
 
-    /// Of this driver, without the server that it started.
+    /// Of this process, to the nanosecond, without those that it started, whether they run or ended.
     pub(crate) fn own() -> anyhow::Result<Self> {
-        Self::of_one(std::process::id())
+        let cpu = clock_gettime(ClockId::ProcessCPUTime);
+        Ok(Self {
+            cpu: Duration::new(cpu.tv_sec.try_into()?, cpu.tv_nsec.try_into()?),
+            ..Self::of_one(std::process::id())?
+        })
     }
 
     fn of_one(pid: u32) -> anyhow::Result<Self> {
@@ -93,7 +98,7 @@ pub(crate) struct Spent {
     pub(crate) wall: Duration,
     pub(crate) cpu: Duration,
     pub(crate) written: u64,
-    driver: Duration,
+    pub(crate) driver: Duration,
 }
 
 impl Span {
@@ -107,9 +112,14 @@ impl Span {
         })
     }
 
+    /// How long it has lasted.
+    pub(crate) fn wall(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// What was used until now.
     pub(crate) fn spent(&self) -> anyhow::Result<Spent> {
-        let wall = self.began.elapsed();
+        let wall = self.wall();
         let (after, driver) = (Usage::of(self.pid)?, Usage::own()?);
         Ok(Spent {
             wall,
