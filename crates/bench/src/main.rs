@@ -12,6 +12,7 @@ mod connections;
 mod cycle;
 mod push;
 mod report;
+mod soak;
 mod world;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,8 @@ enum What {
     Connections(connections::Options),
     /// Pushes alone, and beside them a bare client
     Push(push::Options),
+    /// A long time at a steady rate: what stays level, what grows
+    Soak(soak::Options),
     /// The bare client of `push`
     #[command(hide = true)]
     PushFloor(push::BareOptions),
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<()> {
         What::Backlog(options) => runtime.block_on(backlog::run(options)),
         What::Connections(options) => runtime.block_on(connections::run(options)),
         What::Push(options) => runtime.block_on(push::run(options)),
+        What::Soak(options) => runtime.block_on(soak::run(options)),
         What::PushFloor(options) => runtime.block_on(push::run_bare(options)),
     }
 }

@@ -25,6 +25,19 @@ impl Run {
         }
     }
 
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// All on one line.
+    pub(crate) fn line(&self) -> String {
+        let figures = self
+            .0
+            .iter()
+            .map(|(name, value)| format!("{name}={}", figure(*value)));
+        figures.collect::<Vec<_>>().join(" ")
+    }
+
     pub(crate) fn value(&self, name: &str) -> Option<f64> {
         self.0
             .iter()
@@ -139,9 +152,7 @@ fn block(series: &[(String, Vec<Run>)]) -> Vec<String> {
 }
 
 fn names(runs: &[Run]) -> Vec<String> {
-    runs.first()
-        .map(|run| run.0.iter().map(|(name, _)| name.clone()).collect())
-        .unwrap_or_default()
+    runs.first().map(Run::names).unwrap_or_default()
 }
 
 fn values(runs: &[Run], figure: &str) -> Vec<f64> {

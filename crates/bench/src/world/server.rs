@@ -1,5 +1,6 @@
 //! The server under test: a child process with its listeners on free ports.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -59,6 +60,10 @@ impl Server {
     /// encrypted and it trusts the bench's receiver.
     pub(crate) async fn start(target: Target, common: &Common, tls: Tls) -> anyhow::Result<Self> {
         let mut command = command(target, common, &tls)?;
+        if let Some(log) = &common.log {
+            let log = File::options().create(true).append(true).open(log)?;
+            command.stderr(log).env("DOWNLINK_LOG_LEVEL", "info");
+        }
         for setting in &common.set {
             let (name, value) = setting.split_once('=').context("--set NAME=VALUE")?;
             command.env(name, value);

@@ -157,6 +157,11 @@ impl Spent {
     }
 }
 
+/// Files and sockets that a process has open.
+pub(crate) fn open_files(pid: u32) -> anyhow::Result<usize> {
+    Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}
+
 /// Memory of a process that no file backs, KiB, if the kernel tells.
 pub(crate) fn anonymous_kib(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
