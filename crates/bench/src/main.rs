@@ -10,6 +10,7 @@
 mod backlog;
 mod connections;
 mod cycle;
+mod plot;
 mod push;
 mod report;
 mod soak;
@@ -36,6 +37,8 @@ enum What {
     Push(push::Options),
     /// A long time at a steady rate: what stays level, what grows
     Soak(soak::Options),
+    /// A chart of one figure, as SVG
+    Plot(plot::Options),
     /// The bare client of `push`
     #[command(hide = true)]
     PushFloor(push::BareOptions),
@@ -51,6 +54,7 @@ fn main() -> anyhow::Result<()> {
         What::Connections(options) => runtime.block_on(connections::run(options)),
         What::Push(options) => runtime.block_on(push::run(options)),
         What::Soak(options) => runtime.block_on(soak::run(options)),
+        What::Plot(options) => plot::run(&options),
         What::PushFloor(options) => runtime.block_on(push::run_bare(options)),
     }
 }
