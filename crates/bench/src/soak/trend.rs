@@ -18,9 +18,11 @@ pub(super) fn tell(report: &mut Report, points: Vec<Run>) {
     }
 }
 
+/// Of all figures but the time itself.
 fn mean(points: &[Run]) -> Run {
     let mut mean = Run::default();
-    for name in points.first().map(Run::names).unwrap_or_default() {
+    let names = points.first().map(Run::names).unwrap_or_default();
+    for name in names.into_iter().filter(|name| name != "seconds") {
         let sum: f64 = points.iter().filter_map(|point| point.value(&name)).sum();
         mean.add(name, sum / points.len() as f64);
     }

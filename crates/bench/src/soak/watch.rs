@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use tokio::time::{Instant as Tick, interval_at};
 
 use crate::cycle::Stage;
@@ -52,7 +53,8 @@ impl<'a> Watch<'a> {
         let mut ticks = interval_at(Tick::now() + every, every);
         loop {
             ticks.tick().await;
-            self.point()?;
+            self.point()
+                .context("the server is gone, or cannot be looked at")?;
         }
     }
 
