@@ -14,8 +14,8 @@ pub(crate) use self::stage::{Plan, Stage};
 use crate::report::{Report, Run};
 use crate::world::disk;
 use crate::world::server::Target;
-use crate::world::usage::Usage;
-use crate::world::{Common, http};
+use crate::world::usage::{Span, Spent};
+use crate::world::{Common, http, limits};
 
 #[derive(clap::Args, Clone)]
 pub(crate) struct Options {
@@ -67,13 +67,16 @@ impl What {
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    limits::fit(options.plan.devices as u64)?;
     let mut report = Report::new("cycle");
     report.fact("in_flight", options.in_flight);
     report.fact("devices", options.plan.devices);
     report.fact("cycles", options.cycles);
     report.fact("payload", options.plan.payload);
     report.fact("tls", options.plan.tls);
-    options.rate.map(|rate| report.fact("rate", rate));
+    if let Some(rate) = options.rate {
+        report.fact("rate", rate);
+    }
     for turn in 1..=options.runs {
         for &target in options.what.targets() {
             eprintln!("run {turn} of {}: {}", options.runs, target.name());
@@ -99,42 +102,42 @@ async fn measure(options: &Options, target: Target) -> anyhow::Result<Run> {
     if options.durable {
         durable(&stage, options, syncs.at(0.5)).await?;
     }
-    let load = stage.load(options.in_flight);
-    load.closed(options.cycles / 10).await?;
-    let commits = stage.server.metric(COMMITS).await?;
-    let (before, own, began) = (stage.server.usage()?, Usage::own()?, Instant::now());
-    let legs = match options.rate {
-        None => load.closed(options.cycles).await?,
-        Some(rate) => load.open(options.cycles, rate).await?,
-    };
-    let wall = began.elapsed();
-    let (after, own_after) = (stage.server.usage()?, Usage::own()?);
-    let spent = Usage {
-        cpu: after.cpu.saturating_sub(before.cpu),
-        written: after.written - before.written,
-        resident_kib: after.resident_kib,
-    };
-    figures(&mut run, &load, legs, spent, wall);
-    run.add(
-        "driver_cpu_share",
-        (own_after.cpu.saturating_sub(own.cpu)).as_secs_f64() / wall.as_secs_f64(),
-    );
-    if let (Some(before), Some(after)) = (commits, stage.server.metric(COMMITS).await?) {
-        run.add("commits_per_cycle", (after - before) / options.cycles as f64);
-    }
+    loaded(&stage, options.in_flight, options.cycles, options.rate, &mut run).await?;
     run.add_times("sync", &mut syncs);
     stage.server.kill().await?;
     Ok(run)
 }
 
-fn figures(run: &mut Run, load: &Load, mut legs: Legs, spent: Usage, wall: Duration) {
-    let cycles = legs.whole.count().max(1) as f64;
-    let cpu_us = spent.cpu.as_secs_f64() * 1e6 / cycles;
-    run.add("cycles_per_s", cycles / wall.as_secs_f64());
-    run.add("cpu_us_per_cycle", cpu_us);
-    run.add("cycles_per_s_per_core", 1e6 / cpu_us);
-    run.add("bytes_written_per_cycle", spent.written as f64 / cycles);
-    run.add("resident_mib", spent.resident_kib as f64 / 1024.0);
+/// A tenth of so many cycles, not measured, then all of them, measured.
+pub(crate) async fn loaded(
+    stage: &Stage,
+    in_flight: usize,
+    cycles: usize,
+    rate: Option<f64>,
+    run: &mut Run,
+) -> anyhow::Result<()> {
+    let load = stage.load(in_flight);
+    load.closed(cycles / 10).await?;
+    let commits = stage.server.metric(COMMITS).await?;
+    let span = Span::of(stage.server.pid()?)?;
+    let legs = match rate {
+        None => load.closed(cycles).await?,
+        Some(rate) => load.open(cycles, rate).await?,
+    };
+    figures(run, &load, legs, span.spent()?);
+    if let (Some(before), Some(after)) = (commits, stage.server.metric(COMMITS).await?) {
+        run.add("commits_per_cycle", (after - before) / cycles.max(1) as f64);
+    }
+    run.add("resident_mib", stage.server.usage()?.resident_kib as f64 / 1024.0);
+    Ok(())
+}
+
+fn figures(run: &mut Run, load: &Load, mut legs: Legs, spent: Spent) {
+    let cycles = legs.whole.count();
+    run.add("cycles_per_s", spent.rate(cycles));
+    run.add("cpu_us_per_cycle", spent.cpu_us(cycles));
+    run.add("cycles_per_s_per_core", 1e6 / spent.cpu_us(cycles));
+    run.add("bytes_written_per_cycle", spent.bytes(cycles));
     run.add_times("create", &mut legs.create);
     run.add_times("device", &mut legs.device);
     run.add_times("result_push", &mut legs.whole);
@@ -142,6 +145,7 @@ fn figures(run: &mut Run, load: &Load, mut legs: Legs, spent: Usage, wall: Durat
     run.add("lost", legs.lost as f64);
     run.add("duplicates", pushed.duplicates as f64);
     run.add("out_of_order", pushed.out_of_order as f64);
+    run.add("driver_cpu_share", spent.driver_share());
 }
 
 /// Creates one by one for a device that is not connected: each answer has to have cost a sync.

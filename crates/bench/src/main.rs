@@ -7,8 +7,13 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod backlog;
+mod connections;
 mod cycle;
+mod plot;
+mod push;
 mod report;
+mod soak;
 mod world;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +29,19 @@ struct Cli {
 enum What {
     /// Whole cycles: closed loop, or open loop at a rate
     Cycle(cycle::Options),
+    /// A large backlog: creates while it grows, restart, cycles beside it, draining
+    Backlog(backlog::Options),
+    /// Many connected devices: memory, connects, reports, and cycles beside them
+    Connections(connections::Options),
+    /// Pushes alone, and beside them a bare client
+    Push(push::Options),
+    /// A long time at a steady rate: what stays level, what grows
+    Soak(soak::Options),
+    /// A chart of one figure, as SVG
+    Plot(plot::Options),
+    /// The bare client of `push`
+    #[command(hide = true)]
+    PushFloor(push::BareOptions),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -32,5 +50,11 @@ fn main() -> anyhow::Result<()> {
         .build()?;
     match Cli::parse().what {
         What::Cycle(options) => runtime.block_on(cycle::run(options)),
+        What::Backlog(options) => runtime.block_on(backlog::run(options)),
+        What::Connections(options) => runtime.block_on(connections::run(options)),
+        What::Push(options) => runtime.block_on(push::run(options)),
+        What::Soak(options) => runtime.block_on(soak::run(options)),
+        What::Plot(options) => plot::run(&options),
+        What::PushFloor(options) => runtime.block_on(push::run_bare(options)),
     }
 }

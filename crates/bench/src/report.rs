@@ -1,5 +1,6 @@
 //! What the runs gave: for people as a table of medians with their spread, and as JSON with every value.
 
+mod points;
 mod times;
 
 use std::path::Path;
@@ -24,6 +25,19 @@ impl Run {
         }
     }
 
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// All on one line.
+    pub(crate) fn line(&self) -> String {
+        let figures = self
+            .0
+            .iter()
+            .map(|(name, value)| format!("{name}={}", figure(*value)));
+        figures.collect::<Vec<_>>().join(" ")
+    }
+
     pub(crate) fn value(&self, name: &str) -> Option<f64> {
         self.0
             .iter()
@@ -37,6 +51,7 @@ pub(crate) struct Report {
     bench: &'static str,
     facts: Map<String, Value>,
     series: Vec<(String, Vec<Run>)>,
+    points: Vec<(String, Vec<Run>)>,
 }
 
 impl Report {
@@ -45,6 +60,7 @@ impl Report {
             bench,
             facts: Map::new(),
             series: Vec::new(),
+            points: Vec::new(),
         };
         report.fact(
             "cores",
@@ -60,10 +76,12 @@ impl Report {
 
     /// Adds a run of `series`.
     pub(crate) fn add(&mut self, series: &str, run: Run) {
-        match self.series.iter_mut().find(|(known, _)| known == series) {
-            Some((_, runs)) => runs.push(run),
-            None => self.series.push((series.to_owned(), vec![run])),
-        }
+        push(&mut self.series, series, run);
+    }
+
+    /// Adds a point of `series`: what is shown is how its figures went, not their median.
+    pub(crate) fn point(&mut self, series: &str, point: Run) {
+        push(&mut self.points, series, point);
     }
 
     /// Prints the table, and writes the JSON where it is wanted.
@@ -80,7 +98,7 @@ impl Report {
     }
 
     fn json(&self) -> Value {
-        let series = self.series.iter().map(|(name, runs)| {
+        let series = self.series.iter().chain(&self.points).map(|(name, runs)| {
             let figures = names(runs)
                 .into_iter()
                 .map(|figure| (figure.clone(), json!(values(runs, &figure))));
@@ -90,33 +108,51 @@ impl Report {
     }
 
     fn table(&self) -> Vec<String> {
-        let Some((_, first)) = self.series.first() else {
-            return Vec::new();
-        };
-        let mut lines = vec![format!("{:>28}", "")];
-        for (at, (name, runs)) in self.series.iter().enumerate() {
-            let ratio = if at == 0 { "" } else { "    ratio" };
-            lines[0] += &format!("{ratio}  {:>32}", format!("{name} ({} runs)", runs.len()));
-        }
-        let all: Vec<&[Run]> = self.series.iter().map(|(_, runs)| runs.as_slice()).collect();
-        for figure in names(first) {
-            let mut line = format!("{figure:>28}");
-            for (at, runs) in all.iter().enumerate() {
-                if at > 0 {
-                    line += &ratio(first, runs, &figure);
-                }
-                line += &format!("  {:>32}", spread(values(runs, &figure)));
-            }
-            lines.push(line);
-        }
-        lines
+        let points = self
+            .points
+            .iter()
+            .flat_map(|(name, points)| points::lines(name, points));
+        // What has the same figures, or some of them, stands beside each other.
+        let blocks = self.series.chunk_by(|(_, one), (_, other)| {
+            let known = names(one);
+            names(other).iter().all(|name| known.contains(name))
+        });
+        points.chain(blocks.flat_map(block)).collect()
     }
 }
 
+fn push(all: &mut Vec<(String, Vec<Run>)>, series: &str, run: Run) {
+    match all.iter_mut().find(|(known, _)| known == series) {
+        Some((_, runs)) => runs.push(run),
+        None => all.push((series.to_owned(), vec![run])),
+    }
+}
+
+fn block(series: &[(String, Vec<Run>)]) -> Vec<String> {
+    let Some((_, first)) = series.first() else {
+        return Vec::new();
+    };
+    let mut lines = vec![format!("{:>28}", "")];
+    for (at, (name, runs)) in series.iter().enumerate() {
+        let ratio = if at == 0 { "" } else { "    ratio" };
+        lines[0] += &format!("{ratio}  {:>32}", format!("{name} ({} runs)", runs.len()));
+    }
+    let all: Vec<&[Run]> = series.iter().map(|(_, runs)| runs.as_slice()).collect();
+    for figure in names(first) {
+        let mut line = format!("{figure:>28}");
+        for (at, runs) in all.iter().enumerate() {
+            if at > 0 {
+                line += &ratio(first, runs, &figure);
+            }
+            line += &format!("  {:>32}", spread(values(runs, &figure)));
+        }
+        lines.push(line);
+    }
+    lines
+}
+
 fn names(runs: &[Run]) -> Vec<String> {
-    runs.first()
-        .map(|run| run.0.iter().map(|(name, _)| name.clone()).collect())
-        .unwrap_or_default()
+    runs.first().map(Run::names).unwrap_or_default()
 }
 
 fn values(runs: &[Run], figure: &str) -> Vec<f64> {

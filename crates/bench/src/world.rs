@@ -2,7 +2,10 @@
 
 pub(crate) mod device;
 pub(crate) mod disk;
+pub(crate) mod fleet;
 pub(crate) mod http;
+pub(crate) mod limits;
+pub(crate) mod parallel;
 pub(crate) mod server;
 pub(crate) mod sink;
 pub(crate) mod tls;
@@ -38,6 +41,9 @@ pub(crate) struct Common {
     /// An environment variable for the server, NAME=VALUE; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
+    /// The server's log to this file, at level info; without it warnings go to stderr
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
     /// Write the results as JSON to this file as well
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

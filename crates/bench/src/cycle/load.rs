@@ -12,6 +12,7 @@ use super::{Plan, Stage};
 use crate::report::Times;
 use crate::world::device::Arrivals;
 use crate::world::http::Client;
+use crate::world::parallel::{ended, take};
 use crate::world::sink::Pushed;
 use crate::world::{command, create};
 
@@ -86,7 +87,22 @@ impl<'a> Load<'a> {
 
     /// So many cycles, begun at so many a second whether or not those before are over.
     pub(crate) async fn open(&self, cycles: usize, rate: f64) -> anyhow::Result<Legs> {
-        let shared = self.shared();
+        let legs = Rc::default();
+        self.open_into(&legs, cycles, rate).await?;
+        Ok(legs.take())
+    }
+
+    /// The same, with the times in `legs`, from where they may be taken at any time.
+    pub(crate) async fn open_into(
+        &self,
+        legs: &Rc<RefCell<Legs>>,
+        cycles: usize,
+        rate: f64,
+    ) -> anyhow::Result<()> {
+        let shared = Shared {
+            legs: Rc::clone(legs),
+            ..self.shared()
+        };
         let queue = Rc::new(Queue::default());
         let mut creators = Vec::new();
         for _ in 0..self.in_flight {
@@ -102,8 +118,7 @@ impl<'a> Load<'a> {
             queue.put((number, due));
         }
         queue.close();
-        ended(creators).await?;
-        Ok(shared.legs.take())
+        ended(creators).await
     }
 
     fn shared(&self) -> Shared {
@@ -164,19 +179,6 @@ impl Shared {
             _ => legs.lost += 1,
         }
     }
-}
-
-fn take(next: &Cell<u64>, end: u64) -> Option<u64> {
-    let number = next.get();
-    (number < end).then(|| next.set(number + 1))?;
-    Some(number)
-}
-
-async fn ended(creators: Vec<JoinHandle<anyhow::Result<()>>>) -> anyhow::Result<()> {
-    for creator in creators {
-        creator.await??;
-    }
-    Ok(())
 }
 
 /// What is due to be created.

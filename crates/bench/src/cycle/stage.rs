@@ -1,16 +1,17 @@
 //! A server with everything that cycles need: connected devices, a receiver, an application with a token.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::load::Load;
-use crate::world::device::{self, Arrivals, Habit, Passwords};
-use crate::world::http::Client;
+use crate::world::device::{self, Arrivals, Habit};
+use crate::world::fleet;
 use crate::world::server::{Server, Target};
 use crate::world::sink::{self, Pushed};
 use crate::world::tls::{Authority, Tls};
-use crate::world::{Common, login, register};
+use crate::world::{Common, Stream, login};
 
 /// What the cycles are like.
 #[derive(clap::Args, Clone)]
@@ -42,8 +43,16 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts the target on its data directory and connects the devices.
+    /// Starts the target on its data directory and connects the devices of the plan.
     pub(crate) async fn set(target: Target, common: &Common, plan: &Plan) -> anyhow::Result<Self> {
+        let mut stage = Self::open(target, common, plan).await?;
+        let devices = stage.enroll(0..plan.devices as u64).await?;
+        stage.connect(devices).await?;
+        Ok(stage)
+    }
+
+    /// Starts the target on its data directory, without any devices.
+    pub(crate) async fn open(target: Target, common: &Common, plan: &Plan) -> anyhow::Result<Self> {
         let tls = match plan.tls {
             false => Tls::Off,
             true => Tls::On(Arc::new(Authority::new(&common.data_dir)?)),
@@ -53,38 +62,54 @@ impl Stage {
         let callback = tls.url(receiver);
         let server = Server::start(target, common, tls).await?;
         let token = login(&server).await?;
-        let arrivals = Arrivals::default();
-        let habit = Habit {
-            arrivals: Rc::clone(&arrivals),
-            pad: plan.payload,
-        };
-        let devices = connect(&server, &token, plan.devices, &habit).await?;
         Ok(Self {
             target,
             server,
             token,
-            devices: Rc::new(devices),
+            devices: Rc::default(),
             callback,
             pushed,
-            arrivals,
+            arrivals: Arrivals::default(),
             plan: plan.clone(),
         })
+    }
+
+    /// Ends the server as a crash would, and starts it again on the same data. All connections are gone.
+    pub(crate) async fn restart(mut self, common: &Common) -> anyhow::Result<Self> {
+        let tls = self.server.tls.clone();
+        self.server.kill().await?;
+        self.server = Server::start(self.target, common, tls).await?;
+        self.devices = Rc::default();
+        Ok(self)
+    }
+
+    /// Registers devices by number; gives their ids.
+    pub(crate) async fn enroll(&self, numbers: Range<u64>) -> anyhow::Result<Rc<Vec<String>>> {
+        let devices = fleet::enroll(&self.server, &self.token, numbers).await?;
+        Ok(Rc::new(devices))
+    }
+
+    /// Connects registered devices. From now on cycles go to them, and they answer.
+    pub(crate) async fn connect(&mut self, devices: Rc<Vec<String>>) -> anyhow::Result<()> {
+        let streams = fleet::connect(&self.server, &devices).await?;
+        self.answer(devices, streams);
+        Ok(())
+    }
+
+    /// Has connected devices answer from now on: cycles go to them.
+    pub(crate) fn answer(&mut self, devices: Rc<Vec<String>>, streams: Vec<Stream>) {
+        let habit = Habit {
+            arrivals: Rc::clone(&self.arrivals),
+            pad: self.plan.payload,
+        };
+        for (device, stream) in devices.iter().zip(streams) {
+            tokio::task::spawn_local(device::answer_all(stream, device.clone(), habit.clone()));
+        }
+        self.devices = devices;
     }
 
     /// A load on it, with so many commands under way.
     pub(crate) fn load(&self, in_flight: usize) -> Load<'_> {
         Load::new(self, self.plan.clone(), in_flight)
     }
-}
-
-async fn connect(server: &Server, token: &str, count: usize, habit: &Habit) -> anyhow::Result<Vec<String>> {
-    let (mut client, passwords) = (Client::authorized(server, token).await?, Passwords::new());
-    let mut devices = Vec::with_capacity(count);
-    for n in 0..count {
-        let device = register(&mut client, n).await?;
-        let stream = device::connect(server, &device, &passwords, None).await?;
-        tokio::task::spawn_local(device::answer_all(stream, device.clone(), habit.clone()));
-        devices.push(device);
-    }
-    Ok(devices)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::server::Server;
+use super::server::Door;
 use super::{SECRET, Stream, dial};
 
 const STAMP: &str = "2026010100";
@@ -39,12 +39,12 @@ impl Passwords {
 
 /// Connects a device and subscribes it to its commands; `from` is the loopback address it comes from.
 pub(crate) async fn connect(
-    server: &Server,
+    door: &Door,
     device: &str,
     passwords: &Passwords,
-    from: Option<SocketAddr>,
+    from: SocketAddr,
 ) -> anyhow::Result<Stream> {
-    let mut stream = server.tls.wrap(dial(server.mqtt, from).await?).await?;
+    let mut stream = door.tls.wrap(dial(door.address, Some(from)).await?).await?;
     let client = format!("{device}_0_0_{STAMP}");
     let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 0xc2];
     body.extend_from_slice(&KEEP_ALIVE.to_be_bytes());

@@ -89,6 +89,15 @@ pub(crate) async fn get(from: SocketAddr, path: &str) -> anyhow::Result<String> 
     Ok(body.to_owned())
 }
 
+/// So many connections that call with the application's token.
+pub(crate) async fn clients(server: &Server, token: &str, count: usize) -> anyhow::Result<Vec<Client>> {
+    let mut clients = Vec::with_capacity(count);
+    for _ in 0..count {
+        clients.push(Client::authorized(server, token).await?);
+    }
+    Ok(clients)
+}
+
 /// Where the head ends and how long the body is, once the head is whole.
 pub(crate) fn head(bytes: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {

@@ -1,5 +1,6 @@
 //! The server under test: a child process with its listeners on free ports.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -35,12 +36,19 @@ impl Target {
     }
 }
 
+/// Where devices connect, and how.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls: Tls,
+}
+
 /// A running server.
 pub(crate) struct Server {
     child: Child,
     _stdout: Lines<BufReader<ChildStdout>>,
     pub(crate) northbound: SocketAddr,
-    pub(crate) mqtt: SocketAddr,
+    mqtt: SocketAddr,
     /// Where its metrics are, if it has any.
     admin: Option<SocketAddr>,
     /// How to talk to its ports.
@@ -54,6 +62,10 @@ impl Server {
     /// encrypted and it trusts the bench's receiver.
     pub(crate) async fn start(target: Target, common: &Common, tls: Tls) -> anyhow::Result<Self> {
         let mut command = command(target, common, &tls)?;
+        if let Some(log) = &common.log {
+            let log = File::options().create(true).append(true).open(log)?;
+            command.stderr(log).env("DOWNLINK_LOG_LEVEL", "info");
+        }
         for setting in &common.set {
             let (name, value) = setting.split_once('=').context("--set NAME=VALUE")?;
             command.env(name, value);
@@ -81,6 +93,14 @@ impl Server {
             tls,
             started_in: began.elapsed(),
         })
+    }
+
+    /// Where devices connect.
+    pub(crate) fn door(&self) -> Door {
+        Door {
+            address: self.mqtt,
+            tls: self.tls.clone(),
+        }
     }
 
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {

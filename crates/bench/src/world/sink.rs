@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,11 +17,16 @@ use super::tls::Tls;
 /// The pushes of a whole cycle.
 pub(crate) const CYCLE: &[&str] = &["SENT", "DELIVERED", "SUCCESSFUL"];
 
+/// No push for so long: there will be none.
+const QUIET: Duration = Duration::from_secs(30);
+
 /// What was pushed. One thread, so no lock.
 pub(crate) struct Pushed {
     expected: &'static [&'static str],
     under_way: HashMap<String, Seen>,
     pub(crate) pushes: u64,
+    /// Commands of which all came.
+    pub(crate) finished: u64,
     pub(crate) duplicates: u64,
     pub(crate) out_of_order: u64,
     /// When the last push came.
@@ -42,10 +47,16 @@ impl Pushed {
             expected,
             under_way: HashMap::new(),
             pushes: 0,
+            finished: 0,
             duplicates: 0,
             out_of_order: 0,
             last_at: None,
         }))
+    }
+
+    /// Expects other pushes from now on.
+    pub(crate) fn expect(&mut self, expected: &'static [&'static str]) {
+        self.expected = expected;
     }
 
     fn take(&mut self, command: &str, status: &str) {
@@ -60,9 +71,25 @@ impl Pushed {
         }
         if seen.next == self.expected.len() && seen.done_at.is_none() {
             seen.done_at = Some(now);
+            self.finished += 1;
             if let Some(waiting) = seen.waiting.take() {
                 let _gone = waiting.send(now);
             }
+        }
+    }
+
+    /// Waits until all pushes of `count` commands came, or none came for a long time; gives how many are finished.
+    pub(crate) async fn all(this: &RefCell<Self>, count: u64) -> u64 {
+        let began = Instant::now();
+        loop {
+            let (finished, last) = {
+                let pushed = this.borrow();
+                (pushed.finished, pushed.last_at.unwrap_or(began).max(began))
+            };
+            if finished >= count || last.elapsed() > QUIET {
+                return finished;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 

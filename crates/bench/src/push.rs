@@ -1,0 +1,125 @@
+//! Pushes alone: commands that wait for absent devices are all cancelled, which makes one push each. Beside the server, in
+//! turns, a bare client posts as many of the same to the same receiver.
+
+mod bare;
+mod cancel;
+
+use std::process::Stdio;
+use std::rc::Rc;
+
+use anyhow::{Context, ensure};
+use tokio::process::Command;
+use tokio::task::LocalSet;
+
+use self::bare::Outcome;
+pub(crate) use self::bare::{Options as BareOptions, run as run_bare};
+use self::cancel::By;
+use crate::cycle::{Plan, Stage};
+use crate::report::{Report, Run};
+use crate::world::server::Target;
+use crate::world::sink::{self, Pushed};
+use crate::world::tls::Tls;
+use crate::world::usage::Usage;
+use crate::world::{Common, disk};
+
+/// What is pushed of each command.
+const CANCELED: &[&str] = &["CANCELED"];
+
+#[derive(clap::Args, Clone)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    common: Common,
+    /// Commands queued and cancelled, 20 for each device
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    commands: u64,
+    /// Runs, each of the server and then of the bare client
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+    /// How they are cancelled
+    #[arg(long, value_enum, default_value_t = By::Delete)]
+    by: By,
+}
+
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let mut report = Report::new("push");
+    report.fact("commands", options.commands);
+    report.fact("by", format!("{:?}", options.by));
+    for turn in 1..=options.runs {
+        eprintln!("run {turn} of {}: downlink", options.runs);
+        report.add("downlink", served(&options).await?);
+        eprintln!("run {turn} of {}: bare client", options.runs);
+        report.add("bare", LocalSet::new().run_until(bare(options.commands)).await?);
+    }
+    report.give(options.common.json.as_deref())
+}
+
+async fn served(options: &Options) -> anyhow::Result<Run> {
+    let dir = &options.common.data_dir;
+    disk::prepare(dir)?;
+    let run = LocalSet::new().run_until(measure(options)).await;
+    std::fs::remove_dir_all(dir)?;
+    run
+}
+
+async fn measure(options: &Options) -> anyhow::Result<Run> {
+    let plan = Plan {
+        devices: 0,
+        payload: 0,
+        expire_time: 172_800,
+        tls: false,
+    };
+    let stage = Stage::open(Target::Downlink, &options.common, &plan).await?;
+    stage.pushed.borrow_mut().expect(CANCELED);
+    let queued = cancel::queue(&stage, options.commands).await?;
+    let (spent, answered) = queued.cancel(&stage, options.by).await?;
+    let mut run = Run::default();
+    let count = options.commands;
+    run.add("pushes_per_s", spent.rate(count));
+    run.add("cpu_us_per_push", spent.cpu_us(count));
+    run.add("pushes_per_s_per_core", 1e6 / spent.cpu_us(count));
+    add_pushed(&mut run, &stage.pushed.borrow(), count);
+    run.add("driver_cpu_share", spent.driver_share());
+    run.add("bytes_written_per_push", spent.bytes(count));
+    run.add(
+        "cancelled_after_share",
+        answered.as_secs_f64() / spent.wall.as_secs_f64(),
+    );
+    stage.server.kill().await?;
+    Ok(run)
+}
+
+fn add_pushed(run: &mut Run, pushed: &Pushed, count: u64) {
+    run.add("missing", count.saturating_sub(pushed.finished) as f64);
+    run.add("duplicates", pushed.duplicates as f64);
+    run.add("out_of_order", pushed.out_of_order as f64);
+}
+
+/// The bare client is a process of its own, as the server is, and says itself what it used.
+async fn bare(count: u64) -> anyhow::Result<Run> {
+    let pushed = Pushed::new(CANCELED);
+    let receiver = sink::start(Rc::clone(&pushed), Tls::Off).await?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["push-floor", "--to", &Tls::Off.url(receiver)]);
+    command.args(["--count", &count.to_string()]);
+    let before = Usage::own()?.cpu;
+    let output = command
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await?;
+    let receiving = Usage::own()?.cpu.saturating_sub(before);
+    ensure!(output.status.success(), "the bare client failed");
+    let said = String::from_utf8(output.stdout)?;
+    let spent = Outcome::read(&said).context("what the bare client said")?;
+    let mut run = Run::default();
+    run.add("pushes_per_s", count as f64 / spent.wall.as_secs_f64());
+    let cpu_us = spent.cpu.as_secs_f64() * 1e6 / count as f64;
+    run.add("cpu_us_per_push", cpu_us);
+    run.add("pushes_per_s_per_core", 1e6 / cpu_us);
+    add_pushed(&mut run, &pushed.borrow(), count);
+    run.add(
+        "driver_cpu_share",
+        receiving.as_secs_f64() / spent.wall.as_secs_f64(),
+    );
+    Ok(run)
+}
