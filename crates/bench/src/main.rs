@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod cycle;
+mod floor;
 mod report;
 mod world;
 
@@ -24,6 +25,8 @@ struct Cli {
 enum What {
     /// Whole cycles: closed loop, or open loop at a rate
     Cycle(cycle::Options),
+    #[command(hide = true)]
+    FloorServer(floor::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -32,5 +35,6 @@ fn main() -> anyhow::Result<()> {
         .build()?;
     match Cli::parse().what {
         What::Cycle(options) => runtime.block_on(cycle::run(options)),
+        What::FloorServer(options) => runtime.block_on(floor::run(options)),
     }
 }
