@@ -71,7 +71,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     report.fact("cycles", options.cycles);
     report.fact("payload", options.plan.payload);
     report.fact("tls", options.plan.tls);
-    options.rate.map(|rate| report.fact("rate", rate));
+    if let Some(rate) = options.rate {
+        report.fact("rate", rate);
+    }
     for turn in 1..=options.runs {
         for &target in options.what.targets() {
             eprintln!("run {turn} of {}: {}", options.runs, target.name());
