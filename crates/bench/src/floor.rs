@@ -6,8 +6,7 @@
 //! every push go out after the sync of what they speak of; of one command one push at a time.
 //!
 //! It runs on one thread, with a second for the log: two workers cost about a third more CPU a cycle, for waking each other.
-//! So the locks here are never waited for; they are there because tasks that the runtime spawns have to be `Send`, and a
-//! `LocalSet` costs more than they do.
+//! So the locks here are never waited for; they are there because the tasks that a runtime spawns have to be `Send`.
 
 mod command;
 mod http;

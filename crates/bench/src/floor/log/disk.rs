@@ -1,7 +1,7 @@
 //! The file of the log.
 //!
 //! It is laid out before it is written: a sync of bytes that the file already has brings these bytes to the disk and nothing
-//! else, where one that makes the file longer brings its new length and blocks as well (six microseconds of CPU a cycle,
+//! else, where one that makes the file longer brings its new length and blocks as well (a tenth of the CPU of a cycle,
 //! measured). What comes after is appended: to lay out more while a run is measured costs more than it saves.
 
 use std::fs::{File, OpenOptions};
