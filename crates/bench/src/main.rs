@@ -10,6 +10,7 @@
 mod backlog;
 mod connections;
 mod cycle;
+mod floor;
 mod plot;
 mod push;
 mod report;
@@ -42,6 +43,8 @@ enum What {
     /// The bare client of `push`
     #[command(hide = true)]
     PushFloor(push::BareOptions),
+    #[command(hide = true)]
+    FloorServer(floor::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -56,5 +59,6 @@ fn main() -> anyhow::Result<()> {
         What::Soak(options) => runtime.block_on(soak::run(options)),
         What::Plot(options) => plot::run(&options),
         What::PushFloor(options) => runtime.block_on(push::run_bare(options)),
+        What::FloorServer(options) => runtime.block_on(floor::run(options)),
     }
 }
