@@ -19,6 +19,10 @@ mod world;
 
 use clap::{Parser, Subcommand};
 
+/// The server's, so that driver and floor are measured with the same.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(about = "Measures Downlink from outside", version)]
 struct Cli {

@@ -1,6 +1,7 @@
 //! The command line as a whole: one noun, one file.
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
 use crate::{app, check_config, command, demo, device, serve};
@@ -32,15 +33,20 @@ enum Verb {
     Command(command::Args),
 }
 
+/// A runtime of so many threads; 0: as the machine has cores to spare.
+pub(crate) fn runtime(threads: usize) -> Result<Runtime, Failure> {
+    downlink_server::runtime::build(threads).map_err(|error| Failure::Failed(format!("no runtime: {error}")))
+}
+
 impl Cli {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) fn run(self) -> Result<(), Failure> {
         match self.verb {
-            Verb::Serve(args) => serve::run(args).await,
-            Verb::Demo(args) => demo::run(args).await,
+            Verb::Serve(args) => serve::run(args),
+            Verb::Demo(args) => runtime(0)?.block_on(demo::run(args)),
             Verb::CheckConfig(args) => check_config::run(&args),
-            Verb::App(args) => app::run(args).await,
-            Verb::Device(args) => device::run(args).await,
-            Verb::Command(args) => command::run(args).await,
+            Verb::App(args) => runtime(1)?.block_on(app::run(args)),
+            Verb::Device(args) => runtime(1)?.block_on(device::run(args)),
+            Verb::Command(args) => runtime(1)?.block_on(command::run(args)),
         }
     }
 }

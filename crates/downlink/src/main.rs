@@ -22,8 +22,6 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::failure::Failure;
-
 /// Many small, short-lived pieces, made on one thread and freed on another: the system's allocator has threads wait for each
 /// other there.
 #[global_allocator]
@@ -33,12 +31,7 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     // One TLS provider for everything in the process. It fails only if one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("no runtime: {error}")))
-        .and_then(|runtime| runtime.block_on(cli.run()));
-    match outcome {
+    match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::complain(&failure);

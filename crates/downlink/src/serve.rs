@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use downlink_server::config;
+use downlink_server::config::{self, Config};
 use downlink_server::run::{self as server, InitialApp};
 use downlink_server::telemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use toml::Value;
 
+use crate::cli::runtime;
 use crate::failure::Failure;
 use crate::options::Credentials;
 use crate::output::{Format, Out};
@@ -95,23 +96,26 @@ pub(crate) fn data_dir(path: &Path) -> (&'static str, &'static str, Value) {
     ("server", "data_dir", path.to_string_lossy().into_owned().into())
 }
 
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let mut overrides = args.listeners.overrides()?;
     overrides.extend(args.data_dir.as_deref().map(data_dir));
-    serve(args.config.as_deref(), overrides, args.app).await
+    let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
+    let config = config::load(args.config.as_deref(), std::env::vars(), overrides);
+    let config = config.map_err(|error| failed(&error))?;
+    telemetry::init_log(&config.log).map_err(|error| failed(&error))?;
+    runtime(config.server.threads)?.block_on(serve(config, args.app))
 }
 
-/// Resolves the configuration, starts the server, says so on stdout, and stops it when asked to.
-async fn serve(file: Option<&Path>, overrides: Overrides, app: Option<Credentials>) -> Result<(), Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
+/// Starts the server, says so on stdout, and stops it when asked to.
+async fn serve(config: Config, app: Option<Credentials>) -> Result<(), Failure> {
     let mut interrupt = Interrupt::listen()?;
-    let config = config::load(file, std::env::vars(), overrides).map_err(|error| failed(&error))?;
-    telemetry::init_log(&config.log).map_err(|error| failed(&error))?;
     let app = app.map(|app| InitialApp {
         id: app.id,
         secret: app.secret,
     });
-    let running = server::start(config, app).await.map_err(|error| failed(&error))?;
+    let running = server::start(config, app)
+        .await
+        .map_err(|error| Failure::Failed(error.to_string()))?;
     let told = Out::new(Format::Text).say(&running.addresses().to_string());
     if told.is_ok() {
         interrupt.came().await;

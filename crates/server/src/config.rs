@@ -41,7 +41,7 @@ section! {
 
 section! {
     /// `[server]`
-    Server { data_dir: PathBuf, master_key: String, drain_secs: u64, }
+    Server { data_dir: PathBuf, master_key: String, drain_secs: u64, threads: usize, }
 }
 
 section! {

@@ -12,11 +12,12 @@ mod sessions;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use downlink_core::lifecycle::Input;
-use downlink_core::{CommandId, DeviceKey, IdMint, Offer, SessionId};
+use downlink_core::{CommandId, DeviceKey, IdMint, Offer, SessionId, Timestamp};
 use downlink_store::{AppSettings, Applied, Change, Changed, Dispatch, PushDuty, Store, StoreError, Target};
 use tokio::sync::mpsc;
 
 use crate::clock;
+use crate::secrets::IdRandom;
 use crate::telemetry::{Metrics, RefusalLabel};
 
 pub(crate) use create::{CancelError, CreateError, CreateRequest};
@@ -27,11 +28,23 @@ pub(crate) use sessions::{CloseReason, Inbox, Reach, SessionHandle, Sessions, To
 pub(crate) struct Engine {
     store: Arc<dyn Store>,
     sessions: Sessions,
-    mint: Mutex<IdMint>,
+    mint: Mutex<Mint>,
     last_session: Mutex<SessionId>,
     hints: Hints,
     settings: Settings,
     metrics: Arc<Metrics>,
+}
+
+/// Makes ids of commands.
+struct Mint {
+    ids: IdMint,
+    random: IdRandom,
+}
+
+impl Mint {
+    fn mint(&mut self, now: Timestamp, bucket: u16) -> CommandId {
+        self.ids.mint(now, bucket, self.random.next())
+    }
 }
 
 /// Where hints go.
@@ -66,7 +79,10 @@ impl Engine {
         Self {
             store,
             sessions: Sessions::new(),
-            mint: Mutex::new(IdMint::after(last_id)),
+            mint: Mutex::new(Mint {
+                ids: IdMint::after(last_id),
+                random: IdRandom::new(),
+            }),
             last_session: Mutex::new(SessionId(0)),
             hints,
             settings,

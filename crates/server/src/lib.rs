@@ -14,6 +14,7 @@ mod http;
 mod net;
 mod push;
 pub mod run;
+pub mod runtime;
 mod secrets;
 mod sweep;
 pub mod telemetry;

@@ -13,7 +13,6 @@ use downlink_store::{
 
 use super::{AppSettings, Engine, ToSession};
 use crate::clock;
-use crate::secrets::random;
 
 /// A create call, checked and parsed.
 #[derive(Debug, Clone)]
@@ -168,12 +167,11 @@ impl Engine {
 
     fn command(&self, app: &App, request: CreateRequest, mode: Mode, now: Timestamp) -> NewCommand {
         let bucket = bucket_of(&app.id, &request.device_id);
-        let random = u64::from_le_bytes(random());
         let id = self
             .mint
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .mint(now, bucket, random);
+            .mint(now, bucket);
         let push = match request.callback {
             None => StatusSet::EMPTY,
             Some(_) => pushed(app.settings, mode),

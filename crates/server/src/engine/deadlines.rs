@@ -4,7 +4,9 @@
 //! back whatever is missing here (after a start, a lost hint, or above the bound). A deadline that fires too early
 //! or for a command that moved on is refused by the life cycle and does no harm.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use foldhash::HashMap;
 
 use downlink_core::lifecycle::{Deadline, DeadlineKind};
 use downlink_core::{CommandId, Timestamp};

@@ -4,7 +4,7 @@
 //! newest session of a device wins. State of a session belongs to its own task; what stands here is what others
 //! may see of it.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::collections::hash_map::Entry;
 use std::mem;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};

@@ -4,7 +4,7 @@
 //! [`TokenCache::forget_app`] or [`TokenCache::forget`] afterwards; an entry read from the store before that is not
 //! taken in after it. Entries end with the token, and after a minute at the latest.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use downlink_core::{AppKey, Span, Timestamp};

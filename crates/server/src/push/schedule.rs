@@ -14,7 +14,9 @@ mod recent;
 mod record;
 mod room;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+
+use foldhash::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,9 +102,9 @@ impl Schedule {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            commands: HashMap::new(),
-            receivers: HashMap::new(),
-            by_key: HashMap::new(),
+            commands: HashMap::default(),
+            receivers: HashMap::default(),
+            by_key: HashMap::default(),
             next_receiver: 0,
             turns: [VecDeque::new(), VecDeque::new()],
             alarms: BTreeSet::new(),

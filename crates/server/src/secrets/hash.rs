@@ -18,6 +18,34 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// Random numbers for ids, drawn from the system some at a time: a call for each would cost as much as all else about an id.
+/// Not for secrets.
+pub(crate) struct IdRandom {
+    drawn: [u8; 512],
+    left: usize,
+}
+
+impl IdRandom {
+    pub(crate) fn new() -> Self {
+        Self {
+            drawn: [0; 512],
+            left: 0,
+        }
+    }
+
+    /// A number that was not given before.
+    pub(crate) fn next(&mut self) -> u64 {
+        if self.left == 0 {
+            self.drawn = random();
+            self.left = self.drawn.len();
+        }
+        self.left -= 8;
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.drawn[self.left..self.left + 8]);
+        u64::from_le_bytes(bytes)
+    }
+}
+
 /// `bytes` random bytes as lower-case hex; at the most 64.
 pub(crate) fn random_hex(bytes: usize) -> String {
     random::<64>()

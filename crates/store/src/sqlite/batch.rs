@@ -8,7 +8,7 @@
 //! After a commit some rows stay in memory: they are what is on disk, since nobody else writes, and the next change
 //! of a busy command need not read its row again.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::sync::Arc;
 
 use downlink_core::lifecycle::{Transition, deadline};
@@ -95,15 +95,15 @@ impl Batch {
         Self {
             sql,
             policy,
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             dirty: Vec::new(),
-            queues: HashMap::new(),
+            queues: HashMap::default(),
             facts: Memo::new(DEVICES_REMEMBERED),
             mids: Memo::new(DEVICES_REMEMBERED),
             changed_devices: Vec::new(),
             last_ord,
             last_id,
-            tallies: HashMap::new(),
+            tallies: HashMap::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A bounded memory of what was looked up lately.
 
+use foldhash::HashMap;
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::hash::Hash;
 
 /// A map of at the most `2 * half` entries that forgets what was not asked for lately: two generations, the older
@@ -17,8 +17,8 @@ impl<K: Hash + Eq, V> Memo<K, V> {
     pub(super) fn new(half: usize) -> Self {
         Self {
             half: half.max(1),
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: HashMap::default(),
+            old: HashMap::default(),
         }
     }
 

@@ -4,7 +4,9 @@
 //! memory it would bring the command back and push again what was accepted. Bounded in number and time; what
 //! slips through is one repetition, which receivers have to expect anyway.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 use std::time::Duration;
 
 use downlink_core::CommandId;
@@ -21,7 +23,7 @@ pub(super) struct Recent {
 impl Recent {
     pub(super) fn new(most: usize) -> Self {
         Self {
-            accepted: HashMap::new(),
+            accepted: HashMap::default(),
             order: VecDeque::new(),
             most,
         }

@@ -4,7 +4,9 @@
 //! follows soon and says it all: one write for a command instead of one for each change. What a crash takes is
 //! repetitions, with the same ids, of pushes accepted within that time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 use std::time::Duration;
 
 use downlink_core::CommandId;
