@@ -132,6 +132,7 @@ section! {
         read_queue: usize,
         lazy_wait_ms: u64,
         device_cache: usize,
+        tail: usize,
         checkpoint_pages: u32,
         cache_kib: u32,
         min_free_bytes: u64,

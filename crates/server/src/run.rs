@@ -378,6 +378,7 @@ fn store_options(config: &Config) -> SqliteOptions {
         read_queue: config.store.read_queue,
         lazy_wait: Duration::from_millis(config.store.lazy_wait_ms),
         device_cache: config.store.device_cache,
+        tail: config.store.tail,
         checkpoint_pages: config.store.checkpoint_pages,
         cache_kib: config.store.cache_kib,
         min_free_bytes: config.store.min_free_bytes,

@@ -14,10 +14,13 @@ mod create;
 mod device_cache;
 mod devices;
 mod disk;
+mod entry;
 mod events;
 mod failure;
 mod gate;
+mod list;
 mod memo;
+mod merge;
 mod mids;
 mod migrate;
 mod open;
@@ -27,6 +30,7 @@ mod read;
 mod records;
 mod state;
 mod stats;
+mod tail;
 mod threads;
 mod work_row;
 mod writer;
@@ -46,6 +50,7 @@ use self::disk::DiskGuard;
 use self::failure::Failure;
 use self::gate::{Gate, WhenFull};
 use self::stats::StoreStats;
+use self::tail::Tail;
 use self::threads::Threads;
 use self::writer::{Job, Weight};
 use crate::StoreError;
@@ -56,6 +61,7 @@ pub struct SqliteStore {
     policy: Policy,
     disk: DiskGuard,
     devices: Arc<DeviceCache>,
+    tail: Arc<Tail>,
     stats: Arc<StoreStats>,
     writes: Arc<Gate<writer::Request>>,
     reads: Arc<Gate<read::Request>>,

@@ -115,19 +115,35 @@ macro_rules! suite {
     };
 }
 
-mod on_sqlite {
+/// Stores of the embedded kind, with a tail of that length.
+fn on_sqlite(tail: usize) -> Stores {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = std::sync::atomic::AtomicUsize::new(0);
+    Stores(Box::new(move || {
+        let n = opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let mut options = SqliteOptions::new(dir.path().join(format!("{n}")), support::policy());
+        options.min_free_bytes = 0;
+        options.min_free_percent = 0;
+        options.tail = tail;
+        Arc::new(SqliteStore::open(options).unwrap())
+    }))
+}
+
+mod with_all_in_the_tail {
     use super::*;
 
     fn stores() -> Stores {
-        let dir = tempfile::tempdir().unwrap();
-        let opened = std::sync::atomic::AtomicUsize::new(0);
-        Stores(Box::new(move || {
-            let n = opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let mut options = SqliteOptions::new(dir.path().join(format!("{n}")), support::policy());
-            options.min_free_bytes = 0;
-            options.min_free_percent = 0;
-            Arc::new(SqliteStore::open(options).unwrap())
-        }))
+        on_sqlite(16_384)
+    }
+
+    suite!(stores);
+}
+
+mod with_the_tail_always_on_the_move {
+    use super::*;
+
+    fn stores() -> Stores {
+        on_sqlite(1)
     }
 
     suite!(stores);

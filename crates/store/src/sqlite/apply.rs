@@ -1,10 +1,11 @@
 //! The changes: inputs applied to commands, what receivers accepted, and what is swept away.
 
 use downlink_core::lifecycle::{Input, step};
-use downlink_core::{CommandId, Timestamp};
+use downlink_core::{AppKey, CommandId, DeviceKey, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
-use super::batch::{Batch, Dirt};
+use super::batch::Batch;
+use super::entry::Dirt;
 use super::failure::Failure;
 use super::work_row::WorkRow;
 use crate::{Change, Changed, Target, Told};
@@ -97,16 +98,19 @@ impl Batch {
             if self.entries.contains_key(id) {
                 continue;
             }
-            let app: Option<i64> = self
+            let of: Option<(i64, i64)> = self
                 .sql
                 .prepare_cached(
                     "DELETE FROM command WHERE id = ?1 AND state IS NOT NULL \
-                     AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = ?1) RETURNING app",
+                     AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = ?1) RETURNING app, device",
                 )?
-                .query_row([id.to_bytes()], |row| row.get(0))
+                .query_row([id.to_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
-            if let Some(app) = app {
-                self.count_dropped(downlink_core::AppKey(app));
+            if let Some((app, device)) = of {
+                self.sql
+                    .prepare_cached("DELETE FROM of_device WHERE device = ?1 AND id = ?2")?
+                    .execute(params![device, id.to_bytes()])?;
+                self.count_dropped(AppKey(app), DeviceKey(device), *id);
                 dropped += 1;
             }
         }

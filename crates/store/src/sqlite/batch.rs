@@ -15,11 +15,13 @@ use downlink_core::lifecycle::{Transition, deadline};
 use downlink_core::{AppKey, CommandId, DeviceId, DeviceKey, Policy, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::entry::{Dirt, Entry};
 use super::failure::Failure;
 use super::memo::Memo;
+use super::merge::Merge;
 use super::mids::Block;
 use super::queue::QueueView;
-use super::state;
+use super::tail::Tail;
 use super::work_row::{WorkRow, stored_result};
 use crate::{Applied, Submission};
 
@@ -44,29 +46,19 @@ pub(super) struct Batch {
     /// The highest id met so far: a higher one is certainly new.
     pub(super) last_id: Option<CommandId>,
     tallies: HashMap<AppKey, Tally>,
+    /// The newest commands, which the tables by device do not have yet.
+    pub(super) tail: Arc<Tail>,
+    pub(super) merge: Merge,
+    /// Records that this batch deleted.
+    pub(super) dropped: Vec<(DeviceKey, CommandId)>,
 }
 
-/// A command that the batch touched.
-pub(super) struct Entry {
-    pub(super) row: WorkRow,
-    /// Created by this batch, from this.
-    pub(super) fresh: Option<Arc<Submission>>,
-    /// The device's result, if it is in memory.
-    pub(super) result: Option<Arc<str>>,
-    /// What of the working row differs from the one on disk.
-    pub(super) dirt: Dirt,
-    /// The mid differs from the one on disk.
-    pub(super) new_mid: bool,
-    /// The record has to be given its (new) end.
-    pub(super) ended: bool,
-}
-
-/// How much of a working row is to be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Dirt {
-    Clean,
-    Told,
-    State,
+/// From where a batch goes on.
+pub(super) struct WhereItStands {
+    pub(super) last_ord: i64,
+    pub(super) last_id: Option<CommandId>,
+    pub(super) tail: Arc<Tail>,
+    pub(super) merge: Merge,
 }
 
 /// What never changes of a device, and whether it is still there.
@@ -83,15 +75,8 @@ struct Tally {
     open: i64,
 }
 
-impl Entry {
-    /// The working row goes, or never comes to be.
-    pub(super) fn is_over(&self) -> bool {
-        self.row.is_over()
-    }
-}
-
 impl Batch {
-    pub(super) fn new(sql: Connection, policy: Policy, last_ord: i64, last_id: Option<CommandId>) -> Self {
+    pub(super) fn new(sql: Connection, policy: Policy, at: WhereItStands) -> Self {
         Self {
             sql,
             policy,
@@ -101,9 +86,12 @@ impl Batch {
             facts: Memo::new(DEVICES_REMEMBERED),
             mids: Memo::new(DEVICES_REMEMBERED),
             changed_devices: Vec::new(),
-            last_ord,
-            last_id,
+            last_ord: at.last_ord,
+            last_id: at.last_id,
             tallies: HashMap::default(),
+            tail: at.tail,
+            merge: at.merge,
+            dropped: Vec::new(),
         }
     }
 
@@ -113,7 +101,9 @@ impl Batch {
             let Some(row) = WorkRow::load(&self.sql, id)? else {
                 return Ok(None);
             };
-            self.entries.insert(id, Entry::stored(row));
+            // If it is in the tail this is not so, and does not matter until it is moved from there.
+            let in_queue_table = row.progress.is_queued();
+            self.entries.insert(id, Entry::stored(row, in_queue_table));
         }
         Ok(self.entries.get_mut(&id).filter(|entry| !entry.is_over()))
     }
@@ -189,7 +179,7 @@ impl Batch {
         let entry = Entry {
             fresh: Some(Arc::clone(submission)),
             dirt: Dirt::State,
-            ..Entry::stored(row)
+            ..Entry::stored(row, false)
         };
         self.dirty.push(entry.row.id);
         self.entries.insert(entry.row.id, entry);
@@ -217,8 +207,16 @@ impl Batch {
     }
 
     /// A record was deleted.
-    pub(super) fn count_dropped(&mut self, app: AppKey) {
+    pub(super) fn count_dropped(&mut self, app: AppKey, device: DeviceKey, id: CommandId) {
         self.tallies.entry(app).or_default().commands -= 1;
+        self.dropped.push((device, id));
+    }
+
+    /// What this batch created for the tail.
+    pub(super) fn created_in_tail(&self) -> Vec<CommandId> {
+        let fresh = |id: &CommandId| self.entries.get(id).is_some_and(|entry| entry.fresh.is_some());
+        let created = self.dirty.iter().copied().filter(fresh);
+        created.filter(|id| self.merge.goes_to_tail(*id)).collect()
     }
 
     /// What to tell of a command after a change.
@@ -254,8 +252,14 @@ impl Batch {
         self.dirty.sort_unstable();
         self.dirty.dedup();
         for entry in self.dirty.iter().filter_map(|id| self.entries.get(id)) {
-            entry.write(&self.sql)?;
+            let row = &entry.row;
+            let in_tail = match entry.fresh {
+                Some(_) => self.merge.goes_to_tail(row.id),
+                None => self.tail.lock().holds(row.device, row.id),
+            };
+            entry.write(&self.sql, in_tail)?;
         }
+        self.merge()?;
         for (app, tally) in &self.tallies {
             self.sql
                 .prepare_cached(
@@ -269,6 +273,7 @@ impl Batch {
 
     /// The transaction is over and kept.
     pub(super) fn committed(&mut self) {
+        self.move_tail();
         for id in self.dirty.drain(..) {
             if self.entries.get_mut(&id).is_some_and(|entry| !entry.settle()) {
                 self.entries.remove(&id);
@@ -281,6 +286,31 @@ impl Batch {
         self.tallies.clear();
     }
 
+    /// Has the tail say what the transaction made of it.
+    fn move_tail(&mut self) {
+        let mut newest = self.tail.lock();
+        for id in &self.dirty {
+            let Some(entry) = self.entries.get_mut(id) else {
+                continue;
+            };
+            let (device, queued) = (entry.row.device, entry.is_queued());
+            if entry.fresh.is_some() && self.merge.goes_to_tail(*id) {
+                newest.add(device, *id);
+            }
+            let in_tail = newest.set_queued(device, (entry.row.ord, *id), queued);
+            entry.in_queue_table = queued && !in_tail;
+        }
+        for (device, id) in self.merge.committed() {
+            newest.remove(device, id);
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.in_queue_table = entry.is_queued();
+            }
+        }
+        for (device, id) in self.dropped.drain(..) {
+            newest.remove(device, id);
+        }
+    }
+
     /// The transaction is over and undone: whatever was read or given in it may be wrong.
     pub(super) fn forget_all(&mut self) {
         self.entries.clear();
@@ -289,97 +319,7 @@ impl Batch {
         self.tallies.clear();
         self.facts.clear();
         self.mids.clear();
-    }
-}
-
-impl Entry {
-    fn stored(row: WorkRow) -> Self {
-        Self {
-            row,
-            fresh: None,
-            result: None,
-            dirt: Dirt::Clean,
-            new_mid: false,
-            ended: false,
-        }
-    }
-
-    /// It is on disk now. False if it is there no more.
-    fn settle(&mut self) -> bool {
-        (self.fresh, self.dirt, self.new_mid, self.ended) = (None, Dirt::Clean, false, false);
-        !self.is_over()
-    }
-
-    fn write(&self, sql: &Connection) -> Result<(), Failure> {
-        match &self.fresh {
-            Some(submission) => {
-                self.insert_command(sql, submission)?;
-                if !self.is_over() {
-                    self.row.insert(sql)?;
-                }
-            }
-            None => {
-                if self.ended {
-                    self.end_command(sql)?;
-                }
-                if self.is_over() {
-                    return WorkRow::delete(sql, self.row.id);
-                }
-                match self.dirt {
-                    Dirt::Clean => {}
-                    Dirt::Told => self.row.update_told(sql)?,
-                    Dirt::State => self.row.update(sql)?,
-                }
-                if self.new_mid {
-                    self.row.update_mid(sql)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn insert_command(&self, sql: &Connection, submission: &Submission) -> Result<(), Failure> {
-        let (row, new) = (&self.row, &submission.command);
-        let end = self.ended.then_some(row);
-        sql.prepare_cached(
-            "INSERT INTO command (id, app, device, service, method, paras, callback, expire_time, max_retransmit, \
-             created_at, state, sends, delivered_at, events, result) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-        )?
-        .execute(params![
-            row.id.to_bytes(),
-            row.app.0,
-            row.device.0,
-            new.body.service,
-            new.body.method,
-            new.body.paras,
-            new.callback,
-            new.expire_time.cast_signed(),
-            new.max_retransmit,
-            new.created_at.as_millis(),
-            end.map(|row| state::encode(&row.progress.state).code),
-            end.map(|row| row.sends),
-            end.and_then(|row| row.delivered_at).map(Timestamp::as_millis),
-            end.map(|row| row.events.as_packed()),
-            self.result,
-        ])?;
-        Ok(())
-    }
-
-    fn end_command(&self, sql: &Connection) -> Result<(), Failure> {
-        let row = &self.row;
-        sql.prepare_cached(
-            "UPDATE command SET state = ?2, sends = ?3, delivered_at = ?4, events = ?5, \
-             result = ?6 WHERE id = ?1",
-        )?
-        .execute(params![
-            row.id.to_bytes(),
-            state::encode(&row.progress.state).code,
-            row.sends,
-            row.delivered_at.map(Timestamp::as_millis),
-            row.events.as_packed(),
-            self.result,
-        ])?;
-        Ok(())
+        self.dropped.clear();
+        self.merge.undone();
     }
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use downlink_core::{AppKey, CommandId, DeviceKey, Offer, Policy, Timestamp};
 
 use super::gate::WhenFull;
+use super::list::{self, Part};
 use super::writer::Weight;
 use super::{SqliteStore, records};
 use crate::{
@@ -76,7 +77,12 @@ impl Commands for SqliteStore {
         skip: u64,
         limit: u32,
     ) -> Result<Page<Record>, StoreError> {
-        self.read(move |sql| records::list(sql, app, &filter, skip, limit))
+        // Before the snapshot begins: see the tail.
+        let newest = filter
+            .device
+            .map_or_else(Vec::new, |device| self.tail.lock().ids(device).to_vec());
+        let part = Part { skip, limit };
+        self.read(move |sql| list::list(sql, app, &filter, &newest, part))
             .await
     }
 
@@ -87,11 +93,21 @@ impl Commands for SqliteStore {
     }
 
     async fn queue(&self, device: DeviceKey, limit: u32) -> Result<Vec<CommandId>, StoreError> {
-        self.read(move |sql| records::queue(sql, device, limit)).await
+        let newest = self.tail.lock().queue(device).to_vec();
+        self.read(move |sql| records::queue(sql, device, newest, limit))
+            .await
     }
 
     async fn with_queue(&self, devices: Vec<DeviceKey>) -> Result<Vec<DeviceKey>, StoreError> {
-        self.read(move |sql| records::with_queue(sql, devices)).await
+        let (mut found, others) = {
+            let newest = self.tail.lock();
+            devices
+                .into_iter()
+                .partition(|device| !newest.queue(*device).is_empty())
+        };
+        let in_table: Vec<_> = self.read(move |sql| records::with_queue(sql, others)).await?;
+        found.extend(in_table);
+        Ok(found)
     }
 
     async fn sweep_open(

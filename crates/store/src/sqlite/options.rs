@@ -30,6 +30,8 @@ pub struct SqliteOptions {
     pub lazy_wait: Duration,
     /// Devices whose rows are kept in memory for lookups.
     pub device_cache: usize,
+    /// The newest commands that are kept by device in memory before they are moved into the tables by device.
+    pub tail: usize,
     /// The write-ahead log is moved into the database file when it has so many pages (of 4 KiB).
     pub checkpoint_pages: u32,
 }
@@ -49,6 +51,7 @@ impl SqliteOptions {
             min_free_percent: 5,
             lazy_wait: Duration::from_millis(8),
             device_cache: 32_768,
+            tail: 16_384,
             checkpoint_pages: 8192,
         }
     }

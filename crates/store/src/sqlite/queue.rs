@@ -9,16 +9,17 @@ use rusqlite::OptionalExtension;
 use super::batch::Batch;
 use super::failure::Failure;
 use super::state;
+use super::tail::Queued;
 use crate::{Applied, Dispatch};
 
 /// What a batch knows of one device's queue.
 #[derive(Default)]
 pub(super) struct QueueView {
-    /// The first of the queue as it is on disk, in order.
-    stored: Vec<(i64, CommandId)>,
+    /// The first of the queue as the table has it, in order.
+    stored: Vec<Queued>,
     /// `stored` is all of it.
     complete: bool,
-    /// Commands that the batch changed or created: for these `entries` counts, not the disk.
+    /// Commands that the batch changed or created: for these `entries` counts, not the table or the tail.
     touched: Vec<CommandId>,
 }
 
@@ -39,20 +40,22 @@ impl Batch {
     pub(super) fn queue_of(&mut self, device: DeviceKey, want: usize) -> Result<Vec<CommandId>, Failure> {
         self.read_queue(device, want)?;
         let view = self.queues.entry(device).or_default();
-        let mut queue: Vec<(i64, CommandId)> = view
+        let mut queue: Vec<Queued> = view
             .touched
             .iter()
             .filter_map(|id| self.entries.get(id))
             .filter(|entry| entry.row.progress.is_queued())
             .map(|entry| (entry.row.ord, entry.row.id))
             .collect();
-        queue.extend(view.stored.iter().filter(|(_, id)| !view.touched.contains(id)));
+        let newest = self.tail.lock();
+        let kept = view.stored.iter().chain(newest.queue(device));
+        queue.extend(kept.filter(|(_, id)| !view.touched.contains(id)));
         queue.sort_unstable();
         queue.truncate(want);
         Ok(queue.into_iter().map(|(_, id)| id).collect())
     }
 
-    /// Reads so much of the queue on disk that `want` are left whatever the batch took out of it.
+    /// Reads so much of the queue in the table that `want` are left whatever the batch took out of it.
     fn read_queue(&mut self, device: DeviceKey, want: usize) -> Result<(), Failure> {
         let view = self.queues.entry(device).or_default();
         let need = want.saturating_add(view.touched.len());
@@ -61,7 +64,7 @@ impl Batch {
         }
         let mut statement = self
             .sql
-            .prepare_cached("SELECT ord, id FROM work WHERE device = ?1 AND queued = 1 ORDER BY ord")?;
+            .prepare_cached("SELECT ord, id FROM queued WHERE device = ?1 ORDER BY ord")?;
         let mut rows = statement.query([device.0])?;
         view.stored.clear();
         while view.stored.len() < need && !view.complete {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use downlink_core::lifecycle::{DeadlineKind, deadline};
 use downlink_core::{AppKey, CommandBody, CommandId, DeviceId, DeviceKey, Event, Policy, Status, Timestamp};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::events::Events;
 use super::failure::Failure;
 use super::state;
+use super::tail::Queued;
 use super::work_row::{WorkRow, stored_result};
-use crate::{CommandFilter, OpenCommand, Page, PushDuty, Record};
+use crate::{OpenCommand, PushDuty, Record};
 
 /// A row of `command`.
 pub(super) struct Kept {
@@ -157,82 +157,6 @@ fn duty(sql: &Connection, row: &WorkRow) -> Result<Option<PushDuty>, Failure> {
     Ok(row.duty(&DeviceId::new(device_id), result))
 }
 
-/// The commands of an application that match, newest first. Times are those in the ids.
-pub(super) fn list(
-    sql: &Connection,
-    app: AppKey,
-    filter: &CommandFilter,
-    skip: u64,
-    limit: u32,
-) -> Result<Page<Record>, Failure> {
-    let (wanted, mut values) = wanted(app, filter);
-    let total = match everything(filter) {
-        true => tally(sql, app)?,
-        false => {
-            let count = format!("SELECT count(*) FROM command WHERE {wanted}");
-            sql.prepare_cached(&count)?
-                .query_row(params_from_iter(&values), |row| row.get(0))?
-        }
-    };
-    let page = format!("SELECT id FROM command WHERE {wanted} ORDER BY id DESC LIMIT ? OFFSET ?");
-    values.push(Value::Integer(limit.into()));
-    values.push(Value::Integer(i64::try_from(skip).unwrap_or(i64::MAX)));
-    let ids = sql
-        .prepare_cached(&page)?
-        .query_map(params_from_iter(&values), |row| row.get(0))?
-        .collect::<Result<Vec<[u8; 16]>, _>>()?;
-    let items = ids.into_iter().map(|id| load(sql, CommandId::from_bytes(id)));
-    let items = items.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-    Ok(Page {
-        items,
-        total: i64::cast_unsigned(total),
-    })
-}
-
-fn everything(filter: &CommandFilter) -> bool {
-    let CommandFilter {
-        device,
-        from,
-        to,
-        before,
-    } = filter;
-    device.is_none() && from.is_none() && to.is_none() && before.is_none()
-}
-
-fn tally(sql: &Connection, app: AppKey) -> Result<i64, Failure> {
-    let mut statement = sql.prepare_cached("SELECT commands FROM tally WHERE app = ?1")?;
-    Ok(statement
-        .query_row([app.0], |row| row.get(0))
-        .optional()?
-        .unwrap_or(0))
-}
-
-/// The condition of a list, and its values. It is one range of one index: of the device's, else the application's.
-fn wanted(app: AppKey, filter: &CommandFilter) -> (String, Vec<Value>) {
-    let blob = |id: CommandId| Value::Blob(id.to_bytes().to_vec());
-    let (mut sql, mut values) = match filter.device {
-        // The plus keeps the condition out of the choice of the index.
-        Some(device) => (
-            "device = ? AND +app = ?".to_owned(),
-            vec![Value::Integer(device.0)],
-        ),
-        None => ("app = ?".to_owned(), Vec::new()),
-    };
-    values.push(Value::Integer(app.0));
-    if let Some(from) = filter.from {
-        sql.push_str(" AND id >= ?");
-        values.push(blob(CommandId::first_at(from)));
-    }
-    let after_to = filter
-        .to
-        .map(|to| CommandId::first_at(to + downlink_core::Span::from_millis(1)));
-    if let Some(below) = after_to.into_iter().chain(filter.before).min() {
-        sql.push_str(" AND id < ?");
-        values.push(blob(below));
-    }
-    (sql, values)
-}
-
 /// See [`Commands::take_expiring`](crate::Commands::take_expiring). A lost send whose ack deadline passed while the
 /// server was down is left out until the grace after the start is over, since it does not end before.
 pub(super) fn expiring(
@@ -257,15 +181,30 @@ pub(super) fn expiring(
     ids.map(|id| Ok(CommandId::from_bytes(id?))).collect()
 }
 
-pub(super) fn queue(sql: &Connection, device: DeviceKey, limit: u32) -> Result<Vec<CommandId>, Failure> {
+/// The first of a device's queue. `newest` is what the tail has of it.
+pub(super) fn queue(
+    sql: &Connection,
+    device: DeviceKey,
+    newest: Vec<Queued>,
+    limit: u32,
+) -> Result<Vec<CommandId>, Failure> {
     let mut statement =
-        sql.prepare_cached("SELECT id FROM work WHERE device = ?1 AND queued = 1 ORDER BY ord LIMIT ?2")?;
-    let ids = statement.query_map(params![device.0, limit], |row| row.get(0))?;
-    ids.map(|id| Ok(CommandId::from_bytes(id?))).collect()
+        sql.prepare_cached("SELECT ord, id FROM queued WHERE device = ?1 ORDER BY ord LIMIT ?2")?;
+    let rows = statement.query_map(params![device.0, limit], |row| {
+        Ok((row.get(0)?, CommandId::from_bytes(row.get(1)?)))
+    })?;
+    let mut queue = rows.collect::<Result<Vec<Queued>, _>>()?;
+    queue.extend(newest);
+    queue.sort_unstable();
+    // One that was moved between the two looks is seen twice.
+    queue.dedup();
+    queue.truncate(limit as usize);
+    Ok(queue.into_iter().map(|(_, id)| id).collect())
 }
 
+/// Those of the devices that have something in the table of queues.
 pub(super) fn with_queue(sql: &Connection, mut devices: Vec<DeviceKey>) -> Result<Vec<DeviceKey>, Failure> {
-    let mut statement = sql.prepare_cached("SELECT 1 FROM work WHERE device = ?1 AND queued = 1 LIMIT 1")?;
+    let mut statement = sql.prepare_cached("SELECT 1 FROM queued WHERE device = ?1 LIMIT 1")?;
     let mut outcome = Ok(());
     devices.retain(|device| {
         let queued = statement.exists([device.0]);

@@ -6,17 +6,19 @@ use std::thread::{Builder, JoinHandle};
 use rusqlite::Connection;
 
 use super::SqliteStore;
-use super::batch::Batch;
+use super::batch::{Batch, WhereItStands};
 use super::checkpoint::{self, Checkpointer};
 use super::device_cache::DeviceCache;
 use super::disk::DiskGuard;
 use super::failure::Failure;
 use super::gate::Gate;
+use super::merge::Merge;
 use super::open::{DataDir, Refused};
 use super::options::{OpenError, SqliteOptions};
 use super::read::Reader;
 use super::records;
 use super::stats::StoreStats;
+use super::tail;
 use super::writer::Writer;
 
 /// The running threads and the lock they work under. Dropping it waits for them, then lets go of the lock.
@@ -81,9 +83,10 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
     let own = dir.writer().map_err(|error| dir.open_error(error))?;
     let (checkpoints, checkpointer) =
         checkpoint::pair(&mut sql, own, options.checkpoint_pages, &stats).map_err(|e| dir.open_error(e))?;
-    let (last_ord, last_id) = where_it_stands(&sql).map_err(|failure| dir.open_error(failure))?;
+    let at = where_it_stands(&sql, options.tail).map_err(|failure| dir.open_error(failure))?;
+    let tail = Arc::clone(&at.tail);
     let writer = Writer {
-        batch: Batch::new(sql, options.policy, last_ord, last_id),
+        batch: Batch::new(sql, options.policy, at),
         inbox: write_inbox,
         gate: Arc::clone(&writes),
         max_batch: options.max_batch.max(1),
@@ -109,6 +112,7 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
         policy: options.policy,
         disk,
         devices,
+        tail,
         stats,
         writes,
         reads,
@@ -129,13 +133,14 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<Jo
     Builder::new().name(name.to_owned()).spawn(work)
 }
 
-/// The highest `ord` in any queue, and the highest id.
-fn where_it_stands(sql: &Connection) -> Result<(i64, Option<downlink_core::CommandId>), Refused> {
-    let last_ord: Option<i64> = sql.query_row(
-        "SELECT max(ord) FROM work INDEXED BY work_queue WHERE queued = 1",
-        [],
-        |row| row.get(0),
-    )?;
-    let last_id = records::last_id(sql).map_err(|failure: Failure| Refused::from(failure))?;
-    Ok((last_ord.unwrap_or(0), last_id))
+/// Reads from where the writer goes on: the highest `ord` in any queue, the highest id, and the tail.
+fn where_it_stands(sql: &Connection, most: usize) -> Result<WhereItStands, Refused> {
+    let (tail, begin, newest_ord) = tail::read(sql).map_err(Refused::from)?;
+    let last_ord: Option<i64> = sql.query_row("SELECT max(ord) FROM queued", [], |row| row.get(0))?;
+    Ok(WhereItStands {
+        last_ord: last_ord.max(newest_ord).unwrap_or(0),
+        last_id: records::last_id(sql).map_err(|failure: Failure| Refused::from(failure))?,
+        tail: Arc::new(tail),
+        merge: Merge::new(begin, most),
+    })
 }
