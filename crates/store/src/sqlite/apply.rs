@@ -36,7 +36,7 @@ impl Batch {
             }
         };
         if let Input::Send(offer) = change.input {
-            self.map_mid(id, offer)?;
+            self.map_mid(id, offer, change.now)?;
         }
         self.advance(id, transition, change.now);
         let applied = self.applied(id, from)?;

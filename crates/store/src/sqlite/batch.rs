@@ -12,7 +12,7 @@ use foldhash::HashMap;
 use std::sync::Arc;
 
 use downlink_core::lifecycle::{Transition, deadline};
-use downlink_core::{AppKey, CommandId, DeviceId, DeviceKey, Policy, Timestamp};
+use downlink_core::{AppKey, CommandId, DeviceId, DeviceKey, Mid, Policy, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::entry::{Dirt, Entry};
@@ -39,6 +39,8 @@ pub(super) struct Batch {
     pub(super) queues: HashMap<DeviceKey, QueueView>,
     pub(super) facts: Memo<DeviceKey, Facts>,
     pub(super) mids: Memo<DeviceKey, Block>,
+    /// Which of `entries` carries a mid: those that were given one here.
+    pub(super) mapped: HashMap<(DeviceKey, Mid), CommandId>,
     /// Devices whose row this batch changed: to be dropped from the lookup cache after the commit.
     pub(super) changed_devices: Vec<DeviceId>,
     /// The highest `ord` given so far.
@@ -85,6 +87,7 @@ impl Batch {
             queues: HashMap::default(),
             facts: Memo::new(DEVICES_REMEMBERED),
             mids: Memo::new(DEVICES_REMEMBERED),
+            mapped: HashMap::default(),
             changed_devices: Vec::new(),
             last_ord: at.last_ord,
             last_id: at.last_id,
@@ -275,12 +278,16 @@ impl Batch {
     pub(super) fn committed(&mut self) {
         self.move_tail();
         for id in self.dirty.drain(..) {
-            if self.entries.get_mut(&id).is_some_and(|entry| !entry.settle()) {
-                self.entries.remove(&id);
+            if self.entries.get_mut(&id).is_some_and(|entry| !entry.settle())
+                && let Some(entry) = self.entries.remove(&id)
+                && let Some(mid) = entry.row.mid
+            {
+                self.mapped.remove(&(entry.row.device, mid));
             }
         }
         if self.entries.len() > ROWS_REMEMBERED {
             self.entries.clear();
+            self.mapped.clear();
         }
         self.queues.clear();
         self.tallies.clear();
@@ -314,11 +321,12 @@ impl Batch {
     /// The transaction is over and undone: whatever was read or given in it may be wrong.
     pub(super) fn forget_all(&mut self) {
         self.entries.clear();
+        self.mapped.clear();
         self.dirty.clear();
         self.queues.clear();
         self.tallies.clear();
         self.facts.clear();
-        self.mids.clear();
+        self.mids.each(Block::retire);
         self.dropped.clear();
         self.merge.undone();
     }

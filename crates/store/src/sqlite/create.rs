@@ -97,7 +97,7 @@ impl Batch {
         let Ok(transition) = step(&progress, Input::Send(offer), now, &self.policy) else {
             return Ok(None);
         };
-        if !self.map_mid(id, offer)? {
+        if !self.map_mid(id, offer, now)? {
             return Ok(None);
         }
         self.advance(id, transition, now);

@@ -53,6 +53,14 @@ impl<K: Hash + Eq, V> Memo<K, V> {
         self.old.remove(key);
     }
 
+    /// Does something to all that is remembered.
+    pub(super) fn each(&mut self, mut act: impl FnMut(&mut V)) {
+        self.young
+            .values_mut()
+            .chain(self.old.values_mut())
+            .for_each(&mut act);
+    }
+
     pub(super) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();

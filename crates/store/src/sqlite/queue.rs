@@ -119,7 +119,7 @@ impl Batch {
                 let (progress, from) = (entry.row.progress, entry.row.status());
                 match step(&progress, Input::Send(offer), now, &self.policy) {
                     Ok(transition) => {
-                        if !self.map_mid(id, offer)? {
+                        if !self.map_mid(id, offer, now)? {
                             return Ok(None);
                         }
                         self.advance(id, transition, now);
