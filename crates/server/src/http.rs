@@ -61,6 +61,7 @@ pub(crate) struct Northbound {
     pub(crate) config: Config,
     pub(crate) tokens: TokenCache,
     logins: auth::Logins,
+    callbacks: callback::Callbacks,
     lists: Semaphore,
     connections: Arc<Semaphore>,
 }
@@ -73,6 +74,7 @@ impl Northbound {
             sealer,
             tokens: TokenCache::new(),
             logins: auth::Logins::new(config.auth.max_logins_at_once.min(Semaphore::MAX_PERMITS)),
+            callbacks: callback::Callbacks::default(),
             lists: Semaphore::new(LISTS_AT_ONCE),
             connections: Arc::new(Semaphore::new(connections)),
             config,

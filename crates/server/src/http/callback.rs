@@ -1,8 +1,10 @@
 //! What a callback URL must look like. Where it leads is the push side's to check, at the time of each push.
 
 use std::num::NonZeroU16;
+use std::sync::{Mutex, PoisonError};
 
 use downlink_api::Code;
+use foldhash::HashSet;
 use url::Url;
 
 use super::Fault;
@@ -10,11 +12,35 @@ use super::Fault;
 /// Longest callback URL.
 const MAX: usize = 1024;
 
-/// Checks a callback URL against the rules; the fault names the one that it breaks.
-pub(super) fn check(text: &str) -> Result<(), Fault> {
-    match broken_rule(text) {
-        None => Ok(()),
-        Some(rule) => Err(Fault::new(Code::BadCallback, format!("callbackUrl: {rule}."))),
+/// Legal ones that are remembered, at the most.
+const REMEMBERED: usize = 4096;
+
+/// Checks callback URLs. An application gives the same few again and again, so those that were found legal are remembered.
+#[derive(Debug, Default)]
+pub(super) struct Callbacks {
+    legal: Mutex<HashSet<Box<str>>>,
+}
+
+impl Callbacks {
+    /// Checks a callback URL against the rules; the fault names the one that it breaks.
+    pub(super) fn check(&self, text: &str) -> Result<(), Fault> {
+        if self
+            .legal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(text)
+        {
+            return Ok(());
+        }
+        if let Some(rule) = broken_rule(text) {
+            return Err(Fault::new(Code::BadCallback, format!("callbackUrl: {rule}.")));
+        }
+        let mut legal = self.legal.lock().unwrap_or_else(PoisonError::into_inner);
+        if legal.len() >= REMEMBERED {
+            legal.clear();
+        }
+        legal.insert(text.into());
+        Ok(())
     }
 }
 
@@ -64,6 +90,19 @@ fn broken_authority(authority: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_remembered_is_legal_and_bounded() {
+        let callbacks = Callbacks::default();
+        for n in 0..=REMEMBERED {
+            callbacks.check(&format!("http://na.example:9/{n}")).unwrap();
+        }
+        assert!(callbacks.legal.lock().unwrap().len() <= REMEMBERED);
+        for _ in 0..2 {
+            callbacks.check("http://na.example:9/x").unwrap();
+            assert!(callbacks.check("http://na.example/x").is_err());
+        }
+    }
 
     #[test]
     fn legal_ones() {

@@ -17,7 +17,7 @@ use http::StatusCode;
 use super::auth::Caller;
 use super::paging::{Paging, Window};
 use super::request::{IdInPath, Text};
-use super::{Api, Fault, Query, RequestId, callback, finish, json};
+use super::{Api, Fault, Query, RequestId, finish, json};
 use crate::engine::CreateRequest;
 
 /// The most, and the default, of commands on a page.
@@ -32,7 +32,7 @@ pub(super) async fn create(
 ) -> Result<Response, Fault> {
     let asked = CreateCommand::parse(body.as_str(), api.north.config.commands.max_paras_bytes)?;
     if let Some(url) = &asked.callback_url {
-        callback::check(url)?;
+        api.north.callbacks.check(url)?;
     }
     let device = device_of(&api, &app, &asked.device_id, Code::NoDeviceData).await?;
     let request = CreateRequest {

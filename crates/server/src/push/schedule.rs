@@ -28,7 +28,7 @@ use self::held::{Held, Place};
 use self::receiver::{Lane, Receiver, ReceiverId};
 use self::recent::Recent;
 use self::record::ToRecord;
-use super::target::Target;
+use super::target::{Target, Targets};
 
 pub(super) use self::receiver::Notice;
 
@@ -85,6 +85,7 @@ pub(super) struct Schedule {
     receivers: HashMap<ReceiverId, Receiver>,
     by_key: HashMap<(AppKey, Arc<str>), ReceiverId>,
     next_receiver: ReceiverId,
+    targets: Targets,
     /// Receivers that may start something, in the order of their turns; first tries and repetitions apart.
     turns: [VecDeque<ReceiverId>; 2],
     /// When something changes for a receiver by time alone.
@@ -106,6 +107,7 @@ impl Schedule {
             receivers: HashMap::default(),
             by_key: HashMap::default(),
             next_receiver: 0,
+            targets: Targets::default(),
             turns: [VecDeque::new(), VecDeque::new()],
             alarms: BTreeSet::new(),
             to_record: ToRecord::new(limits.record_wait, limits.backlog),

@@ -2,8 +2,33 @@
 
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use http::Uri;
 use url::Url;
+
+/// Targets that are remembered, at the most.
+const REMEMBERED: usize = 4096;
+
+/// Targets by the URL that names them: an application gives the same few again and again.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    known: HashMap<Arc<str>, Arc<Target>>,
+}
+
+impl Targets {
+    /// The target that `url` names.
+    pub(super) fn of(&mut self, url: &Arc<str>) -> Arc<Target> {
+        if let Some(known) = self.known.get(url) {
+            return Arc::clone(known);
+        }
+        if self.known.len() >= REMEMBERED {
+            self.known.clear();
+        }
+        let target = Arc::new(Target::of(url));
+        self.known.insert(Arc::clone(url), Arc::clone(&target));
+        target
+    }
+}
 
 /// A callback URL as an attempt needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,12 +8,11 @@ use downlink_store::PushDuty;
 use super::Schedule;
 use super::held::Held;
 use super::receiver::{Receiver, ReceiverId};
-use crate::push::target::Target;
 
 impl Schedule {
     /// Makes room for a command and holds it, without its changes yet. False: there is no room.
     pub(super) fn admit(&mut self, duty: &PushDuty, first: u16, now: Duration) -> bool {
-        let target = Arc::new(Target::of(&duty.receiver));
+        let target = self.targets.of(&duty.receiver);
         let key = (duty.app, Arc::clone(&target.origin));
         let known = self.by_key.get(&key).copied();
         if !self.make_room(known, now) {
