@@ -1,6 +1,6 @@
 //! Pushes: tells receivers what changed, in order per command, until they accept it.
 //!
-//! [`schedule`] decides what is attempted when, [`client`] makes one attempt, [`connect`] dials past the [`guard`],
+//! [`schedule`] decides what is attempted when, [`client`] makes one attempt over a connection of the [`pool`], [`connect`] dials past the [`guard`],
 //! [`dispatch`] is the one task that owns the schedule and ties them together. Knows nothing of what commands mean;
 //! the record of what is to be pushed, and of what was accepted, is the store's.
 
@@ -9,6 +9,7 @@ mod connect;
 mod dispatch;
 mod guard;
 mod outcome;
+mod pool;
 mod schedule;
 mod target;
 

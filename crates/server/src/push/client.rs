@@ -7,23 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, USER_AGENT};
+use http::header::{CONTENT_TYPE, HOST, HeaderName, USER_AGENT};
 use http::{HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use super::connect::{ConnectError, Connector};
 use super::guard::Guard;
 use super::outcome::{self, Outcome, Phase};
+use super::pool::{Pool, Taken};
 use super::schedule::Push;
 use crate::{clock, config};
-
-/// The largest head of an answer, and how much of a body is read at once.
-const MAX_HEAD: usize = 64 * 1024;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -33,7 +29,7 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("downlink/", env!("C
 
 /// Sends pushes. Knows nothing of order or repetition.
 pub(super) struct Client {
-    http: legacy::Client<Connector, Full<Bytes>>,
+    pool: Pool,
     timeout: Duration,
     max_answer_bytes: usize,
 }
@@ -42,14 +38,13 @@ impl Client {
     /// A client that reaches what `guard` lets through.
     pub(super) fn new(config: &config::Push, guard: Guard, tls: Result<Arc<ClientConfig>, String>) -> Self {
         let timeout = Duration::from_secs(config.timeout_secs.max(1));
-        let http = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(config.idle_secs))
-            .pool_max_idle_per_host(config.idle_per_receiver)
-            .http1_max_buf_size(MAX_HEAD)
-            .build(Connector::new(guard, tls, timeout));
+        let connector = Connector::new(guard, tls, timeout);
         Self {
-            http,
+            pool: Pool::new(
+                connector,
+                config.idle_per_receiver,
+                Duration::from_secs(config.idle_secs),
+            ),
             timeout,
             max_answer_bytes: config.max_answer_bytes,
         }
@@ -61,7 +56,7 @@ impl Client {
             return Outcome::NotConnected(ConnectError::NoTarget);
         };
         outcome::track(async {
-            match timeout(self.timeout, self.exchange(request)).await {
+            match timeout(self.timeout, self.exchange(push, request)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Outcome::Timeout(outcome::reached()),
             }
@@ -69,33 +64,45 @@ impl Client {
         .await
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Outcome {
-        let answer = match self.http.request(request).await {
-            Ok(answer) => answer,
-            Err(error) => return Outcome::of_error(error),
-        };
-        outcome::enter(Phase::Body);
-        let status = answer.status();
-        if let Err(error) = self.read(answer.into_body()).await {
-            return Outcome::Broken(error.to_string());
-        }
-        match status.is_success() {
-            true => Outcome::Accepted,
-            false => Outcome::Status(status.as_u16()),
+    async fn exchange(&self, push: &Push, mut request: Request<Full<Bytes>>) -> Outcome {
+        loop {
+            let Taken { mut sender, reused } = match self.pool.take(&push.target).await {
+                Ok(taken) => taken,
+                Err(error) => return Outcome::NotConnected(error),
+            };
+            match sender.try_send_request(request).await {
+                Ok(answer) => {
+                    outcome::enter(Phase::Body);
+                    let status = answer.status();
+                    // How the body ends says nothing of the status, only whether the connection can be used again.
+                    if let Ok(true) = self.read(answer.into_body()).await {
+                        self.pool.give_back(&push.target, sender);
+                    }
+                    return match status.is_success() {
+                        true => Outcome::Accepted,
+                        false => Outcome::Status(status.as_u16()),
+                    };
+                }
+                // Nothing of it was sent: the receiver had closed the idle connection. Another one will do.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if reused => request = unsent,
+                    Some(_) | None => return Outcome::of_error(&error.into_error()),
+                },
+            }
         }
     }
 
-    /// Reads to the end, so that the connection can be used again, or to the limit, which closes it.
-    async fn read(&self, mut body: Incoming) -> Result<(), hyper::Error> {
+    /// Reads to the end, so that the connection can be used again; false: to the limit, which closes it.
+    async fn read(&self, mut body: Incoming) -> Result<bool, hyper::Error> {
         let mut left = self.max_answer_bytes;
         while let Some(frame) = body.frame().await {
             let size = frame?.data_ref().map_or(0, Bytes::len);
             match left.checked_sub(size) {
                 Some(rest) => left = rest,
-                None => return Ok(()),
+                None => return Ok(false),
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -109,9 +116,11 @@ fn request(push: &Push) -> Option<Request<Full<Bytes>>> {
         push.status.as_str(),
         push.result.as_deref(),
     );
+    let ask = push.target.ask.as_ref()?;
     Request::builder()
         .method(Method::POST)
-        .uri(push.target.uri.clone()?)
+        .uri(ask.path.clone())
+        .header(HOST, ask.host.clone())
         .header(CONTENT_TYPE, JSON)
         .header(USER_AGENT, AGENT)
         .header(WEBHOOK_ID, id)

@@ -4,19 +4,12 @@
 //! was judged, and for HTTPS checks the certificate against the name in the URL. There is no second look-up between
 //! judging and dialling. Redirects and proxies do not exist here. Reused connections were judged when dialled.
 
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
-use http::Uri;
-use hyper::rt;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use rustls_platform_verifier::Verifier;
@@ -29,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::guard::{Guard, Refused};
 use super::outcome::{self, Phase};
+use super::target::Target;
 
 /// Look-ups at once. Each holds a thread until the system's resolver answers or gives up, also when nobody waits any more.
 const MAX_LOOKUPS: usize = 128;
@@ -49,6 +43,8 @@ pub(super) enum ConnectError {
     Tls(String),
     #[error("no connection in time")]
     TooSlow,
+    #[error("HTTP: {0}")]
+    Http(String),
     #[error("not a URL that can be pushed to")]
     NoTarget,
 }
@@ -67,8 +63,7 @@ struct Shared {
 }
 
 impl Connector {
-    /// A connector that dials what `guard` lets through. `timeout` bounds a connection that is made while nobody waits
-    /// for it any more; an attempt has its own clock.
+    /// A connector that dials what `guard` lets through, each connection within `timeout`.
     pub(super) fn new(guard: Guard, tls: Result<Arc<ClientConfig>, String>, timeout: Duration) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -100,40 +95,28 @@ pub(super) fn http1_only(mut config: ClientConfig) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-impl tower_service::Service<Uri> for Connector {
-    type Response = Link;
-    type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Link, ConnectError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move {
-            match timeout(shared.timeout, shared.connect(&uri)).await {
-                Ok(connected) => connected,
-                Err(_) => Err(ConnectError::TooSlow),
-            }
-        })
+impl Connector {
+    /// Connects to a target, within the limit of time.
+    pub(super) async fn connect(&self, target: &Target) -> Result<Link, ConnectError> {
+        match timeout(self.shared.timeout, self.shared.connect(target)).await {
+            Ok(connected) => connected,
+            Err(_) => Err(ConnectError::TooSlow),
+        }
     }
 }
 
 impl Shared {
-    async fn connect(&self, uri: &Uri) -> Result<Link, ConnectError> {
-        let https = uri.scheme_str() == Some("https");
-        let host = uri.host().ok_or(ConnectError::NoTarget)?.trim_matches(['[', ']']);
-        let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+    async fn connect(&self, target: &Target) -> Result<Link, ConnectError> {
+        let ask = target.ask.as_ref().ok_or(ConnectError::NoTarget)?;
         outcome::enter(Phase::Resolve);
-        let addresses = self.allowed(self.resolve(host, port).await?)?;
+        let addresses = self.allowed(self.resolve(&ask.host_name, ask.port).await?)?;
         outcome::enter(Phase::Connect);
         let tcp = self.dial(&addresses).await?;
-        let link = match https {
-            false => Link::Plain(TokioIo::new(tcp)),
+        let link = match ask.https {
+            false => Link::Plain(tcp),
             true => {
                 outcome::enter(Phase::Tls);
-                Link::Tls(Box::new(TokioIo::new(self.handshake(host, tcp).await?)))
+                Link::Tls(Box::new(self.handshake(&ask.host_name, tcp).await?))
             }
         };
         outcome::enter(Phase::Answer);
@@ -220,69 +203,8 @@ impl Shared {
 
 /// A connection to a receiver.
 pub(super) enum Link {
-    Plain(TokioIo<TcpStream>),
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
-}
-
-macro_rules! either {
-    ($link:expr, $io:ident => $call:expr) => {
-        match $link {
-            Link::Plain(io) => {
-                let $io = Pin::new(io);
-                $call
-            }
-            Link::Tls(io) => {
-                let $io = Pin::new(&mut **io);
-                $call
-            }
-        }
-    };
-}
-
-impl Connection for Link {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl rt::Read for Link {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: rt::ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), io => io.poll_read(cx, buf))
-    }
-}
-
-impl rt::Write for Link {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), io => io.poll_write(cx, buf))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), io => io.poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), io => io.poll_shutdown(cx))
-    }
-
-    // Head and body go out in one system call.
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(io) => io.is_write_vectored(),
-            Self::Tls(io) => io.is_write_vectored(),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), io => io.poll_write_vectored(cx, bufs))
-    }
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 #[cfg(test)]

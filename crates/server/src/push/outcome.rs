@@ -46,7 +46,7 @@ pub(super) async fn track<T>(attempt: impl Future<Output = T>) -> T {
 /// How an attempt ended. Only the first is a success; all others are tried again.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// 2xx, and the body of the answer was over, or at its limit, in time.
+    /// 2xx, and the body of the answer was over, broken, or at its limit, in time.
     Accepted,
     /// Another status: also redirects, which are never followed.
     Status(u16),
@@ -59,18 +59,13 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a failed exchange: the connector's error if there is one in the chain of causes.
-    pub(super) fn of_error(error: hyper_util::client::legacy::Error) -> Self {
-        let mut cause = error.source();
-        let mut last = error.to_string();
-        while let Some(at) = cause {
-            if let Some(error) = at.downcast_ref::<ConnectError>() {
-                return Self::NotConnected(error.clone());
-            }
-            last = at.to_string();
-            cause = at.source();
+    /// The outcome of a failed exchange, as the last of its causes has it.
+    pub(super) fn of_error(error: &hyper::Error) -> Self {
+        let mut last: &dyn Error = error;
+        while let Some(cause) = last.source() {
+            last = cause;
         }
-        Self::Broken(last)
+        Self::Broken(last.to_string())
     }
 
     /// Whether the receiver has it.
@@ -87,6 +82,7 @@ impl Outcome {
             Self::NotConnected(ConnectError::Dns(_)) => PushOutcome::Dns,
             Self::NotConnected(ConnectError::Connect { .. }) => PushOutcome::Connect,
             Self::NotConnected(ConnectError::Tls(_)) => PushOutcome::Tls,
+            Self::NotConnected(ConnectError::Http(_)) => PushOutcome::Broken,
             Self::NotConnected(ConnectError::NotAllowed(_) | ConnectError::NoTarget) => {
                 PushOutcome::NotAllowed
             }

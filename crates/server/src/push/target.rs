@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use foldhash::HashMap;
-use http::Uri;
+use http::{HeaderValue, Uri};
 use url::Url;
 
 /// Targets that are remembered, at the most.
@@ -36,8 +36,21 @@ pub(super) struct Target {
     /// `scheme://host:port`, always with the port: what tells receivers of one application apart. Fit for logs: it
     /// holds neither path nor query nor credentials.
     pub(super) origin: Arc<str>,
-    /// What to ask for; none: not a URL that can be pushed to.
-    pub(super) uri: Option<Uri>,
+    /// What to ask for, and where; none: not a URL that can be pushed to.
+    pub(super) ask: Option<Ask>,
+}
+
+/// The parts of a URL that a request needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) https: bool,
+    /// A name, or an address without brackets.
+    pub(super) host_name: Box<str>,
+    pub(super) port: u16,
+    /// The value of the Host header: without the port that the scheme has anyway.
+    pub(super) host: HeaderValue,
+    /// Path and query, all that stands in the request line.
+    pub(super) path: Uri,
 }
 
 impl Target {
@@ -46,27 +59,35 @@ impl Target {
     pub(super) fn of(url: &str) -> Self {
         Self::parse(url).unwrap_or_else(|| Self {
             origin: Arc::from("(a callback URL that cannot be pushed to)"),
-            uri: None,
+            ask: None,
         })
     }
 
     fn parse(url: &str) -> Option<Self> {
-        let mut url = Url::parse(url).ok()?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return None;
-        }
-        let origin = format!(
-            "{}://{}:{}",
-            url.scheme(),
-            url.host_str()?,
-            url.port_or_known_default()?
-        );
-        url.set_fragment(None);
-        url.set_username("").ok()?;
-        url.set_password(None).ok()?;
+        let url = Url::parse(url).ok()?;
+        let https = match url.scheme() {
+            "http" => false,
+            "https" => true,
+            _ => return None,
+        };
+        let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        let path = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
         Some(Self {
-            origin: origin.into(),
-            uri: Some(Uri::try_from(url.as_str()).ok()?),
+            origin: format!("{}://{host}:{port}", url.scheme()).into(),
+            ask: Some(Ask {
+                https,
+                host_name: host.trim_matches(['[', ']']).into(),
+                port,
+                host: HeaderValue::try_from(authority).ok()?,
+                path: Uri::try_from(path).ok()?,
+            }),
         })
     }
 }
@@ -77,15 +98,38 @@ mod tests {
 
     #[test]
     fn an_origin_has_its_port_and_nothing_secret() {
-        for (url, origin) in [
-            ("https://u:p@na.example/x?token=1#f", "https://na.example:443"),
-            ("http://NA.example/", "http://na.example:80"),
-            ("http://0x7f.1:9000/cmd", "http://127.0.0.1:9000"),
-            ("http://[::1]:9000/cmd", "http://[::1]:9000"),
+        for (url, origin, host, path) in [
+            (
+                "https://u:p@na.example/x?token=1#f",
+                "https://na.example:443",
+                "na.example",
+                "/x?token=1",
+            ),
+            ("http://NA.example/", "http://na.example:80", "na.example", "/"),
+            (
+                "http://0x7f.1:9000/cmd",
+                "http://127.0.0.1:9000",
+                "127.0.0.1:9000",
+                "/cmd",
+            ),
+            ("http://[::1]:9000/cmd", "http://[::1]:9000", "[::1]:9000", "/cmd"),
+            (
+                "https://na.example:443/a",
+                "https://na.example:443",
+                "na.example",
+                "/a",
+            ),
         ] {
             let target = Target::of(url);
-            assert_eq!(&*target.origin, origin);
-            assert!(target.uri.is_some_and(|uri| !uri.to_string().contains('@')));
+            let ask = target.ask.unwrap();
+            assert_eq!(
+                (
+                    &*target.origin,
+                    ask.host.to_str().unwrap(),
+                    ask.path.to_string().as_str()
+                ),
+                (origin, host, path)
+            );
         }
     }
 
@@ -98,7 +142,7 @@ mod tests {
             "file:///etc/passwd",
             "http://",
         ] {
-            assert_eq!(Target::of(url).uri, None, "{url}");
+            assert_eq!(Target::of(url).ask, None, "{url}");
         }
     }
 }

@@ -45,6 +45,7 @@ fn config(allow: &[SocketAddr]) -> config::Push {
         .collect();
     push.retry_first_ms = 5;
     push.retry_longest_ms = 20;
+    push.record_wait_ms = 20;
     push
 }
 
@@ -264,6 +265,45 @@ async fn connections_are_used_again() {
     let most = receiver.connections();
     assert!(most <= 8, "{most} connections for 200 pushes, 4 at a time");
     assert_eq!(receiver.requests().len(), 200);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_its_receiver_closed_costs_no_attempt() {
+    let receiver = Receiver::start(|_| Answer::ThenClose).await;
+    let running = Running::start(&config(&[receiver.address]));
+    for n in 0..40 {
+        running.push(sent(n, &receiver.url("/cmd"))).await;
+        running.told(n, 1).await;
+    }
+    let counted = running.metrics.render();
+    assert!(!counted.contains(r#"outcome="Broken""#), "{counted}");
+    assert_eq!((receiver.requests().len(), receiver.connections()), (40, 40));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_acceptance_whose_body_is_cut_off_is_one_all_the_same() {
+    let receiver = Receiver::start(|_| Answer::CutOff).await;
+    let running = Running::start(&config(&[receiver.address]));
+    running.push(sent(1, &receiver.url("/cmd"))).await;
+    running.told(1, 1).await;
+    assert_eq!(receiver.requests().len(), 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn idle_connections_are_let_go_after_a_while() {
+    let receiver = Receiver::start(|_| Answer::Status(204)).await;
+    let mut config = config(&[receiver.address]);
+    config.idle_secs = 0;
+    let running = Running::start(&config);
+    for n in 0..3 {
+        running.push(sent(n, &receiver.url("/cmd"))).await;
+        running.told(n, 1).await;
+        until(|| async { (receiver.open() == 0).then_some(()) }).await;
+    }
+    assert_eq!(receiver.connections(), 3);
     running.stop().await;
 }
 

@@ -8,10 +8,12 @@ fn guard(allow: &[&str], own: &[&str]) -> Guard {
 
 /// The address that a URL with a literal leads to, as the connector sees it.
 fn address_of(url: &str) -> SocketAddr {
-    let uri = Target::of(url).uri.unwrap_or_else(|| panic!("{url}"));
-    let host = uri.host().unwrap().trim_matches(['[', ']']).to_owned();
-    let ip: IpAddr = host.parse().unwrap_or_else(|_| panic!("{url}: {host}"));
-    SocketAddr::new(ip, uri.port_u16().unwrap_or(80))
+    let ask = Target::of(url).ask.unwrap_or_else(|| panic!("{url}"));
+    let ip: IpAddr = ask
+        .host_name
+        .parse()
+        .unwrap_or_else(|_| panic!("{url}: {}", ask.host_name));
+    SocketAddr::new(ip, ask.port)
 }
 
 #[test]

@@ -27,6 +27,10 @@ pub(super) enum Answer {
     Never,
     /// Nothing, and the connection is closed.
     Close,
+    /// 200, and the connection is closed after it, unannounced.
+    ThenClose,
+    /// 200, and the connection is closed in the middle of the body.
+    CutOff,
 }
 
 #[derive(Debug, Clone)]
@@ -56,6 +60,7 @@ struct Shared {
     requests: Mutex<Vec<Request>>,
     seen: Mutex<HashMap<String, usize>>,
     connections: AtomicUsize,
+    open: AtomicUsize,
     cut: AtomicUsize,
 }
 
@@ -84,6 +89,7 @@ impl Receiver {
             requests: Mutex::default(),
             seen: Mutex::default(),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
             cut: AtomicUsize::new(0),
         });
         let task = tokio::spawn(accept(listener, tls, Arc::clone(&shared)));
@@ -107,6 +113,11 @@ impl Receiver {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
+    /// Connections that are open now.
+    pub(super) fn open(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
     /// Answers that the other side did not want the end of.
     pub(super) fn cut(&self) -> usize {
         self.shared.cut.load(Ordering::SeqCst)
@@ -124,6 +135,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         shared.connections.fetch_add(1, Ordering::SeqCst);
+        shared.open.fetch_add(1, Ordering::SeqCst);
         let shared = Arc::clone(&shared);
         let tls = tls.clone();
         connections.spawn(async move {
@@ -134,6 +146,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
                 },
                 None => serve(stream, &shared).await,
             };
+            shared.open.fetch_sub(1, Ordering::SeqCst);
         });
     }
 }
@@ -180,6 +193,18 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) -> 
             }
             Answer::Never => std::future::pending().await,
             Answer::Close => return Ok(()),
+            Answer::ThenClose => {
+                stream
+                    .write_all(head(200, "content-length: 0\r\n").as_bytes())
+                    .await?;
+                return stream.flush().await;
+            }
+            Answer::CutOff => {
+                stream
+                    .write_all((head(200, "content-length: 9\r\n") + "half").as_bytes())
+                    .await?;
+                return stream.flush().await;
+            }
         }
         stream.flush().await?;
     }
