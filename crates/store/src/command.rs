@@ -273,6 +273,8 @@ pub struct Figures {
     pub changes: u64,
     /// Requests that wait to be written now.
     pub waiting: u64,
+    /// Commands that are kept by device in memory and not in the tables by device yet.
+    pub tail: u64,
 }
 
 /// Commands. Every method is one transaction, or joins others in one; an answer means that it is on disk.

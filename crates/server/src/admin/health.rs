@@ -24,6 +24,7 @@ pub(super) async fn metrics(State(northbound): State<Arc<Northbound>>) -> Respon
     metrics.store_commits.set(figures.commits);
     metrics.store_changes.set(figures.changes);
     metrics.store_queue.set(figures.waiting);
+    metrics.store_tail.set(figures.tail);
     ([("content-type", OPEN_METRICS)], metrics.render()).into_response()
 }
 

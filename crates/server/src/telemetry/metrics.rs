@@ -118,6 +118,7 @@ pub(crate) struct Metrics {
     pub(crate) store_commits: Gauge<u64, AtomicU64>,
     pub(crate) store_changes: Gauge<u64, AtomicU64>,
     pub(crate) store_queue: Gauge<u64, AtomicU64>,
+    pub(crate) store_tail: Gauge<u64, AtomicU64>,
 }
 
 impl Metrics {
@@ -188,7 +189,7 @@ impl Metrics {
         let push_backlog = gauge(
             r,
             "push_backlog",
-            "Commands with pushes due that are held in memory",
+            "Commands held in memory: with pushes due, or with acceptances to be recorded",
         );
         let push_in_flight = gauge(r, "push_in_flight", "Attempts to push in flight");
         let http_requests = counter(r, "http_requests", "Northbound requests");
@@ -198,8 +199,8 @@ impl Metrics {
             "open_commands",
             "Commands that are not final or not fully told",
         );
-        let (store_commits, store_changes, store_queue) =
-            (Gauge::default(), Gauge::default(), Gauge::default());
+        let (store_commits, store_changes) = (Gauge::default(), Gauge::default());
+        let (store_queue, store_tail) = (Gauge::default(), Gauge::default());
         r.register("store_commits", "Commits since start", store_commits.clone());
         r.register(
             "store_changes",
@@ -210,6 +211,11 @@ impl Metrics {
             "store_queue",
             "Requests waiting for the writer",
             store_queue.clone(),
+        );
+        r.register(
+            "store_tail",
+            "Newest commands kept by device in memory, not in the tables by device yet",
+            store_tail.clone(),
         );
         Self {
             registry,
@@ -235,6 +241,7 @@ impl Metrics {
             store_commits,
             store_changes,
             store_queue,
+            store_tail,
         }
     }
 

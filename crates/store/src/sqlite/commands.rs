@@ -154,6 +154,7 @@ impl Commands for SqliteStore {
             commits: stats.commits,
             changes: stats.changes,
             waiting: stats.write_queue,
+            tail: self.tail.lock().len() as u64,
         }
     }
 
