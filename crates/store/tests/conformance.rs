@@ -133,7 +133,7 @@ mod with_all_in_the_tail {
     use super::*;
 
     fn stores() -> Stores {
-        on_sqlite(16_384)
+        on_sqlite(65_536)
     }
 
     suite!(stores);

@@ -62,24 +62,16 @@ impl DataDir {
         sql.pragma_update(None, "synchronous", "FULL")?;
         sql.pragma_update(None, "wal_autocheckpoint", 0)?;
         sql.pragma_update(None, "journal_size_limit", 256 * 1024 * 1024)?;
-        self.prepare(sql)
+        prepare(sql, self.cache_kib)
     }
 
-    /// A connection that reads.
+    /// A connection that reads. Its cache is smaller: a miss is a copy from the system's own.
     pub(super) fn reader(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        self.prepare(Connection::open_with_flags(self.database(), flags)?)
-    }
-
-    fn prepare(&self, sql: Connection) -> rusqlite::Result<Connection> {
-        sql.busy_timeout(Duration::from_secs(2))?;
-        sql.pragma_update(None, "foreign_keys", false)?;
-        sql.pragma_update(None, "temp_store", "MEMORY")?;
-        sql.pragma_update(None, "cache_size", -i64::from(self.cache_kib))?;
-        // Plans never depend on bound values; else some statements would be compiled again and again.
-        sql.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-        sql.set_prepared_statement_cache_capacity(128);
-        Ok(sql)
+        prepare(
+            Connection::open_with_flags(self.database(), flags)?,
+            self.cache_kib / 4,
+        )
     }
 
     fn make_database(&self) -> Result<(), OpenError> {
@@ -187,6 +179,17 @@ impl From<super::failure::Failure> for Refused {
             super::failure::Failure::Corrupt(what) => Self::Damaged(what),
         }
     }
+}
+
+fn prepare(sql: Connection, cache_kib: u32) -> rusqlite::Result<Connection> {
+    sql.busy_timeout(Duration::from_secs(2))?;
+    sql.pragma_update(None, "foreign_keys", false)?;
+    sql.pragma_update(None, "temp_store", "MEMORY")?;
+    sql.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
+    // Plans never depend on bound values; else some statements would be compiled again and again.
+    sql.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    sql.set_prepared_statement_cache_capacity(128);
+    Ok(sql)
 }
 
 fn write_database(path: &Path) -> Result<(), Refused> {

@@ -20,7 +20,7 @@ pub struct SqliteOptions {
     pub readers: usize,
     /// Requests that may wait for a reader; beyond that they are [`Busy`](crate::StoreError::Busy).
     pub read_queue: usize,
-    /// Page cache of each connection, KiB.
+    /// Page cache of the writer, KiB; a reader has a quarter of it.
     pub cache_kib: u32,
     /// Creates are refused with less free disk than this, in bytes.
     pub min_free_bytes: u64,
@@ -51,7 +51,7 @@ impl SqliteOptions {
             min_free_percent: 5,
             lazy_wait: Duration::from_millis(8),
             device_cache: 32_768,
-            tail: 16_384,
+            tail: 65_536,
             checkpoint_pages: 8192,
         }
     }
