@@ -43,7 +43,8 @@ pub(crate) struct Options {
     pub(crate) durable: bool,
 }
 
-const COMMITS: &str = "downlink_store_commits";
+/// The metric of all commits.
+pub(crate) const COMMITS: &str = "downlink_store_commits";
 
 /// What a run measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

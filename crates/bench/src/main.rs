@@ -11,6 +11,7 @@ mod backlog;
 mod connections;
 mod cycle;
 mod floor;
+mod instructions;
 mod plot;
 mod push;
 mod report;
@@ -42,6 +43,8 @@ enum What {
     Push(push::Options),
     /// A long time at a steady rate: what stays level, what grows
     Soak(soak::Options),
+    /// Instructions that a cycle costs the server
+    Instructions(instructions::Options),
     /// A chart of one figure, as SVG
     Plot(plot::Options),
     /// The bare client of `push`
@@ -61,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         What::Connections(options) => runtime.block_on(connections::run(options)),
         What::Push(options) => runtime.block_on(push::run(options)),
         What::Soak(options) => runtime.block_on(soak::run(options)),
+        What::Instructions(options) => runtime.block_on(instructions::run(options)),
         What::Plot(options) => plot::run(&options),
         What::PushFloor(options) => runtime.block_on(push::run_bare(options)),
         What::FloorServer(options) => runtime.block_on(floor::run(options)),

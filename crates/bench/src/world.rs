@@ -11,6 +11,7 @@ pub(crate) mod sink;
 pub(crate) mod tls;
 pub(crate) mod usage;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -47,6 +48,9 @@ pub(crate) struct Common {
     /// Write the results as JSON to this file as well
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// A program that runs the server's binary, with its arguments; empty: none does.
+    #[arg(skip)]
+    pub(crate) under: Vec<OsString>,
 }
 
 /// A connection, plain or over TLS.

@@ -1,5 +1,6 @@
 //! The server under test: a child process with its listeners on free ports.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -16,6 +18,8 @@ use super::{APP, APP_SECRET, Common};
 
 /// Longest start: a store with a million open commands has to be up by then.
 const START: Duration = Duration::from_secs(60);
+/// Longest orderly end.
+const STOP: Duration = Duration::from_secs(60);
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +131,18 @@ impl Server {
         self.child.kill().await?;
         Ok(())
     }
+
+    /// Asks it to end, and waits until it has: in order, or this is an error.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(self.pid()?.try_into()?).context("a pid")?;
+        kill_process(pid, Signal::TERM)?;
+        let ended = tokio::time::timeout(STOP, self.child.wait()).await;
+        let status = ended.context("the server did not end when asked to")??;
+        match status.success() {
+            true => Ok(()),
+            false => bail!("the server ended with {status}"),
+        }
+    }
 }
 
 fn command(target: Target, common: &Common, tls: &Tls) -> anyhow::Result<Command> {
@@ -140,12 +156,27 @@ fn command(target: Target, common: &Common, tls: &Tls) -> anyhow::Result<Command
             command.arg("floor-server").arg(dir);
             Ok(command)
         }
-        Target::Downlink => Ok(downlink(&common.downlink, dir, tls)),
+        Target::Downlink => {
+            let mut command = under(&common.under, &common.downlink);
+            serve(&mut command, dir, tls);
+            Ok(command)
+        }
     }
 }
 
-fn downlink(binary: &Path, dir: &Path, tls: &Tls) -> Command {
-    let mut command = Command::new(binary);
+/// The binary, run by the program `words[0]` if there is one.
+fn under(words: &[OsString], binary: &Path) -> Command {
+    match words {
+        [] => Command::new(binary),
+        [program, arguments @ ..] => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(binary);
+            command
+        }
+    }
+}
+
+fn serve(command: &mut Command, dir: &Path, tls: &Tls) {
     command.args(["serve", "--admin", "127.0.0.1:0", "--push-allow", "127.0.0.0/8"]);
     command.arg("--app").arg(format!("{APP}:{APP_SECRET}"));
     command.arg("--data-dir").arg(dir);
@@ -168,7 +199,6 @@ fn downlink(binary: &Path, dir: &Path, tls: &Tls) -> Command {
             command.env("SSL_CERT_FILE", roots);
         }
     }
-    command
 }
 
 fn address(ready: &str, key: &str) -> anyhow::Result<SocketAddr> {
