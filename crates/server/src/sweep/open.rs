@@ -1,7 +1,8 @@
 //! The pass over all open commands: deadlines and pushes that memory does not know of.
 //!
 //! It is what a start after a crash consists of, and what makes up for every lost hint. A round reads pages by id
-//! and rests at the least 50 times as long as it took, so that a large store costs a bounded share of a core.
+//! and rests at the least 50 times as long as it took, so that a large store costs a bounded share of a core. While hints
+//! get lost there is something to make up for, such as pushes beyond what memory holds: then it rests 5 times as long.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,15 +22,22 @@ pub(super) async fn run(
     page: u32,
     stop: CancellationToken,
 ) {
+    let mut lost = 0;
     loop {
         let began = Instant::now();
         if let Err(error) = round(&engine, &deadlines, page, &stop).await {
             tracing::error!(%error, "the sweep over open commands failed");
         }
-        if !rest(pause.max(began.elapsed() * 50), &stop).await {
+        let lost_before = std::mem::replace(&mut lost, engine.metrics().hints_lost.get());
+        if !rest(pause_after(pause, began.elapsed(), lost > lost_before), &stop).await {
             return;
         }
     }
+}
+
+fn pause_after(least: Duration, round: Duration, hints_were_lost: bool) -> Duration {
+    let times = if hints_were_lost { 5 } else { 50 };
+    least.max(round * times)
 }
 
 async fn round(
@@ -62,5 +70,18 @@ async fn round(
         if after.is_none() || stop.is_cancelled() {
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_rests_long_after_long_rounds_and_less_while_hints_get_lost() {
+        let secs = Duration::from_secs;
+        assert_eq!(pause_after(secs(5), secs(0), false), secs(5));
+        assert_eq!(pause_after(secs(5), secs(2), false), secs(100));
+        assert_eq!(pause_after(secs(5), secs(2), true), secs(10));
     }
 }
