@@ -10,6 +10,7 @@ pub mod app;
 pub mod command;
 pub mod device;
 pub mod error;
+pub mod push;
 pub mod sqlite;
 
 pub use app::{App, AppSettings, Apps, NewApp, NewToken, Token, TokenKind};
@@ -19,6 +20,10 @@ pub use command::{
 };
 pub use device::{Device, DeviceFilter, DeviceName, Devices, NewDevice, RegisterRefused};
 pub use error::StoreError;
+pub use push::{
+    Attempt, Diverted, Fate, GivenUp, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
+    PushTotals, Pushes, Ready, ReadyPush, ReceiverKey, Settled, StoredPush, StoredReceiver,
+};
 
 /// All of the port.
 pub trait Store: Commands + Devices + Apps + Send + Sync + 'static {}
