@@ -22,7 +22,7 @@ pub use device::{Device, DeviceFilter, DeviceName, Devices, NewDevice, RegisterR
 pub use error::StoreError;
 pub use push::{
     Attempt, Diverted, Fate, GivenUp, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
-    PushTotals, Pushes, Ready, ReadyPush, ReceiverKey, Settled, StoredPush, StoredReceiver,
+    PushTotals, Pushes, Ready, ReadyPush, ReceiverKey, Settled, StoredPush, StoredReceiver, Stowed,
 };
 
 /// All of the port.

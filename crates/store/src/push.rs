@@ -151,8 +151,8 @@ pub enum Fate {
 pub struct Settled {
     /// Which one.
     pub id: PushId,
-    /// How it went.
-    pub attempt: Attempt,
+    /// How it went, unless it was accepted.
+    pub attempt: Option<Attempt>,
     /// What becomes of it.
     pub fate: Fate,
     /// When the attempt ended.
@@ -172,6 +172,17 @@ pub struct Diverted {
     pub failed: Option<(Attempt, Fate)>,
     /// When.
     pub now: Timestamp,
+}
+
+/// Where a command's pushes are, once they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stowed {
+    /// Whose.
+    pub app: AppKey,
+    /// Under which receiver.
+    pub receiver: ReceiverKey,
+    /// All changes of the command up to this one are told or stored.
+    pub upto: u16,
 }
 
 /// A receiver that the store knows: one that has stored pushes, is held, or was given a rate.
@@ -290,12 +301,12 @@ pub struct PushTotals {
 #[async_trait]
 pub trait Pushes {
     /// Makes stored pushes of what commands have still to tell, as each [`Diverted`] says. Commands of which all is
-    /// told or stored already are passed over. Gives each one's receiver, in order; none: passed over.
-    async fn divert(&self, diverted: Vec<Diverted>) -> Result<Vec<Option<ReceiverKey>>, StoreError>;
+    /// told or stored already are passed over. Says of each where it is, in order; none: passed over.
+    async fn divert(&self, diverted: Vec<Diverted>) -> Result<Vec<Option<Stowed>>, StoreError>;
 
     /// Records the ends of attempts at stored pushes. One that is gone, given up or behind by now is passed over: what
-    /// became of it meanwhile holds. Not urgent.
-    async fn settle(&self, settled: Vec<Settled>) -> Result<(), StoreError>;
+    /// became of it meanwhile holds. Gives the receivers that have something newly ready by it. Not urgent.
+    async fn settle(&self, settled: Vec<Settled>) -> Result<Vec<ReceiverKey>, StoreError>;
 
     /// Up to `limit` pushes of a receiver that are ready and due at `now`, those due first, without any whose id is in
     /// `except`; fewer if their content passes `max_bytes`, but at least one. Reads no more rows than it gives and `except` names,

@@ -1,38 +1,51 @@
 //! Which push is attempted next: the whole policy of pushing, without sockets, clock or random source.
 //!
-//! It holds commands with changes that their receivers have not accepted. Per command: strictly in order of `seq`,
-//! one attempt at a time, the next change only when the last is accepted; a failed attempt is repeated after a
-//! pause, for ever. Commands are independent of each other. Receivers take turns, each with a limit of its own, so
-//! that one holds up only its own pushes; repetitions leave room for first tries.
+//! Two kinds come here. *Changes* of commands come by hints and are attempted straight from the command. What fails, or
+//! finds its receiver held, failing, or the memory full, is *diverted*: it becomes a stored push, and so does all
+//! that follows of its command. *Stored pushes* are read from their table when their receiver can take them; what is
+//! ready there is in order already. Per command: one attempt at a time, the next change only when the last is accepted.
 //!
-//! What comes in is a hint: it may repeat, come late, or never come. The store's record is the truth, and what is
-//! refused here for want of room is hinted at again by the sweep over open commands.
+//! Receivers take turns within their application, and applications take turns. How many attempts a receiver has at once
+//! is learnt ([`flow`]), and never so many that nothing is left for others: no more than there are free slots. So one that
+//! is slow or dead holds up only its own pushes. A hint may repeat, come late, or never come: the store's record is the
+//! truth, and the sweeps tell it again.
 
+mod divert;
+mod ends;
+mod flow;
+mod health;
 mod held;
 mod receiver;
 mod recent;
 mod record;
 mod room;
+mod rows;
+mod stored;
+mod turns;
 
 use std::collections::{BTreeSet, VecDeque};
-
-use foldhash::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use downlink_core::retry::Backoff;
-use downlink_core::{AppKey, CommandId, DeviceId, Status, Timestamp};
-use downlink_store::{PushDuty, PushEvent, Told};
+use downlink_core::{AppKey, CommandId, Timestamp};
+use downlink_store::{OrderKey, PushContent, PushDuty, PushEvent, PushId, ReadyPush, ReceiverKey};
+use foldhash::HashMap;
 
+use self::divert::Diverts;
+use self::ends::ToSettle;
 use self::held::{Held, Place};
-use self::receiver::{Lane, Receiver, ReceiverId};
+use self::receiver::{LANES, Lane, Receiver, ReceiverId, Taken};
 use self::recent::Recent;
 use self::record::ToRecord;
+use self::turns::Turns;
 use super::target::{Target, Targets};
 
-pub(super) use self::receiver::Notice;
+pub(super) use self::ends::{Ending, Failure};
+pub(super) use self::health::Notice;
+pub(super) use self::stored::Refill;
 
-/// Every so many starts, a repetition goes before the first tries, so that neither starves.
+/// Every so many starts, a stored push goes before changes, so that neither starves.
 const AGAIN_EVERY: u32 = 4;
 
 /// Commands remembered after they are let go, however small the backlog may be.
@@ -41,11 +54,11 @@ const RECENT_AT_LEAST: usize = 1024;
 /// The limits of a schedule.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Attempts in flight in all. A quarter of it is kept free of repetitions.
+    /// Attempts in flight in all. A quarter of it is kept free of stored pushes.
     pub(super) in_flight: usize,
-    /// Attempts in flight per receiver.
+    /// Attempts in flight per receiver, at the most.
     pub(super) per_receiver: usize,
-    /// Commands held, where one counts once more for each KiB of results it holds.
+    /// Commands held, where one counts once more for each KiB of results it holds; and half as many stored pushes.
     pub(super) backlog: usize,
     /// The pauses between attempts.
     pub(super) backoff: Backoff,
@@ -53,48 +66,67 @@ pub(super) struct Limits {
     pub(super) record_wait: Duration,
 }
 
-/// One push, ready to be attempted.
+/// What is attempted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// The next change of a command.
+    Change(CommandId),
+    /// A stored push.
+    Stored(PushId),
+}
+
+/// One push, ready to be attempted. Its end must be told by [`Schedule::ended`].
 #[derive(Debug, Clone)]
 pub(super) struct Push {
-    pub(super) command: CommandId,
-    pub(super) seq: u16,
-    pub(super) status: Status,
-    /// When the change happened.
+    pub(super) source: Source,
+    pub(super) app: AppKey,
+    pub(super) key: OrderKey,
+    pub(super) seq: u32,
+    pub(super) content: PushContent,
+    /// When what it tells happened.
     pub(super) at: Timestamp,
-    /// The device's result as JSON text.
-    pub(super) result: Option<Arc<str>>,
-    pub(super) device_id: DeviceId,
     pub(super) target: Arc<Target>,
     /// Failed attempts before this one.
     pub(super) failures: u32,
+    receiver: ReceiverId,
+    /// The how-many-th in flight of its receiver it is, and since when.
+    nth: usize,
+    started: Duration,
 }
 
 /// What became of a hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hinted {
-    /// All of it is held, or was accepted already.
+    /// All of it is held, on its way into the table, or was accepted already.
     Known,
-    /// There is no room for some of it: it waits in the store.
+    /// There is no room: it waits in the store.
     Refused,
 }
 
-/// The commands with pushes due. Time is an argument: how long ago the caller started.
+/// What is to be pushed. Time is an argument: how long ago the caller started.
 pub(super) struct Schedule {
     limits: Limits,
     commands: HashMap<CommandId, Held>,
     receivers: HashMap<ReceiverId, Receiver>,
     by_key: HashMap<(AppKey, Arc<str>), ReceiverId>,
+    by_stored: HashMap<ReceiverKey, ReceiverId>,
     next_receiver: ReceiverId,
     targets: Targets,
-    /// Receivers that may start something, in the order of their turns; first tries and repetitions apart.
-    turns: [VecDeque<ReceiverId>; 2],
+    turns: Turns,
     /// When something changes for a receiver by time alone.
     alarms: BTreeSet<(Duration, ReceiverId)>,
+    /// Receivers for which stored pushes are to be read.
+    to_read: VecDeque<ReceiverId>,
     /// Commands with accepted changes that the store does not know of.
     to_record: ToRecord,
+    diverts: Diverts,
+    to_settle: ToSettle,
     recent: Recent,
     weight: usize,
+    /// Stored pushes that are loaded and not attempted.
+    loaded: usize,
     in_flight: usize,
+    in_flight_of: HashMap<AppKey, usize>,
     again_in_flight: usize,
     started: u32,
 }
@@ -106,41 +138,50 @@ impl Schedule {
             commands: HashMap::default(),
             receivers: HashMap::default(),
             by_key: HashMap::default(),
+            by_stored: HashMap::default(),
             next_receiver: 0,
             targets: Targets::default(),
-            turns: [VecDeque::new(), VecDeque::new()],
+            turns: Turns::default(),
             alarms: BTreeSet::new(),
+            to_read: VecDeque::new(),
             to_record: ToRecord::new(limits.record_wait, limits.backlog),
+            diverts: Diverts::default(),
+            to_settle: ToSettle::default(),
             recent: Recent::new(limits.backlog.max(RECENT_AT_LEAST)),
             weight: 0,
+            loaded: 0,
             in_flight: 0,
+            in_flight_of: HashMap::default(),
             again_in_flight: 0,
             started: 0,
         }
     }
 
     /// Takes note of what is to be pushed of a command: adds what is not known yet.
-    pub(super) fn hint(&mut self, duty: PushDuty, now: Duration) -> Hinted {
+    pub(super) fn hint(&mut self, duty: PushDuty, now: Duration, wall: Timestamp) -> Hinted {
         self.recent.forget(now);
+        let Some(last) = duty.events.last().map(|event| event.seq) else {
+            return Hinted::Known;
+        };
+        if self.diverts.knows(duty.command, last) {
+            return Hinted::Known;
+        }
         if !self.commands.contains_key(&duty.command) {
             let accepted = self.recent.accepted(duty.command);
-            // All of it was accepted and recorded: the hint was read or made before that.
-            let Some(first) = duty
-                .events
-                .iter()
-                .map(|event| event.seq)
-                .find(|seq| *seq > accepted)
-            else {
+            // All of it was accepted and recorded, or stored: the hint was read or made before that.
+            let mut events = duty.events.iter().map(|event| event.seq);
+            let Some(first) = events.find(|seq| *seq > accepted) else {
                 return Hinted::Known;
             };
-            if !self.admit(&duty, first, now) {
-                return Hinted::Refused;
+            if let Some(refused) = self.admit(&duty, (first, last), now, wall) {
+                return refused;
             }
         }
-        self.merge(duty.command, duty.events, now)
+        self.merge(duty.command, duty.events, now);
+        Hinted::Known
     }
 
-    /// The next attempt to start, if there is one: its end must be told by [`Schedule::ended`].
+    /// The next attempt to start, if there is one.
     pub(super) fn start(&mut self, now: Duration) -> Option<Push> {
         self.wake(now);
         if self.in_flight >= self.limits.in_flight {
@@ -155,77 +196,7 @@ impl Schedule {
         Some(push)
     }
 
-    /// An attempt ended. `random` spreads the pause after a failure. Says if the receiver began to fail, or works again.
-    pub(super) fn ended(
-        &mut self,
-        command: CommandId,
-        accepted: bool,
-        now: Duration,
-        random: u32,
-    ) -> Option<Notice> {
-        let held = self.commands.get_mut(&command)?;
-        let Place::InFlight { seq, lane } = held.place else {
-            return None;
-        };
-        let receiver = self.receivers.get_mut(&held.receiver)?;
-        self.in_flight -= 1;
-        self.again_in_flight -= usize::from(lane == Lane::Again);
-        let again_at = if accepted {
-            let (freed, is_end) = held.accept(seq);
-            receiver.weight -= freed;
-            self.weight -= freed;
-            self.to_record.note(command, held, is_end, now);
-            None
-        } else {
-            held.failures = held.failures.saturating_add(1);
-            Some(now + pause(self.limits.backoff, held.failures, random))
-        };
-        held.place = Place::of_idle(held);
-        let more = held.place == Place::Queued;
-        let notice = receiver.ended(command, again_at, more, now, self.limits.backoff);
-        let id = held.receiver;
-        self.settle(id, now);
-        notice
-    }
-
-    /// Up to `most` acceptances that are to be recorded in the store by now. Each must come back by
-    /// [`Schedule::recorded`] or [`Schedule::not_recorded`].
-    pub(super) fn take_accepted(&mut self, now: Duration, most: usize) -> Vec<Told> {
-        self.to_record.take(&mut self.commands, now, most)
-    }
-
-    /// The store has recorded these. A command of which all is accepted and recorded is let go.
-    pub(super) fn recorded(&mut self, told: &[Told], now: Duration) {
-        for Told { command, seq } in told {
-            let Some(held) = self.commands.get_mut(command) else {
-                continue;
-            };
-            held.recorded = held.recorded.max(*seq);
-            if !held.is_done() {
-                continue;
-            }
-            let (id, accepted) = (held.receiver, held.accepted);
-            self.commands.remove(command);
-            self.recent.keep(*command, accepted, now);
-            self.weight -= 1;
-            if let Some(receiver) = self.receivers.get_mut(&id) {
-                receiver.commands -= 1;
-                receiver.weight -= 1;
-            }
-            self.settle(id, now);
-        }
-    }
-
-    /// The store did not record these: they are to be taken again.
-    pub(super) fn not_recorded(&mut self, told: &[Told]) {
-        for Told { command, .. } in told {
-            if let Some(held) = self.commands.get_mut(command) {
-                self.to_record.note(*command, held, true, Duration::ZERO);
-            }
-        }
-    }
-
-    /// When to call [`Schedule::start`] and [`Schedule::take_accepted`] again though nothing happened.
+    /// When to call [`Schedule::start`] and the `take` methods again though nothing happened.
     pub(super) fn next_wake(&self) -> Option<Duration> {
         let alarm = self.alarms.first().map(|(at, _)| *at);
         [alarm, self.to_record.next_at()].into_iter().flatten().min()
@@ -236,76 +207,118 @@ impl Schedule {
         self.in_flight
     }
 
-    /// Commands held: with something to push, or accepted and not recorded yet.
+    /// What is in memory: commands, and stored pushes that are loaded.
     pub(super) fn backlog(&self) -> usize {
-        self.commands.len()
+        self.commands.len() + self.diverts.len() + self.loaded
     }
 
-    fn merge(&mut self, command: CommandId, events: Vec<PushEvent>, now: Duration) -> Hinted {
+    fn merge(&mut self, command: CommandId, events: Vec<PushEvent>, now: Duration) {
         for event in events {
-            let Some(held) = self.commands.get(&command) else {
-                break;
+            let Some(held) = self.commands.get_mut(&command) else {
+                return;
+            };
+            let Some(receiver) = self.receivers.get_mut(&held.receiver) else {
+                return;
             };
             if !held.lacks(event.seq) {
                 continue;
             }
-            // A held command always has its next change; those after it only if there is room.
-            if !held.is_empty() && !self.make_room(Some(held.receiver), now) {
-                return Hinted::Refused;
+            let added = held.add(event);
+            receiver.weight += added;
+            self.weight += added;
+            if held.place == Place::Idle {
+                held.place = Place::Queued;
+                receiver.queue(command);
             }
-            self.add(command, event, now);
+            let id = held.receiver;
+            self.settle(id, now);
         }
-        Hinted::Known
-    }
-
-    fn add(&mut self, command: CommandId, event: PushEvent, now: Duration) {
-        let Some(held) = self.commands.get_mut(&command) else {
-            return;
-        };
-        let Some(receiver) = self.receivers.get_mut(&held.receiver) else {
-            return;
-        };
-        let added = held.add(event);
-        receiver.weight += added;
-        self.weight += added;
-        if held.place == Place::Idle {
-            held.place = Place::Queued;
-            receiver.queue(command);
-        }
-        let id = held.receiver;
-        self.settle(id, now);
     }
 
     fn start_in(&mut self, lane: Lane, now: Duration) -> Option<Push> {
-        loop {
+        let mut over = Vec::new();
+        let mut started = None;
+        for _ in 0..self.turns.len(lane) {
             let room_for_again = self.again_in_flight < self.most_again();
             if lane == Lane::Again && !room_for_again {
-                return None;
+                break;
             }
-            let id = self.turns[lane as usize].pop_front()?;
+            let Some(id) = self.turns.pop(lane) else { break };
+            let fair = self.has_room(id);
             let Some(receiver) = self.receivers.get_mut(&id) else {
                 continue;
             };
             receiver.listed[lane as usize] = false;
-            if let Some((command, lane)) = receiver.take(lane, room_for_again, self.limits.per_receiver, now)
-            {
-                return self.begin(command, lane, now);
+            if !receiver.may_start(lane, now) {
+                continue;
+            }
+            if !fair {
+                receiver.listed[lane as usize] = true;
+                over.push((receiver.app, id));
+                continue;
+            }
+            if let Some(taken) = receiver.take(lane, room_for_again, now) {
+                started = self.begin(id, taken, now);
+                break;
             }
         }
+        for (app, id) in over {
+            self.turns.push(lane, app, id);
+        }
+        started
     }
 
-    fn begin(&mut self, command: CommandId, lane: Lane, now: Duration) -> Option<Push> {
-        let held = self.commands.get_mut(&command)?;
-        let push = held.next_push(command)?;
-        held.place = Place::InFlight { seq: push.seq, lane };
+    /// Whether a receiver may have one more of the slots: it has fewer than are free, its application fewer than twice
+    /// as many. So whoever comes finds free slots, however many others have taken all they may.
+    fn has_room(&self, id: ReceiverId) -> bool {
+        let Some(receiver) = self.receivers.get(&id) else {
+            return true;
+        };
+        let free = self.limits.in_flight - self.in_flight;
+        let of_app = self.in_flight_of.get(&receiver.app).copied().unwrap_or(0);
+        receiver.in_flight < free && of_app < 2 * free
+    }
+
+    fn begin(&mut self, id: ReceiverId, taken: Taken, now: Duration) -> Option<Push> {
+        let receiver = self.receivers.get_mut(&id)?;
+        let push = match taken {
+            Taken::Change(command) => {
+                let held = self.commands.get_mut(&command)?;
+                let (event, device_id, target) = held.next()?;
+                held.place = Place::InFlight { seq: event.seq };
+                Push {
+                    source: Source::Change(command),
+                    app: receiver.app,
+                    key: OrderKey::of_command(command),
+                    seq: event.seq.into(),
+                    content: PushContent::Change {
+                        device_id,
+                        status: event.status,
+                        result: event.result,
+                    },
+                    at: event.at,
+                    target,
+                    failures: 0,
+                    receiver: id,
+                    nth: receiver.in_flight,
+                    started: now,
+                }
+            }
+            Taken::Stored(row) => {
+                self.loaded -= 1;
+                self.again_in_flight += 1;
+                let target = self.targets.of(&row.url);
+                of_row(row, receiver, id, target, now)
+            }
+        };
+        receiver.health.started(push.source);
         self.in_flight += 1;
-        self.again_in_flight += usize::from(lane == Lane::Again);
-        let id = held.receiver;
+        *self.in_flight_of.entry(receiver.app).or_default() += 1;
         self.settle(id, now);
         Some(push)
     }
 
-    /// Of the attempts in flight, how many may be repetitions.
+    /// Of the attempts in flight, how many may be of stored pushes.
     fn most_again(&self) -> usize {
         (self.limits.in_flight - self.limits.in_flight / 4).max(1)
     }
@@ -324,29 +337,58 @@ impl Schedule {
         }
     }
 
-    /// After anything changed for a receiver: gives it its turns, sets its alarm, lets it go if it holds nothing.
+    /// After anything changed for a receiver: gives it its turns, has its stored pushes read, sets its alarm, forgets it if
+    /// it has had nothing to do for long.
     fn settle(&mut self, id: ReceiverId, now: Duration) {
+        let crowded = self.receivers.len() > RECEIVERS_IDLE;
+        let few = self.loaded >= self.limits.backlog / 2;
         let Some(receiver) = self.receivers.get_mut(&id) else {
             return;
         };
-        receiver.promote(now);
-        for lane in [Lane::First, Lane::Again] {
-            if !receiver.listed[lane as usize] && receiver.may_start(lane, self.limits.per_receiver, now) {
+        for lane in LANES {
+            if !receiver.listed[lane as usize] && receiver.may_start(lane, now) {
                 receiver.listed[lane as usize] = true;
-                self.turns[lane as usize].push_back(id);
+                self.turns.push(lane, receiver.app, id);
             }
         }
-        let alarm = receiver.next_alarm(now).filter(|_| receiver.commands > 0);
+        let most = if few { FEW_ROWS } else { self.limits.per_receiver };
+        if !receiver.wants_rows && receiver.wanted_rows(now, most).is_some() {
+            receiver.wants_rows = true;
+            self.to_read.push_back(id);
+        }
+        let gone = receiver.may_go(now) || (crowded && receiver.is_idle());
+        let alarm = receiver.next_alarm(now).filter(|_| !gone);
         let before = std::mem::replace(&mut receiver.alarm, alarm);
         if before != alarm {
             before.map(|at| self.alarms.remove(&(at, id)));
             alarm.map(|at| self.alarms.insert((at, id)));
         }
-        if receiver.commands == 0
-            && let Some(receiver) = self.receivers.remove(&id)
-        {
-            self.by_key.remove(&receiver.key);
+        if gone && let Some(receiver) = self.receivers.remove(&id) {
+            self.by_key.remove(&(receiver.app, receiver.origin));
+            receiver.key.map(|key| self.by_stored.remove(&key));
         }
+    }
+}
+
+/// Receivers that are remembered though they have nothing to do, at the most.
+const RECEIVERS_IDLE: usize = 4096;
+
+/// Stored pushes that each receiver may have loaded though there are many in all.
+const FEW_ROWS: usize = 4;
+
+fn of_row(row: ReadyPush, receiver: &Receiver, id: ReceiverId, target: Arc<Target>, now: Duration) -> Push {
+    Push {
+        source: Source::Stored(row.id),
+        app: receiver.app,
+        key: row.key,
+        seq: row.seq,
+        content: row.content,
+        at: row.at,
+        target,
+        failures: row.tries,
+        receiver: id,
+        nth: receiver.in_flight,
+        started: now,
     }
 }
 

@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use downlink_core::{CommandId, DeviceId};
+use downlink_core::DeviceId;
 use downlink_store::PushEvent;
 
-use super::Push;
-use super::receiver::{Lane, ReceiverId};
+use super::receiver::ReceiverId;
 use super::record::Noted;
 use crate::push::target::Target;
 
@@ -19,7 +18,7 @@ pub(super) enum Place {
     /// With its receiver: ready, or waiting for its pause to end.
     Queued,
     /// The change `seq` is being attempted.
-    InFlight { seq: u16, lane: Lane },
+    InFlight { seq: u16 },
 }
 
 impl Place {
@@ -36,8 +35,6 @@ impl Place {
 pub(super) struct Held {
     pub(super) receiver: ReceiverId,
     pub(super) place: Place,
-    /// Failed attempts of the next change, in a row.
-    pub(super) failures: u32,
     /// Its receiver has all up to this change.
     pub(super) accepted: u16,
     /// The store knows that it has all up to this one.
@@ -55,7 +52,6 @@ impl Held {
         Self {
             receiver,
             place: Place::Idle,
-            failures: 0,
             accepted,
             recorded: accepted,
             noted: Noted::No,
@@ -72,11 +68,6 @@ impl Held {
     /// Nothing to push, nothing to record.
     pub(super) fn is_done(&self) -> bool {
         self.is_empty() && self.place == Place::Idle && self.recorded >= self.accepted
-    }
-
-    /// Whether it can be let go while it waits its turn: the store knows all that it achieved.
-    pub(super) fn is_free(&self) -> bool {
-        self.recorded >= self.accepted
     }
 
     /// What it counts towards the bound: 1, and 1 more for each KiB of results.
@@ -99,7 +90,6 @@ impl Held {
 
     /// The change `seq` was accepted. Gives the weight freed, and whether that was the command's end.
     pub(super) fn accept(&mut self, seq: u16) -> (usize, bool) {
-        self.failures = 0;
         let at = self.events.iter().position(|event| event.seq == seq);
         let accepted = at.and_then(|at| self.events.remove(at));
         let freed = accepted.as_ref().map_or(0, weight);
@@ -113,18 +103,15 @@ impl Held {
         (freed, is_end && self.events.is_empty())
     }
 
-    /// The next push.
-    pub(super) fn next_push(&self, command: CommandId) -> Option<Push> {
-        self.events.front().map(|event| Push {
-            command,
-            seq: event.seq,
-            status: event.status,
-            at: event.at,
-            result: event.result.clone(),
-            device_id: self.device_id.clone(),
-            target: Arc::clone(&self.target),
-            failures: self.failures,
-        })
+    /// The next change, of which device, and where it goes.
+    pub(super) fn next(&self) -> Option<(PushEvent, DeviceId, Arc<Target>)> {
+        let event = self.events.front()?.clone();
+        Some((event, self.device_id.clone(), Arc::clone(&self.target)))
+    }
+
+    /// The last change that is known.
+    pub(super) fn last_seq(&self) -> u16 {
+        self.events.back().map_or(self.accepted, |event| event.seq)
     }
 }
 

@@ -1,25 +1,19 @@
-//! One receiver: its commands that are ready or wait, and whether it works.
-//!
-//! The brake: after a few failures in a row only one attempt at a time goes to it, a probe, with growing pauses
-//! between probes; the first success releases the brake and all that waited. A dead receiver costs few attempts.
+//! One receiver: its commands that are ready, its stored pushes that are loaded, and what it may be given now.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use downlink_core::retry::Backoff;
-use downlink_core::{AppKey, CommandId, Span};
+use downlink_core::{AppKey, CommandId};
+use downlink_store::{ReadyPush, ReceiverKey};
 
-use super::{AGAIN_EVERY, pause};
+use super::AGAIN_EVERY;
+use super::flow::Flow;
+use super::health::Health;
+use super::rows::Rows;
 
-/// Failures in a row that set the brake.
-const BRAKE_AFTER: u32 = 5;
-
-/// The longest pause between probes, before jitter.
-const LONGEST_BETWEEN_PROBES: Span = Span::from_secs(180);
-
-/// Waiting commands looked at to find one that may be let go: those that may not are a moment from it.
-const LOOKED_AT: usize = 64;
+/// How long one that has nothing to do is remembered, with what was learnt of it.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// A receiver's number; never used again.
 pub(super) type ReceiverId = u64;
@@ -27,220 +21,163 @@ pub(super) type ReceiverId = u64;
 /// Which attempts go before which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// The first attempt of a change.
+    /// A change, straight from its command.
     First = 0,
-    /// Any after it, and probes.
+    /// A stored push.
     Again = 1,
 }
 
-/// What an operator should know of a receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::push) enum Notice {
-    /// It failed several times in a row: the brake is on.
-    Failing,
-    /// It accepted again after that.
-    WorksAgain,
+pub(super) const LANES: [Lane; 2] = [Lane::First, Lane::Again];
+
+/// What is to be attempted next.
+pub(super) enum Taken {
+    Change(CommandId),
+    Stored(ReadyPush),
 }
 
-#[derive(Debug)]
-enum Health {
-    Working {
-        failures: u32,
-    },
-    Braked {
-        probes: u32,
-        next_at: Duration,
-        probe: Option<CommandId>,
-    },
-}
-
-#[derive(Debug)]
 pub(super) struct Receiver {
-    pub(super) key: (AppKey, Arc<str>),
+    pub(super) app: AppKey,
+    pub(super) origin: Arc<str>,
+    /// The store's key of it, once the store knows it.
+    pub(super) key: Option<ReceiverKey>,
     /// Whether it stands in the queue of turns, per lane.
     pub(super) listed: [bool; 2],
+    /// Whether it stands in the queue of those to be read for.
+    pub(super) wants_rows: bool,
     pub(super) alarm: Option<Duration>,
     /// Commands held for it, and what they count towards the bound.
     pub(super) commands: usize,
     pub(super) weight: usize,
-    first: VecDeque<CommandId>,
-    again: VecDeque<CommandId>,
-    waiting: BTreeSet<(Duration, CommandId)>,
-    in_flight: usize,
+    fresh: VecDeque<CommandId>,
+    pub(super) rows: Rows,
+    pub(super) in_flight: usize,
     started: u32,
-    health: Health,
+    pub(super) health: Health,
+    pub(super) flow: Flow,
+    pub(super) held: bool,
+    /// It has a rate of its own: to be remembered.
+    pub(super) rated: bool,
+    /// It asked for a pause.
+    pub(super) paused_until: Duration,
+    forget_at: Option<Duration>,
 }
 
 impl Receiver {
-    pub(super) fn new(key: (AppKey, Arc<str>)) -> Self {
+    pub(super) fn new(app: AppKey, origin: Arc<str>, most: usize) -> Self {
         Self {
-            key,
+            app,
+            origin,
+            key: None,
             listed: [false; 2],
+            wants_rows: false,
             alarm: None,
             commands: 0,
             weight: 0,
-            first: VecDeque::new(),
-            again: VecDeque::new(),
-            waiting: BTreeSet::new(),
+            fresh: VecDeque::new(),
+            rows: Rows::default(),
             in_flight: 0,
             started: 0,
-            health: Health::Working { failures: 0 },
+            health: Health::WELL,
+            flow: Flow::new(most),
+            held: false,
+            rated: false,
+            paused_until: Duration::ZERO,
+            forget_at: None,
         }
     }
 
     /// A command has a change that was never attempted.
     pub(super) fn queue(&mut self, command: CommandId) {
-        self.first.push_back(command);
+        self.fresh.push_back(command);
+    }
+
+    /// Whether it takes changes straight from their commands. If not, they become stored pushes.
+    pub(super) fn takes_changes(&self) -> bool {
+        !self.held && !self.health.is_braked()
+    }
+
+    /// Takes out all commands that are ready.
+    pub(super) fn take_fresh(&mut self) -> VecDeque<CommandId> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Takes out the command that would come last.
+    pub(super) fn take_last(&mut self) -> Option<CommandId> {
+        self.fresh.pop_back()
+    }
+
+    /// Whether it would be attempted at, if there is something.
+    fn is_open(&mut self, now: Duration) -> bool {
+        !self.held
+            && self.paused_until <= now
+            && self.health.allows(now)
+            && self.flow.allows(self.in_flight, now)
     }
 
     /// Whether an attempt may start now in this lane.
-    pub(super) fn may_start(&self, lane: Lane, most: usize, now: Duration) -> bool {
-        let (first, again) = (!self.first.is_empty(), !self.again.is_empty());
-        self.in_flight < most
-            && match (&self.health, lane) {
-                (Health::Working { .. }, Lane::First) => first,
-                (Health::Working { .. }, Lane::Again) => again,
-                (Health::Braked { .. }, Lane::First) => false,
-                (Health::Braked { next_at, probe, .. }, Lane::Again) => {
-                    probe.is_none() && *next_at <= now && (first || again)
-                }
-            }
+    pub(super) fn may_start(&mut self, lane: Lane, now: Duration) -> bool {
+        let there = match lane {
+            Lane::First => !self.fresh.is_empty(),
+            Lane::Again => self.rows.has_loaded(),
+        };
+        there && self.is_open(now)
     }
 
-    /// Takes the command to attempt now on a turn in this lane, if one may start.
-    pub(super) fn take(
-        &mut self,
-        lane: Lane,
-        room_for_again: bool,
-        most: usize,
-        now: Duration,
-    ) -> Option<(CommandId, Lane)> {
-        if !self.may_start(lane, most, now) {
-            return None;
-        }
+    /// Takes what to attempt now on a turn in this lane.
+    pub(super) fn take(&mut self, lane: Lane, room_for_again: bool, now: Duration) -> Option<Taken> {
         self.started = self.started.wrapping_add(1);
-        let swap = room_for_again && self.started.is_multiple_of(AGAIN_EVERY) && !self.again.is_empty();
-        let taken = match (&mut self.health, lane) {
-            (Health::Working { .. }, Lane::First) if !swap => (self.first.pop_front()?, Lane::First),
-            (Health::Working { .. }, Lane::First | Lane::Again) => (self.again.pop_front()?, Lane::Again),
-            (Health::Braked { probe, .. }, Lane::First | Lane::Again) => {
-                let command = self.first.pop_front().or_else(|| self.again.pop_front())?;
-                *probe = Some(command);
-                (command, Lane::Again)
-            }
+        let swap = room_for_again && self.started.is_multiple_of(AGAIN_EVERY) && self.rows.has_loaded();
+        let taken = match lane {
+            Lane::First if !swap => Taken::Change(self.fresh.pop_front()?),
+            Lane::First | Lane::Again => Taken::Stored(self.rows.take()?),
         };
         self.in_flight += 1;
+        self.flow.started(now);
         Some(taken)
     }
 
-    /// An attempt ended: with success, and `more` to push of the command; or not, and it is due again at `again_at`.
-    pub(super) fn ended(
-        &mut self,
-        command: CommandId,
-        again_at: Option<Duration>,
-        more: bool,
-        now: Duration,
-        backoff: Backoff,
-    ) -> Option<Notice> {
-        self.in_flight -= 1;
-        match again_at {
-            Some(at) => {
-                self.waiting.insert((at, command));
-                self.failed(command, now, backoff)
-            }
-            None => {
-                if more {
-                    self.first.push_back(command);
-                }
-                self.succeeded()
-            }
+    /// How many stored pushes are to be loaded now; none: no more are needed, or can be used, or are there.
+    pub(super) fn wanted_rows(&self, now: Duration, most: usize) -> Option<usize> {
+        if self.held || self.key.is_none() || self.paused_until > now || !self.rows.may_have(now) {
+            return None;
         }
-    }
-
-    fn succeeded(&mut self) -> Option<Notice> {
-        let before = std::mem::replace(&mut self.health, Health::Working { failures: 0 });
-        match before {
-            Health::Working { .. } => None,
-            Health::Braked { .. } => {
-                self.again.extend(
-                    std::mem::take(&mut self.waiting)
-                        .into_iter()
-                        .map(|(_, command)| command),
-                );
-                Some(Notice::WorksAgain)
-            }
+        if self.health.is_braked() {
+            // One, for the probe.
+            let wanted = self.health.allows(now) && !self.rows.has_loaded();
+            return wanted.then_some(1);
         }
-    }
-
-    fn failed(&mut self, command: CommandId, now: Duration, backoff: Backoff) -> Option<Notice> {
-        let between = Backoff {
-            longest: backoff.longest.min(LONGEST_BETWEEN_PROBES),
-            ..backoff
-        };
-        match &mut self.health {
-            Health::Working { failures } => {
-                *failures += 1;
-                if *failures < BRAKE_AFTER {
-                    return None;
-                }
-                self.health = Health::Braked {
-                    probes: 1,
-                    next_at: now + pause(between, 1, 0),
-                    probe: None,
-                };
-                Some(Notice::Failing)
-            }
-            Health::Braked {
-                probes,
-                next_at,
-                probe,
-            } => {
-                // Attempts that were in flight when the brake was set say nothing new.
-                if *probe == Some(command) {
-                    *probes = probes.saturating_add(1);
-                    *next_at = now + pause(between, *probes, 0);
-                    *probe = None;
-                }
-                None
-            }
-        }
-    }
-
-    /// Takes out the command that would come last, if it `may` go: never attempted before any that failed.
-    pub(super) fn drop_last(&mut self, may: impl Fn(CommandId) -> bool) -> Option<CommandId> {
-        if let Some(command) = self.first.pop_back_if(|command| may(*command)) {
-            return Some(command);
-        }
-        let last = self.waiting.iter().rev().take(LOOKED_AT);
-        if let Some(due) = last.copied().find(|(_, command)| may(*command)) {
-            self.waiting.remove(&due);
-            return Some(due.1);
-        }
-        self.again.pop_back_if(|command| may(*command))
-    }
-
-    /// Those whose pause is over are ready.
-    pub(super) fn promote(&mut self, now: Duration) {
-        while let Some((at, command)) = self.waiting.first().copied()
-            && at <= now
-        {
-            self.waiting.pop_first();
-            self.again.push_back(command);
-        }
+        let most = most.min(self.flow.limit() * 2).max(1);
+        let few = self.rows.loaded() <= most / 2;
+        few.then(|| most - self.rows.loaded())
     }
 
     /// When time alone changes something next.
     pub(super) fn next_alarm(&self, now: Duration) -> Option<Duration> {
-        let waiting = self.waiting.first().map(|(at, _)| *at);
-        let probe = match &self.health {
-            Health::Working { .. } | Health::Braked { probe: Some(_), .. } => None,
-            Health::Braked {
-                next_at, probe: None, ..
-            } => {
-                let ready = !(self.first.is_empty() && self.again.is_empty());
-                Some(*next_at).filter(|at| ready && *at > now)
-            }
-        };
-        [waiting, probe].into_iter().flatten().min()
+        if self.held {
+            return None;
+        }
+        let work = !self.fresh.is_empty() || self.rows.has_loaded() || self.rows.may_have(now);
+        let later = |at: &Duration| work && *at > now;
+        let probe = self.health.probe_at().filter(later);
+        let pause = Some(self.paused_until).filter(later);
+        let flow = self.flow.opens_at(self.in_flight, now).filter(later);
+        let times = [probe, pause, flow, self.rows.next_at(), self.forget_at];
+        times.into_iter().flatten().min()
+    }
+
+    /// Nothing waits for it, and nothing is to be remembered. It is forgotten some time after.
+    pub(super) fn may_go(&mut self, now: Duration) -> bool {
+        let idle = self.commands == 0 && self.in_flight == 0 && self.rows.is_idle() && !self.held && !self.rated;
+        match (idle, self.forget_at) {
+            (false, _) => self.forget_at = None,
+            (true, None) => self.forget_at = Some(now + REMEMBERED),
+            (true, Some(at)) => return at <= now,
+        }
+        false
+    }
+
+    /// See [`may_go`](Self::may_go): it may go now.
+    pub(super) fn is_idle(&self) -> bool {
+        self.forget_at.is_some()
     }
 }

@@ -1,0 +1,182 @@
+//! How many attempts one receiver is given at once, and how fast: learnt from how they end.
+//!
+//! It begins with a few and takes one more for each success while all it has are in use. A failure takes it back to
+//! where the attempt that failed did not exist, and what failed once is tried again only later, and later each time
+//! it fails again. So a receiver that takes ten at once gets ten, not eleven now and then. After a pause of failures only
+//! it begins with one, and with few a second.
+
+use std::time::Duration;
+
+/// Attempts at once before anything is known.
+const FIRST: usize = 8;
+
+/// The pause before a bound that was learnt is tried to be passed, at first and at the longest.
+const HESITATE: Duration = Duration::from_secs(1);
+const HESITATE_LONGEST: Duration = Duration::from_secs(300);
+
+/// After it works again: attempts in the first step, and how they grow from step to step. In the first second that is
+/// 10 + 14 + 19 … = 697 at the most; after three steps more than a second's worth it binds no more.
+const RAMP_STEP: Duration = Duration::from_millis(100);
+const RAMP_FIRST: f64 = 10.0;
+const RAMP_GROWTH: f64 = 1.4;
+const RAMP_STEPS: u32 = 20;
+
+/// How much of a rate may be used at once.
+const BURST: Duration = Duration::from_millis(50);
+
+/// One receiver's flow.
+#[derive(Debug)]
+pub(super) struct Flow {
+    most: usize,
+    limit: usize,
+    /// Successes since the limit grew, once it does not grow with each.
+    credit: usize,
+    /// Grows with each success: nothing has failed yet.
+    eager: bool,
+    ceiling: usize,
+    raise_at: Duration,
+    hesitate: Duration,
+    /// When it was cut last, and how far it may be cut for attempts that started before.
+    cut_at: Duration,
+    floor: usize,
+    ramp: Option<Ramp>,
+    rate: Option<Rate>,
+}
+
+#[derive(Debug)]
+struct Ramp {
+    since: Duration,
+    step: u32,
+    left: u32,
+}
+
+#[derive(Debug)]
+struct Rate {
+    each: Duration,
+    next: Duration,
+}
+
+impl Flow {
+    /// A flow of at the most `most` at once.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            limit: FIRST.min(most),
+            credit: 0,
+            eager: true,
+            ceiling: most,
+            raise_at: Duration::ZERO,
+            hesitate: HESITATE,
+            cut_at: Duration::ZERO,
+            floor: 1,
+            ramp: None,
+            rate: None,
+        }
+    }
+
+    /// Attempts at once, as of now.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// At the most so many a second from now on.
+    pub(super) fn set_rate(&mut self, per_second: Option<u32>) {
+        self.rate = per_second.filter(|rate| *rate > 0).map(|rate| Rate {
+            each: Duration::from_secs(1) / rate,
+            next: Duration::ZERO,
+        });
+    }
+
+    /// Whether one more may start beside `in_flight` others.
+    pub(super) fn allows(&mut self, in_flight: usize, now: Duration) -> bool {
+        self.step_ramp(now);
+        in_flight < self.limit
+            && self.ramp.as_ref().is_none_or(|ramp| ramp.left > 0)
+            && self.rate.as_ref().is_none_or(|rate| rate.next <= now + BURST)
+    }
+
+    /// One starts.
+    pub(super) fn started(&mut self, now: Duration) {
+        if let Some(ramp) = &mut self.ramp {
+            ramp.left = ramp.left.saturating_sub(1);
+        }
+        if let Some(rate) = &mut self.rate {
+            rate.next = rate.next.max(now) + rate.each;
+        }
+    }
+
+    /// When one may start that may not now for want of time alone.
+    pub(super) fn opens_at(&self, in_flight: usize, now: Duration) -> Option<Duration> {
+        if in_flight >= self.limit {
+            return None;
+        }
+        let ramp = self.ramp.as_ref().filter(|ramp| ramp.left == 0);
+        let ramp = ramp.map(|ramp| ramp.since + RAMP_STEP * (ramp.step + 1));
+        let rate = self.rate.as_ref().map(|rate| rate.next.saturating_sub(BURST));
+        ramp.into_iter().chain(rate).filter(|at| *at > now).max()
+    }
+
+    /// One succeeded that was the `in_flight`th at its end.
+    pub(super) fn succeeded(&mut self, in_flight: usize, now: Duration) {
+        if in_flight < self.limit {
+            return;
+        }
+        if self.limit >= self.ceiling {
+            self.try_higher(now);
+            return;
+        }
+        self.credit += 1;
+        if self.eager || self.credit >= self.limit {
+            self.credit = 0;
+            self.limit += 1;
+        }
+    }
+
+    fn try_higher(&mut self, now: Duration) {
+        if self.ceiling < self.most && now >= self.raise_at {
+            self.ceiling = (self.ceiling + (self.ceiling / 4).max(1)).min(self.most);
+            self.raise_at = now + self.hesitate;
+            // It held for as long as was waited for: wait less.
+            self.hesitate = (self.hesitate / 2).max(HESITATE);
+        }
+    }
+
+    /// One failed for which the receiver's load may be to blame: the `nth` in flight when it started, at `started`.
+    pub(super) fn failed(&mut self, nth: usize, started: Duration, now: Duration) {
+        let holds = nth.saturating_sub(1).max(1);
+        if started >= self.cut_at {
+            // A failure at low load says nothing of high load: not below half for what started before it.
+            self.floor = self.limit.div_ceil(2);
+            self.hesitate = (self.hesitate * 2).min(HESITATE_LONGEST);
+            self.cut_at = now;
+        }
+        self.ceiling = self.ceiling.min(holds.max(self.floor));
+        self.limit = self.limit.min(self.ceiling).max(1);
+        (self.eager, self.credit) = (false, 0);
+        self.raise_at = now + self.hesitate;
+    }
+
+    /// It works again after a time of failures only: begins anew, slowly.
+    pub(super) fn restart(&mut self, now: Duration) {
+        (self.limit, self.ceiling, self.credit, self.eager) = (1, self.most, 0, true);
+        self.ramp = Some(Ramp {
+            since: now,
+            step: 0,
+            left: RAMP_FIRST as u32,
+        });
+    }
+
+    fn step_ramp(&mut self, now: Duration) {
+        let Some(ramp) = &mut self.ramp else { return };
+        let step = (now.saturating_sub(ramp.since).as_millis() / RAMP_STEP.as_millis()) as u32;
+        if step >= RAMP_STEPS {
+            self.ramp = None;
+        } else if step > ramp.step {
+            ramp.step = step;
+            ramp.left = (RAMP_FIRST * RAMP_GROWTH.powi(step.cast_signed())) as u32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! The stored pushes of one receiver, as far as they are in memory: a window on the table.
+//!
+//! Loaded ones, those in flight, and those whose end is not recorded yet are *out*: the table still shows them as
+//! ready, so every read leaves them aside. What was recorded while a read was under way may be in what it gives, and is
+//! left aside too. What the table has beyond the window is known as "there may be more", or as when the next falls due.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use downlink_store::{PushId, ReadyPush};
+use foldhash::{HashSet, HashSetExt};
+
+#[derive(Default)]
+pub(super) struct Rows {
+    loaded: VecDeque<ReadyPush>,
+    out: HashSet<PushId>,
+    /// Those recorded since the read that is under way began.
+    reading: Option<HashSet<PushId>>,
+    may_have: bool,
+    next_at: Option<Duration>,
+    /// It works again after a time of failures: once all that is due is read, those that wait for their pause are, once.
+    ahead: bool,
+}
+
+/// What is to be read.
+pub(super) struct Wanted {
+    pub(super) except: Vec<PushId>,
+    pub(super) ahead: bool,
+}
+
+impl Rows {
+    pub(super) fn has_loaded(&self) -> bool {
+        !self.loaded.is_empty()
+    }
+
+    pub(super) fn loaded(&self) -> usize {
+        self.loaded.len()
+    }
+
+    /// Whether a read now may give something; not while one is under way.
+    pub(super) fn may_have(&self, now: Duration) -> bool {
+        self.reading.is_none() && (self.may_have || self.next_at.is_some_and(|at| at <= now || self.ahead))
+    }
+
+    /// When the next falls due.
+    pub(super) fn next_at(&self) -> Option<Duration> {
+        self.next_at.filter(|_| self.reading.is_none())
+    }
+
+    /// Nothing is in memory, and as far as is known nothing is in the table.
+    pub(super) fn is_idle(&self) -> bool {
+        self.out.is_empty() && self.reading.is_none() && !self.may_have && self.next_at.is_none()
+    }
+
+    pub(super) fn take(&mut self) -> Option<ReadyPush> {
+        self.loaded.pop_front()
+    }
+
+    /// There may be some that are due now.
+    pub(super) fn stir(&mut self) {
+        self.may_have = true;
+    }
+
+    /// There is one that falls due at `at`.
+    pub(super) fn due_at(&mut self, at: Duration) {
+        self.next_at = Some(self.next_at.map_or(at, |next| next.min(at)));
+    }
+
+    /// The receiver works again.
+    pub(super) fn look_ahead(&mut self) {
+        self.ahead = true;
+    }
+
+    /// A read begins.
+    pub(super) fn begin_read(&mut self, now: Duration) -> Wanted {
+        let due = self.may_have || self.next_at.is_some_and(|at| at <= now);
+        let ahead = self.ahead && !due;
+        self.ahead &= !ahead;
+        (self.may_have, self.next_at) = (false, None);
+        self.reading = Some(HashSet::new());
+        Wanted {
+            except: self.out.iter().copied().collect(),
+            ahead,
+        }
+    }
+
+    /// The read gave these. Gives how many of them are new.
+    pub(super) fn end_read(&mut self, pushes: Vec<ReadyPush>, more: bool, next_at: Option<Duration>) -> usize {
+        let recorded = self.reading.take().unwrap_or_default();
+        let before = self.loaded.len();
+        for push in pushes {
+            if !recorded.contains(&push.id) && self.out.insert(push.id) {
+                self.loaded.push_back(push);
+            }
+        }
+        self.may_have |= more;
+        if let Some(at) = next_at {
+            self.due_at(at);
+        }
+        self.loaded.len() - before
+    }
+
+    /// The read failed: it is to be made again.
+    pub(super) fn fail_read(&mut self) {
+        self.reading = None;
+        self.may_have = true;
+    }
+
+    /// The end of one was recorded, or it will not be.
+    pub(super) fn recorded(&mut self, id: PushId) {
+        self.out.remove(&id);
+        if let Some(reading) = &mut self.reading {
+            reading.insert(id);
+        }
+    }
+
+    /// Lets go of what is loaded and not in flight: it is ready in the table. Gives how many.
+    pub(super) fn unload(&mut self) -> usize {
+        let loaded = std::mem::take(&mut self.loaded);
+        let count = loaded.len();
+        for push in loaded {
+            self.out.remove(&push.id);
+        }
+        self.may_have |= count > 0;
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use downlink_core::{AppKey, DeviceKey, Timestamp};
+    use downlink_store::{OrderKey, PushContent, ReceiverKey};
+
+    use super::*;
+
+    fn row(id: i64) -> ReadyPush {
+        let _app = AppKey(1);
+        ReadyPush {
+            id: PushId(id),
+            key: OrderKey::of_device(DeviceKey(id), ReceiverKey(1)),
+            seq: 1,
+            url: "http://127.0.0.1:1/".into(),
+            content: PushContent::Notice {
+                id: "n".into(),
+                body: "{}".into(),
+            },
+            tries: 0,
+            at: Timestamp::from_millis(0),
+        }
+    }
+
+    #[test]
+    fn what_is_out_is_never_loaded_twice() {
+        let mut rows = Rows::default();
+        rows.stir();
+        assert!(rows.may_have(Duration::ZERO));
+        rows.begin_read(Duration::ZERO);
+        assert!(!rows.may_have(Duration::ZERO));
+        assert_eq!(rows.end_read(vec![row(1), row(2)], true, None), 2);
+        let taken = rows.take().unwrap();
+        assert_eq!(rows.begin_read(Duration::ZERO).except.len(), 2);
+        // A read from before its end was recorded still gives it.
+        rows.recorded(taken.id);
+        assert_eq!(rows.end_read(vec![row(1), row(2), row(3)], false, None), 1);
+        assert_eq!((rows.loaded(), rows.may_have(Duration::ZERO)), (2, false));
+    }
+
+    #[test]
+    fn those_in_their_pause_are_read_once_when_it_works_again() {
+        let mut rows = Rows::default();
+        rows.due_at(Duration::from_secs(500));
+        assert!(!rows.may_have(Duration::ZERO));
+        rows.look_ahead();
+        assert!(rows.may_have(Duration::ZERO));
+        assert!(rows.begin_read(Duration::ZERO).ahead);
+        rows.end_read(Vec::new(), false, Some(Duration::from_secs(500)));
+        assert!(!rows.may_have(Duration::ZERO));
+    }
+}

@@ -1,0 +1,171 @@
+//! Stored pushes: read when their receiver can take them, and what the store says of receivers.
+
+use std::time::Duration;
+
+use downlink_core::{CommandId, Timestamp};
+use downlink_store::{Attempt, Diverted, Fate, PushId, Ready, ReceiverKey, StoredReceiver, Stowed};
+
+use super::ends::later;
+use super::receiver::ReceiverId;
+use super::{FEW_ROWS, Schedule};
+
+/// What is to be read: [`Pushes::ready`](downlink_store::Pushes::ready) of a receiver.
+#[derive(Debug, Clone)]
+pub(in crate::push) struct Refill {
+    pub(in crate::push) receiver: ReceiverKey,
+    pub(in crate::push) except: Vec<PushId>,
+    pub(in crate::push) limit: usize,
+    /// Read as if the longest pause had passed.
+    pub(in crate::push) ahead: bool,
+}
+
+impl Schedule {
+    /// What the store says of a receiver: whether it is held, its rate, whether something waits.
+    pub(in crate::push) fn stored(&mut self, known: &StoredReceiver, now: Duration, wall: Timestamp) {
+        let id = self.receiver_of(known.app, &known.origin);
+        self.by_stored.insert(known.key, id);
+        let Some(receiver) = self.receivers.get_mut(&id) else {
+            return;
+        };
+        receiver.key = Some(known.key);
+        receiver.rated = known.rate.is_some();
+        receiver.flow.set_rate(known.rate);
+        receiver.held = known.held_at.is_some();
+        if known.waiting > 0 {
+            receiver.rows.stir();
+        }
+        if receiver.held {
+            self.loaded -= receiver.rows.unload();
+            self.divert_all(id, wall);
+        }
+        self.settle(id, now);
+    }
+
+    /// Something may have become ready of a receiver. False: it is not known here; the store has to say what it is.
+    pub(in crate::push) fn stir(&mut self, key: ReceiverKey, now: Duration) -> bool {
+        let Some(id) = self.by_stored.get(&key).copied() else {
+            return false;
+        };
+        if let Some(receiver) = self.receivers.get_mut(&id) {
+            receiver.rows.stir();
+        }
+        self.settle(id, now);
+        true
+    }
+
+    /// The next read of stored pushes that is to be made. It must come back by [`Schedule::refilled`] or
+    /// [`Schedule::not_refilled`].
+    pub(in crate::push) fn take_refill(&mut self, now: Duration) -> Option<Refill> {
+        let most = match self.loaded >= self.limits.backlog / 2 {
+            true => FEW_ROWS,
+            false => self.limits.per_receiver,
+        };
+        while let Some(id) = self.to_read.pop_front() {
+            let Some(receiver) = self.receivers.get_mut(&id) else {
+                continue;
+            };
+            receiver.wants_rows = false;
+            if let (Some(limit), Some(key)) = (receiver.wanted_rows(now, most), receiver.key) {
+                let wanted = receiver.rows.begin_read(now);
+                return Some(Refill {
+                    receiver: key,
+                    except: wanted.except,
+                    limit,
+                    ahead: wanted.ahead,
+                });
+            }
+        }
+        None
+    }
+
+    /// A read gave this.
+    pub(in crate::push) fn refilled(&mut self, key: ReceiverKey, ready: Ready, now: Duration, wall: Timestamp) {
+        let Some(id) = self.by_stored.get(&key).copied() else {
+            return;
+        };
+        if let Some(receiver) = self.receivers.get_mut(&id) {
+            let next_at = ready.next_at.map(|at| later(at, now, wall));
+            self.loaded += receiver.rows.end_read(ready.pushes, ready.more, next_at);
+            if receiver.held {
+                self.loaded -= receiver.rows.unload();
+            }
+        }
+        self.settle(id, now);
+    }
+
+    /// A read failed.
+    pub(in crate::push) fn not_refilled(&mut self, key: ReceiverKey, now: Duration) {
+        let Some(id) = self.by_stored.get(&key).copied() else {
+            return;
+        };
+        if let Some(receiver) = self.receivers.get_mut(&id) {
+            receiver.rows.fail_read();
+        }
+        self.settle(id, now);
+    }
+
+    /// The store has made stored pushes of these; `stowed` says where, in the same order.
+    pub(in crate::push) fn diverted(
+        &mut self,
+        diverted: &[Diverted],
+        stowed: &[Option<Stowed>],
+        now: Duration,
+        wall: Timestamp,
+    ) -> Vec<ReceiverKey> {
+        let mut strangers = Vec::new();
+        for (one, stowed) in diverted.iter().zip(stowed) {
+            let known = self.diverts.done(one.command);
+            let upto = stowed.as_ref().map_or(0, |stowed| stowed.upto);
+            self.recent.keep(one.command, known.max(upto), now);
+            let Some(stowed) = stowed else { continue };
+            let due = match &one.failed {
+                Some((_, Fate::Again(at))) => Some(later(*at, now, wall)),
+                Some((_, Fate::Dead(_) | Fate::Accepted)) | None => None,
+            };
+            if !self.stowed(stowed, &one.origin, due, now) && !strangers.contains(&stowed.receiver) {
+                strangers.push(stowed.receiver);
+            }
+        }
+        strangers
+    }
+
+    fn stowed(&mut self, stowed: &Stowed, origin: &std::sync::Arc<str>, due: Option<Duration>, now: Duration) -> bool {
+        let by_key = self.by_key.get(&(stowed.app, std::sync::Arc::clone(origin)));
+        let Some(id) = by_key.copied() else {
+            return false;
+        };
+        self.by_stored.insert(stowed.receiver, id);
+        if let Some(receiver) = self.receivers.get_mut(&id) {
+            receiver.key = Some(stowed.receiver);
+            match due {
+                Some(at) => receiver.rows.due_at(at),
+                None => receiver.rows.stir(),
+            }
+        }
+        self.settle(id, now);
+        true
+    }
+
+    /// Has a command become stored pushes, with the attempt that failed if there was one.
+    pub(super) fn divert(&mut self, command: CommandId, failed: Option<(Attempt, Fate)>, wall: Timestamp) {
+        let Some(held) = self.let_go(command) else {
+            return;
+        };
+        let Some(receiver) = self.receivers.get(&held.receiver) else {
+            return;
+        };
+        let origin = std::sync::Arc::clone(&receiver.origin);
+        self.diverts
+            .add(command, origin, (held.accepted, held.last_seq()), failed, wall);
+    }
+
+    /// Has all commands of a receiver that are not in flight become stored pushes.
+    pub(super) fn divert_all(&mut self, id: ReceiverId, wall: Timestamp) {
+        let Some(receiver) = self.receivers.get_mut(&id) else {
+            return;
+        };
+        for command in receiver.take_fresh() {
+            self.divert(command, None, wall);
+        }
+    }
+}
