@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use downlink_core::lifecycle::Input;
 use downlink_core::{CommandId, DeviceKey, IdMint, Offer, SessionId, Timestamp};
-use downlink_store::{AppSettings, Applied, Change, Changed, Dispatch, PushDuty, Store, StoreError, Target};
+use downlink_store::{
+    AppSettings, Applied, Change, Changed, Dispatch, PushDuty, ReceiverKey, Store, StoreError, Target,
+};
 use tokio::sync::mpsc;
 
 use crate::clock;
@@ -53,6 +55,8 @@ pub(crate) struct Hints {
     pub(crate) enabled: bool,
     /// To the push dispatcher.
     pub(crate) push: mpsc::Sender<PushDuty>,
+    /// To the push dispatcher: receivers of which the store has news.
+    pub(crate) receivers: mpsc::Sender<ReceiverKey>,
     /// To the owner of the deadlines.
     pub(crate) deadlines: mpsc::Sender<DeadlineHint>,
 }
@@ -172,6 +176,14 @@ impl Engine {
             self.metrics.hints_lost.inc();
         }
         sent
+    }
+
+    /// Hints that the store has news of a receiver: something became ready, it is held or released.
+    #[allow(dead_code)] // until the operator's interface calls it
+    pub(crate) fn hint_receiver(&self, key: ReceiverKey) {
+        if self.hints.receivers.try_send(key).is_err() {
+            self.metrics.hints_lost.inc();
+        }
     }
 
     /// What a committed change entails: counted, logged, hinted at. Takes the duty to push out of it.

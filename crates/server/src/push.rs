@@ -5,6 +5,7 @@
 //! the record of what is to be pushed, and of what was accepted, is the store's.
 
 mod answer;
+mod attempt;
 mod client;
 mod connect;
 mod dispatch;
@@ -20,17 +21,27 @@ use std::time::Duration;
 
 use downlink_core::Span;
 use downlink_core::retry::Backoff;
-use downlink_store::{PushDuty, Store};
+use downlink_store::{PushDuty, ReceiverKey, Store};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::client::Client;
-use self::dispatch::Dispatcher;
+use self::dispatch::{Dispatcher, Inbox};
 use self::guard::Guard;
 use self::schedule::Limits;
 use crate::config::{self, ConfigError};
 use crate::telemetry::Metrics;
+
+/// Where hints come from.
+pub(crate) struct Hints {
+    /// Changes of commands to be pushed.
+    pub(crate) duties: mpsc::Receiver<PushDuty>,
+    /// Receivers of which the store has news.
+    pub(crate) receivers: mpsc::Receiver<ReceiverKey>,
+    /// How often the dispatcher looks for itself which receivers have something waiting.
+    pub(crate) look_every: Duration,
+}
 
 /// Starts the dispatcher. `own`: addresses of this server's own listeners, never pushed to, even inside an allowed
 /// range. Attempts in flight at `stop` are finished; what is not told stays in the store.
@@ -39,7 +50,7 @@ use crate::telemetry::Metrics;
 /// An entry of `push.allow` that is neither an address nor a range; the error names it.
 pub(crate) fn start(
     store: Arc<dyn Store>,
-    inbox: mpsc::Receiver<PushDuty>,
+    hints: Hints,
     config: &config::Push,
     own: Vec<SocketAddr>,
     metrics: Arc<Metrics>,
@@ -55,7 +66,12 @@ pub(crate) fn start(
         );
     }
     let client = Arc::new(Client::new(config, guard, tls));
-    let dispatcher = Dispatcher::new(limits(config), client, store, metrics);
+    let look_every = hints.look_every;
+    let inbox = Inbox {
+        duties: hints.duties,
+        receivers: hints.receivers,
+    };
+    let dispatcher = Dispatcher::new(limits(config), client, store, metrics, look_every);
     tasks.spawn(dispatcher.run(inbox, stop.clone()));
     Ok(())
 }

@@ -26,6 +26,7 @@ use crate::{admin, clock, push, sweep};
 
 /// Hints that may wait for their reader; more are dropped and found by the sweeps.
 const HINTS: usize = 65_536;
+const RECEIVER_HINTS: usize = 1024;
 
 /// Why the server did not start. Its text names what is at fault and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -134,10 +135,12 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let metrics = Arc::new(Metrics::new());
     let (push_hints, push_inbox) = mpsc::channel(config.push.max_backlog.clamp(1, HINTS));
+    let (receiver_hints, receiver_inbox) = mpsc::channel(RECEIVER_HINTS);
     let (deadline_hints, deadline_inbox) = mpsc::channel(HINTS);
     let hints = Hints {
         enabled: config.engine.hints,
         push: push_hints,
+        receivers: receiver_hints,
         deadlines: deadline_hints,
     };
     let port: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
@@ -151,7 +154,11 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
     ));
     push::start(
         port,
-        push_inbox,
+        push::Hints {
+            duties: push_inbox,
+            receivers: receiver_inbox,
+            look_every: Duration::from_millis(config.engine.queue_sweep_ms.max(1)),
+        },
         &config.push,
         addresses.all(),
         metrics,

@@ -26,6 +26,6 @@ pub use push::{
 };
 
 /// All of the port.
-pub trait Store: Commands + Devices + Apps + Send + Sync + 'static {}
+pub trait Store: Commands + Pushes + Devices + Apps + Send + Sync + 'static {}
 
-impl<T: Commands + Devices + Apps + Send + Sync + 'static> Store for T {}
+impl<T: Commands + Pushes + Devices + Apps + Send + Sync + 'static> Store for T {}

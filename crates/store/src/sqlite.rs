@@ -25,6 +25,7 @@ mod mids;
 mod migrate;
 mod open;
 mod options;
+mod pushes_stub;
 mod queue;
 mod read;
 mod records;

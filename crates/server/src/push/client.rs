@@ -20,7 +20,6 @@ use super::connect::{ConnectError, Connector};
 use super::guard::Guard;
 use super::outcome::{self, Outcome, Phase, Report};
 use super::pool::{Pool, Taken};
-use super::schedule::Push;
 use super::target::Target;
 use crate::{clock, config};
 
@@ -66,25 +65,6 @@ impl Client {
             timeout,
             max_answer_bytes: config.max_answer_bytes,
         }
-    }
-
-    /// Makes one attempt to push a change of a command.
-    pub(super) async fn push(&self, push: &Push) -> Outcome {
-        let command = push.command.to_string();
-        let body = downlink_api::push::status_change(
-            push.device_id.as_str(),
-            &command,
-            push.status.as_str(),
-            push.result.as_deref(),
-        );
-        let outgoing = Outgoing {
-            app: AppKey(0),
-            target: Arc::clone(&push.target),
-            webhook_id: format!("{command}-{}", push.seq).into(),
-            sequence: u32::from(push.seq),
-            body: body.into(),
-        };
-        self.attempt(&outgoing).await.outcome
     }
 
     /// Makes one attempt. Ends within the configured time, whatever the receiver does.

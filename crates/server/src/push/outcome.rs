@@ -132,6 +132,7 @@ impl Outcome {
     }
 
     /// Whether the receiver has it.
+    #[cfg(test)]
     pub(super) fn is_accepted(&self) -> bool {
         matches!(self, Self::Accepted)
     }

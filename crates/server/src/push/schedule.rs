@@ -268,15 +268,17 @@ impl Schedule {
         started
     }
 
-    /// Whether a receiver may have one more of the slots: it has fewer than are free, its application fewer than twice
-    /// as many. So whoever comes finds free slots, however many others have taken all they may.
+    /// Whether a receiver may have one more of the slots: it has fewer than are free, and its application fewer than twice
+    /// as many; or it has few, and its application not nearly all. So whoever comes finds free slots, however many
+    /// others have taken all they may.
     fn has_room(&self, id: ReceiverId) -> bool {
         let Some(receiver) = self.receivers.get(&id) else {
             return true;
         };
         let free = self.limits.in_flight - self.in_flight;
         let of_app = self.in_flight_of.get(&receiver.app).copied().unwrap_or(0);
-        receiver.in_flight < free && of_app < 2 * free
+        let few = receiver.in_flight < FEW.min(free.div_ceil(2)) && of_app < 8 * free;
+        receiver.in_flight < free && (of_app < 2 * free || few)
     }
 
     fn begin(&mut self, id: ReceiverId, taken: Taken, now: Duration) -> Option<Push> {
@@ -370,6 +372,9 @@ impl Schedule {
     }
 }
 
+/// Attempts in flight that a receiver may have though its application has many.
+const FEW: usize = 8;
+
 /// Receivers that are remembered though they have nothing to do, at the most.
 const RECEIVERS_IDLE: usize = 4096;
 
@@ -400,5 +405,7 @@ fn pause(backoff: Backoff, failures: u32, random: u32) -> Duration {
 
 #[cfg(test)]
 mod history;
+#[cfg(test)]
+mod rig;
 #[cfg(test)]
 mod tests;

@@ -142,7 +142,7 @@ impl Schedule {
                 receiver.flow.restart(now);
                 receiver.rows.look_ahead();
             }
-            None => receiver.flow.succeeded(receiver.in_flight + 1, now),
+            None => receiver.flow.succeeded(push.nth, now),
             Some(Failure::Throttled(asked)) => {
                 receiver.flow.failed(push.nth, push.started, now);
                 let asked = asked.unwrap_or(Duration::ZERO).min(PAUSE_LONGEST);
@@ -158,8 +158,20 @@ impl Schedule {
         notice
     }
 
-    fn to_settle(&mut self, receiver: ReceiverId, id: PushId, attempt: Option<Attempt>, fate: Fate, now: Timestamp) {
-        let settled = Settled { id, attempt, fate, now };
+    fn to_settle(
+        &mut self,
+        receiver: ReceiverId,
+        id: PushId,
+        attempt: Option<Attempt>,
+        fate: Fate,
+        now: Timestamp,
+    ) {
+        let settled = Settled {
+            id,
+            attempt,
+            fate,
+            now,
+        };
         self.to_settle.waiting.push_back((receiver, settled));
     }
 

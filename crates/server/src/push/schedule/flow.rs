@@ -116,9 +116,9 @@ impl Flow {
         ramp.into_iter().chain(rate).filter(|at| *at > now).max()
     }
 
-    /// One succeeded that was the `in_flight`th at its end.
-    pub(super) fn succeeded(&mut self, in_flight: usize, now: Duration) {
-        if in_flight < self.limit {
+    /// One succeeded that was the `nth` in flight when it started. If that was low, the limit is not what holds things up.
+    pub(super) fn succeeded(&mut self, nth: usize, now: Duration) {
+        if nth * 2 < self.limit {
             return;
         }
         if self.limit >= self.ceiling {

@@ -1,11 +1,11 @@
 //! Random histories: commands change, hints are lost, late and stale, receivers fail, the store refuses, time passes.
 //! Whatever happens, the rules on order hold, and in the end every change is accepted and recorded.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use downlink_core::Span;
 
-use super::tests::duty;
+use super::rig::{Rig, duty, failed, id, wall};
 use super::*;
 
 /// xorshift64*: a seed gives the same history for ever.
@@ -28,38 +28,15 @@ impl Random {
     }
 }
 
-/// What the store has of a command.
-#[derive(Default)]
-struct Row {
-    events: Vec<u16>,
-    last: u16,
-    acked: u16,
-}
-
-impl Row {
-    fn duty(&self, n: u32, receivers: u32) -> Option<PushDuty> {
-        let due: Vec<u16> = self
-            .events
-            .iter()
-            .copied()
-            .filter(|seq| *seq > self.acked)
-            .collect();
-        (!due.is_empty()).then(|| duty(n, 80 + (n % receivers) as u16, &due))
-    }
-}
-
 struct World {
     random: Random,
-    schedule: Schedule,
+    rig: Rig,
     limits: Limits,
-    now: Duration,
     receivers: u32,
-    rows: BTreeMap<u32, Row>,
+    last: [u16; 40],
     /// Hints on their way, possibly overtaken by what happened since.
     hints: VecDeque<PushDuty>,
-    in_flight: Vec<(CommandId, u16)>,
-    accepted: BTreeMap<CommandId, Vec<u16>>,
-    telling: Vec<Told>,
+    accepted: HashMap<CommandId, Vec<u32>>,
     calm: bool,
 }
 
@@ -67,7 +44,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed | 1);
         let limits = Limits {
-            in_flight: 1 + random.below(12) as usize,
+            in_flight: 2 + random.below(12) as usize,
             per_receiver: 1 + random.below(4) as usize,
             backlog: 2 + random.below(60) as usize,
             backoff: Backoff {
@@ -77,32 +54,30 @@ impl World {
             record_wait: Duration::from_millis(400 * random.below(2)),
         };
         Self {
-            schedule: Schedule::new(limits),
+            rig: Rig::new(limits),
             limits,
-            now: Duration::ZERO,
             receivers: 1 + random.below(5) as u32,
-            rows: BTreeMap::new(),
+            last: [0; 40],
             hints: VecDeque::new(),
-            in_flight: Vec::new(),
-            accepted: BTreeMap::new(),
-            telling: Vec::new(),
+            accepted: HashMap::default(),
             calm: false,
             random,
         }
     }
 
-    fn command(n: u32) -> CommandId {
-        CommandId::from_parts(1, 0, n, 0)
+    fn port(&self, n: u32) -> u16 {
+        80 + (n % self.receivers) as u16
     }
 
     fn step(&mut self) {
-        match self.random.below(10) {
+        match self.random.below(11) {
             0 | 1 => self.change(),
             2 => self.sweep_one(),
             3 | 4 => self.deliver_hint(),
             5 | 6 => self.end_one(),
-            7 => self.tell(),
-            _ => self.now += Duration::from_millis(self.random.below(400)),
+            7 | 8 => self.call(),
+            9 if self.random.chance(20) => self.hold_or_release(),
+            _ => self.rig.now += Duration::from_millis(self.random.below(400)),
         }
         self.start();
         self.check();
@@ -111,24 +86,35 @@ impl World {
     /// A command changes; the change may be one that is not pushed; its hint may get lost.
     fn change(&mut self) {
         let n = self.random.below(40) as u32;
-        let skip = self.random.chance(20);
-        let row = self.rows.entry(n).or_default();
-        if row.last >= 8 {
+        let last = &mut self.last[n as usize];
+        if *last >= 8 {
             return;
         }
-        row.last += 1 + u16::from(skip);
-        row.events.push(row.last);
-        if let Some(duty) = row.duty(n, self.receivers)
-            && self.random.chance(70)
-        {
-            self.hints.push_back(duty);
+        *last += 1 + u16::from(self.random.chance(20));
+        let seq = *last;
+        let due = self.rig.change(&duty(n, self.port(n), &[seq]));
+        if due.is_some() && self.random.chance(70) {
+            self.hints.extend(self.duty(n));
         }
+    }
+
+    /// What the store has still to tell of a command.
+    fn duty(&self, n: u32) -> Option<PushDuty> {
+        let row = self.rig.rows.get(&id(n))?;
+        let due: Vec<u16> = row
+            .events
+            .iter()
+            .copied()
+            .filter(|seq| *seq > row.acked)
+            .collect();
+        (!due.is_empty()).then(|| duty(n, row.port, &due))
     }
 
     fn sweep_one(&mut self) {
         let n = self.random.below(40) as u32;
-        let duty = self.rows.get(&n).and_then(|row| row.duty(n, self.receivers));
-        self.hints.extend(duty);
+        self.hints.extend(self.duty(n));
+        let port = self.port(n);
+        self.rig.look(port);
     }
 
     fn deliver_hint(&mut self) {
@@ -140,104 +126,155 @@ impl World {
         if self.random.chance(20) {
             self.hints.push_back(duty.clone());
         }
-        self.schedule.hint(duty, self.now);
+        self.rig.schedule.hint(duty, self.rig.now, wall(self.rig.now));
+    }
+
+    fn hold_or_release(&mut self) {
+        let n = self.random.below(40) as u32;
+        let port = self.port(n);
+        match self.rig.held.iter().position(|held| *held == port) {
+            Some(at) => drop(self.rig.held.remove(at)),
+            None => self.rig.held.push(port),
+        }
+        self.rig.look(port);
     }
 
     fn end_one(&mut self) {
-        if self.in_flight.is_empty() {
+        if self.rig.out.is_empty() {
             return;
         }
-        let at = self.random.below(self.in_flight.len() as u64) as usize;
-        let (command, seq) = self.in_flight.swap_remove(at);
-        let accepted = self.calm || self.random.chance(60);
-        if accepted {
-            self.accepted.entry(command).or_default().push(seq);
+        let at = self.random.below(self.rig.out.len() as u64) as usize;
+        let push = self.rig.out.swap_remove(at);
+        let ending = match self.random.below(10) {
+            _ if self.calm => Ending::Accepted,
+            0..=5 => Ending::Accepted,
+            6 => failed(Failure::Throttled(Some(Duration::from_millis(300)))),
+            7 => failed(Failure::Rejected),
+            _ => failed(Failure::Trouble),
+        };
+        if matches!(ending, Ending::Accepted) {
+            self.accepted
+                .entry(push.key.command().unwrap())
+                .or_default()
+                .push(push.seq);
         }
         let random = self.random.next() as u32;
-        self.schedule.ended(command, accepted, self.now, random);
+        self.rig
+            .schedule
+            .ended(&push, ending, self.rig.now, wall(self.rig.now), random);
     }
 
-    /// The store's answer to one call, and the next call.
-    fn tell(&mut self) {
-        let told = std::mem::take(&mut self.telling);
-        if self.calm || self.random.chance(80) {
-            for Told { command, seq } in &told {
-                let row = self.rows.iter_mut().find(|(n, _)| Self::command(**n) == *command);
-                let row = row.expect("only commands that there are").1;
-                row.acked = row.acked.max(*seq);
-            }
-            self.schedule.recorded(&told, self.now);
-        } else {
-            self.schedule.not_recorded(&told);
-        }
+    /// One round of calls of the store, which may refuse any.
+    fn call(&mut self) {
+        let (now, at) = (self.rig.now, wall(self.rig.now));
         let most = 1 + self.random.below(5) as usize;
-        self.telling = self.schedule.take_accepted(self.now, most);
+        let told = self.rig.schedule.take_accepted(now, most);
+        match self.works() {
+            true => {
+                self.rig.told(&told);
+                self.rig.schedule.recorded(&told, now);
+            }
+            false => self.rig.schedule.not_recorded(&told),
+        }
+        let diverted = self.rig.schedule.take_diverts(most);
+        match self.works() {
+            true => {
+                let stowed: Vec<_> = diverted.iter().map(|one| self.rig.divert(one)).collect();
+                let strangers = self.rig.schedule.diverted(&diverted, &stowed, now, at);
+                strangers.iter().for_each(|key| self.rig.look(key.0 as u16));
+            }
+            false => self.rig.schedule.not_diverted(diverted),
+        }
+        let refill = self.rig.schedule.take_refill(now);
+        let ready = refill.as_ref().map(|refill| self.rig.ready(refill));
+        // What is recorded while a read is under way.
+        let settled = self.rig.schedule.take_settled(most);
+        match self.works() {
+            true => {
+                let stirred = self.rig.settle(&settled);
+                self.rig.schedule.settled(&settled, &stirred, now, at);
+            }
+            false => self.rig.schedule.not_settled(settled),
+        }
+        match refill.zip(ready) {
+            Some((refill, ready)) if self.works() => {
+                self.rig.schedule.refilled(refill.receiver, ready, now, at);
+            }
+            Some((refill, _)) => self.rig.schedule.not_refilled(refill.receiver, now),
+            None => {}
+        }
+    }
+
+    fn works(&mut self) -> bool {
+        self.calm || self.random.chance(80)
     }
 
     fn start(&mut self) {
-        while let Some(push) = self.schedule.start(self.now) {
-            let same = self
-                .in_flight
-                .iter()
-                .filter(|(command, _)| *command == push.command);
-            assert_eq!(same.count(), 0, "two attempts of one command at once");
-            let n = self
-                .rows
-                .keys()
-                .find(|n| Self::command(**n) == push.command)
-                .expect("known");
-            let before = self.accepted.get(&push.command).map_or(&[][..], Vec::as_slice);
+        while let Some(push) = self.rig.schedule.start(self.rig.now) {
+            let command = push.key.command().unwrap();
+            let same = |other: &&Push| other.key == push.key;
+            assert_eq!(
+                self.rig.out.iter().filter(same).count(),
+                0,
+                "two attempts of one command at once"
+            );
+            let before = self.accepted.get(&command).map_or(&[][..], Vec::as_slice);
             // Hints never outlive the memory of what was let go here, so each change is accepted once, in order.
-            let expected = self.rows[n].events.iter().find(|seq| !before.contains(seq));
-            assert_eq!(Some(&push.seq), expected, "out of order");
-            self.in_flight.push((push.command, push.seq));
+            let expected = self.rig.rows[&command].events.iter().map(|seq| u32::from(*seq));
+            let expected = expected.into_iter().find(|seq| !before.contains(seq));
+            assert_eq!(Some(push.seq), expected, "out of order");
+            self.rig.out.push(push);
         }
     }
 
     fn check(&self) {
-        assert_eq!(self.schedule.in_flight(), self.in_flight.len());
-        assert!(self.in_flight.len() <= self.limits.in_flight);
-        for port in 0..self.receivers {
-            let of_receiver = |command: &CommandId| {
-                (0..40).any(|n| n % self.receivers == port && Self::command(n) == *command)
-            };
-            let count = self
-                .in_flight
+        assert_eq!(self.rig.schedule.in_flight(), self.rig.out.len());
+        assert!(self.rig.out.len() <= self.limits.in_flight);
+        for receiver in self.rig.schedule.receivers.values() {
+            let of = self
+                .rig
+                .out
                 .iter()
-                .filter(|(command, _)| of_receiver(command))
-                .count();
+                .filter(|push| push.target.origin == receiver.origin);
+            let count = of.count();
+            assert_eq!(receiver.in_flight, count);
             assert!(count <= self.limits.per_receiver);
         }
-        assert!(self.schedule.backlog() <= self.limits.backlog);
+        assert!(self.rig.schedule.commands.len() <= self.limits.backlog + self.receivers as usize);
     }
 
     /// Receivers and store work, the sweep runs: all has to come to an end.
     fn settle(&mut self) {
         self.calm = true;
-        for _ in 0..2000 {
-            let due: Vec<PushDuty> = self
-                .rows
-                .iter()
-                .filter_map(|(n, row)| row.duty(*n, self.receivers))
-                .collect();
-            self.hints.extend(due);
+        self.rig.held.clear();
+        for port in 80..80 + self.receivers as u16 {
+            self.rig.look(port);
+        }
+        for _ in 0..4000 {
+            self.hints
+                .extend((0..40).filter_map(|n| self.duty(n)).collect::<Vec<_>>());
             while let Some(duty) = self.hints.pop_front() {
-                self.schedule.hint(duty, self.now);
+                self.rig.schedule.hint(duty, self.rig.now, wall(self.rig.now));
             }
             self.start();
-            while !self.in_flight.is_empty() {
+            while !self.rig.out.is_empty() {
                 self.end_one();
             }
-            self.tell();
+            self.call();
             self.check();
-            if let Some(at) = self.schedule.next_wake() {
-                self.now = self.now.max(at);
-            }
-            if self.schedule.backlog() == 0 && self.rows.values().all(|row| row.duty(0, 1).is_none()) {
+            let idle = self.rig.schedule.backlog() == 0;
+            if idle
+                && self
+                    .rig
+                    .rows
+                    .values()
+                    .all(|row| row.stored.is_empty() && row.acked >= *row.events.last().unwrap())
+            {
                 return;
             }
+            self.rig.now += Duration::from_millis(20);
         }
-        panic!("{} commands never came to an end", self.schedule.backlog());
+        panic!("{} commands never came to an end", self.rig.schedule.backlog());
     }
 }
 
@@ -255,19 +292,16 @@ fn every_change_is_accepted_in_order_whatever_happens() {
         for _ in 0..1500 {
             world.step();
             // Hints that are older than the memory of what was let go may cause repetitions: not in these histories.
-            if world.now > Duration::from_secs(50) {
+            if world.rig.now > Duration::from_secs(50) {
                 break;
             }
         }
         world.settle();
-        for (n, row) in &world.rows {
-            let accepted = world
-                .accepted
-                .get(&World::command(*n))
-                .map_or(&[][..], Vec::as_slice);
-            assert_eq!(accepted, row.events, "command {n}");
+        for (command, row) in &world.rig.rows {
+            let accepted = world.accepted.get(command).map_or(&[][..], Vec::as_slice);
+            let told: Vec<u32> = row.events.iter().map(|seq| u32::from(*seq)).collect();
+            assert_eq!(accepted, told, "command {command}");
         }
-        let left = &world.schedule;
-        assert_eq!((left.weight, left.receivers.len(), left.alarms.len()), (0, 0, 0));
+        assert_eq!((world.rig.schedule.weight, world.rig.schedule.loaded), (0, 0));
     }
 }

@@ -157,17 +157,18 @@ impl Receiver {
             return None;
         }
         let work = !self.fresh.is_empty() || self.rows.has_loaded() || self.rows.may_have(now);
-        let later = |at: &Duration| work && *at > now;
-        let probe = self.health.probe_at().filter(later);
-        let pause = Some(self.paused_until).filter(later);
-        let flow = self.flow.opens_at(self.in_flight, now).filter(later);
+        let probe = self.health.probe_at().filter(|_| work);
+        let pause = Some(self.paused_until).filter(|_| work);
+        let flow = self.flow.opens_at(self.in_flight, now).filter(|_| work);
         let times = [probe, pause, flow, self.rows.next_at(), self.forget_at];
-        times.into_iter().flatten().min()
+        // What is due by now is not a matter of time any more.
+        times.into_iter().flatten().filter(|at| *at > now).min()
     }
 
     /// Nothing waits for it, and nothing is to be remembered. It is forgotten some time after.
     pub(super) fn may_go(&mut self, now: Duration) -> bool {
-        let idle = self.commands == 0 && self.in_flight == 0 && self.rows.is_idle() && !self.held && !self.rated;
+        let idle =
+            self.commands == 0 && self.in_flight == 0 && self.rows.is_idle() && !self.held && !self.rated;
         match (idle, self.forget_at) {
             (false, _) => self.forget_at = None,
             (true, None) => self.forget_at = Some(now + REMEMBERED),

@@ -10,7 +10,6 @@ use super::held::Held;
 use super::receiver::{Receiver, ReceiverId};
 use super::{Hinted, Schedule};
 
-
 impl Schedule {
     /// Holds a command, without its changes yet. If its receiver takes none, or there is no room, the command is diverted
     /// (or refused, if even too many are on their way): then says so.
@@ -31,7 +30,8 @@ impl Schedule {
                 return Some(Hinted::Refused);
             }
             let origin = Arc::clone(&target.origin);
-            self.diverts.add(duty.command, origin, (accepted, last), None, wall);
+            self.diverts
+                .add(duty.command, origin, (accepted, last), None, wall);
             self.settle(id, now);
             return Some(Hinted::Known);
         }

@@ -85,7 +85,12 @@ impl Rows {
     }
 
     /// The read gave these. Gives how many of them are new.
-    pub(super) fn end_read(&mut self, pushes: Vec<ReadyPush>, more: bool, next_at: Option<Duration>) -> usize {
+    pub(super) fn end_read(
+        &mut self,
+        pushes: Vec<ReadyPush>,
+        more: bool,
+        next_at: Option<Duration>,
+    ) -> usize {
         let recorded = self.reading.take().unwrap_or_default();
         let before = self.loaded.len();
         for push in pushes {

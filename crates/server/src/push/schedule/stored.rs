@@ -56,6 +56,7 @@ impl Schedule {
     /// The next read of stored pushes that is to be made. It must come back by [`Schedule::refilled`] or
     /// [`Schedule::not_refilled`].
     pub(in crate::push) fn take_refill(&mut self, now: Duration) -> Option<Refill> {
+        self.wake(now);
         let most = match self.loaded >= self.limits.backlog / 2 {
             true => FEW_ROWS,
             false => self.limits.per_receiver,
@@ -79,7 +80,13 @@ impl Schedule {
     }
 
     /// A read gave this.
-    pub(in crate::push) fn refilled(&mut self, key: ReceiverKey, ready: Ready, now: Duration, wall: Timestamp) {
+    pub(in crate::push) fn refilled(
+        &mut self,
+        key: ReceiverKey,
+        ready: Ready,
+        now: Duration,
+        wall: Timestamp,
+    ) {
         let Some(id) = self.by_stored.get(&key).copied() else {
             return;
         };
@@ -129,7 +136,13 @@ impl Schedule {
         strangers
     }
 
-    fn stowed(&mut self, stowed: &Stowed, origin: &std::sync::Arc<str>, due: Option<Duration>, now: Duration) -> bool {
+    fn stowed(
+        &mut self,
+        stowed: &Stowed,
+        origin: &std::sync::Arc<str>,
+        due: Option<Duration>,
+        now: Duration,
+    ) -> bool {
         let by_key = self.by_key.get(&(stowed.app, std::sync::Arc::clone(origin)));
         let Some(id) = by_key.copied() else {
             return false;

@@ -1,19 +1,27 @@
 //! A store of which only the part on pushes works.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use downlink_core::{AppId, AppKey, CommandId, DeviceKey, Offer, Policy, Timestamp, TopicFamily};
 use downlink_store::*;
 
+use super::table::Table;
+
 #[derive(Default)]
 pub(super) struct FakeStore {
+    table: Mutex<Table>,
     told: Mutex<HashMap<CommandId, u16>>,
     refusals: Mutex<u32>,
 }
 
 impl FakeStore {
+    /// There is this to be pushed.
+    pub(super) fn know(&self, duty: &PushDuty) {
+        self.table.lock().unwrap().know(duty);
+    }
+
     /// Refuses the next so many calls.
     pub(super) fn refuse(&self, times: u32) {
         *self.refusals.lock().unwrap() = times;
@@ -101,5 +109,99 @@ unused! {
         fn token(a: [u8; 32], b: TokenKind, c: Timestamp) -> Option<Token>;
         fn revoke_token(a: [u8; 32], b: TokenKind) -> bool;
         fn prune_tokens(a: Timestamp) -> u64;
+    }
+}
+
+#[async_trait]
+impl Pushes for FakeStore {
+    async fn divert(&self, diverted: Vec<Diverted>) -> Result<Vec<Option<Stowed>>, StoreError> {
+        let mut table = self.table.lock().unwrap();
+        let divert = |one: &Diverted| table.divert(one, self.told_of(one.command));
+        Ok(diverted.iter().map(divert).collect())
+    }
+
+    async fn settle(&self, settled: Vec<Settled>) -> Result<Vec<ReceiverKey>, StoreError> {
+        let mut stirred = Vec::new();
+        for one in &settled {
+            let (receiver, told) = self.table.lock().unwrap().settle(one);
+            stirred.extend(receiver);
+            if let Some((command, seq)) = told {
+                self.told.lock().unwrap().insert(command, seq);
+            }
+        }
+        Ok(stirred)
+    }
+
+    async fn ready(
+        &self,
+        receiver: ReceiverKey,
+        except: Vec<PushId>,
+        now: Timestamp,
+        limit: u32,
+        _max_bytes: usize,
+    ) -> Result<Ready, StoreError> {
+        Ok(self.table.lock().unwrap().ready(receiver, &except, now, limit))
+    }
+
+    async fn receiver(&self, key: ReceiverKey) -> Result<Option<StoredReceiver>, StoreError> {
+        Ok(self.table.lock().unwrap().known(key))
+    }
+
+    async fn receivers(
+        &self,
+        _after: Option<ReceiverKey>,
+        _busy: bool,
+        _limit: u32,
+    ) -> Result<Vec<StoredReceiver>, StoreError> {
+        let table = self.table.lock().unwrap();
+        Ok((0..).map_while(|key| table.known(ReceiverKey(key))).collect())
+    }
+
+    async fn set_held(
+        &self,
+        _: AppKey,
+        _: Arc<str>,
+        _: bool,
+        _: Timestamp,
+    ) -> Result<StoredReceiver, StoreError> {
+        unreachable!("the operator's business")
+    }
+
+    async fn set_rate(&self, _: AppKey, _: Arc<str>, _: Option<u32>) -> Result<StoredReceiver, StoreError> {
+        unreachable!("the operator's business")
+    }
+
+    async fn stored_pushes(
+        &self,
+        _: PushFilter,
+        _: Option<PushId>,
+        _: u32,
+    ) -> Result<Vec<StoredPush>, StoreError> {
+        unreachable!("the operator's business")
+    }
+
+    async fn replay(
+        &self,
+        _: PushFilter,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<(u64, Vec<ReceiverKey>), StoreError> {
+        unreachable!("the operator's business")
+    }
+
+    async fn drop_pushes(&self, _: PushFilter, _: Timestamp, _: u32) -> Result<u64, StoreError> {
+        unreachable!("the operator's business")
+    }
+
+    async fn give_up_old(&self, _: PushLimits, _: Timestamp, _: u32) -> Result<Vec<GivenUp>, StoreError> {
+        unreachable!("a sweep's business")
+    }
+
+    async fn prune_pushes(&self, _: PushLimits, _: Timestamp, _: u32) -> Result<u64, StoreError> {
+        unreachable!("a sweep's business")
+    }
+
+    async fn push_totals(&self, _: Timestamp) -> Result<PushTotals, StoreError> {
+        unreachable!("a sweep's business")
     }
 }

@@ -1,19 +1,20 @@
 //! One attempt at a time, over TLS.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use bytes::Bytes;
+use downlink_core::AppKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use super::config;
 use super::receiver::{Answer, Receiver};
-use super::{config, sent};
-use crate::push::client::Client;
+use crate::push::client::{Client, Outgoing};
 use crate::push::connect::{self, ConnectError};
 use crate::push::guard::Guard;
 use crate::push::outcome::Outcome;
-use crate::push::schedule::{Push, Schedule};
+use crate::push::target::Target;
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
@@ -45,19 +46,18 @@ fn trusting(roots: &[CertificateDer<'static>]) -> Arc<ClientConfig> {
     connect::http1_only(config)
 }
 
-/// What is attempted for a hint at `url`.
-fn push(url: &str) -> Push {
-    let config = config(&[]);
-    let mut schedule = Schedule::new(crate::push::limits(&config));
-    schedule.hint(sent(1, url), Duration::ZERO);
-    schedule.start(Duration::ZERO).unwrap()
-}
-
 async fn attempt(receiver: &Receiver, host: &str, tls: Result<Arc<ClientConfig>, String>) -> Outcome {
     let config = config(&[receiver.address]);
     let client = Client::new(&config, Guard::new(&config.allow, Vec::new()).unwrap(), tls);
     let port = receiver.address.port();
-    client.push(&push(&format!("https://{host}:{port}/cmd"))).await
+    let outgoing = Outgoing {
+        app: AppKey(1),
+        target: Arc::new(Target::of(&format!("https://{host}:{port}/cmd"))),
+        webhook_id: "1-1".into(),
+        sequence: 1,
+        body: Bytes::from_static(b"{}"),
+    };
+    client.attempt(&outgoing).await.outcome
 }
 
 #[tokio::test]

@@ -135,10 +135,12 @@ impl Rig {
 fn engine(store: Arc<FakeStore>, metrics: &Arc<Metrics>, max_inflight: usize) -> Engine {
     // Nobody reads the hints: they are lost, and nothing here needs them.
     let (push, _) = mpsc::channel(1);
+    let (receivers, _) = mpsc::channel(1);
     let (deadlines, _) = mpsc::channel(1);
     let hints = Hints {
         enabled: true,
         push,
+        receivers,
         deadlines,
     };
     let settings = Settings {

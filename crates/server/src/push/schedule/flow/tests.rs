@@ -6,21 +6,20 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// A receiver that takes `takes` at once and answers after `latency`. Gives the rate in the last second of `secs`, the most that
-/// were in flight in it, and the share that was refused.
+/// A receiver that takes `takes` at once and answers after `latency`. Of the second half of `secs` seconds, gives the rate, the most
+/// that were in flight, and the share that was refused.
 fn run(flow: &mut Flow, takes: usize, latency: u64, secs: u64) -> (u64, usize, f64) {
     let mut out: std::collections::VecDeque<(u64, u64, usize)> = std::collections::VecDeque::new();
     let (mut done, mut most, mut refused) = (0, 0, 0);
     for now in 0..secs * 1000 {
-        let last = now >= (secs - 1) * 1000;
+        let last = now >= secs * 500;
         while out.front().is_some_and(|(_, end, _)| *end <= now) {
             let (start, _, nth) = out.pop_front().unwrap();
-            let in_flight = out.len() + 1;
             if nth > takes {
                 flow.failed(nth, ms(start), ms(now));
                 refused += u64::from(last);
             } else {
-                flow.succeeded(in_flight, ms(now));
+                flow.succeeded(nth, ms(now));
                 done += u64::from(last);
             }
         }
@@ -30,31 +29,40 @@ fn run(flow: &mut Flow, takes: usize, latency: u64, secs: u64) -> (u64, usize, f
             most = most.max(if last { out.len() } else { 0 });
         }
     }
-    (done, most, refused as f64 / (done + refused).max(1) as f64)
+    (
+        done * 2 / secs,
+        most,
+        refused as f64 / (done + refused).max(1) as f64,
+    )
 }
 
 #[test]
 fn one_that_takes_two_hundred_in_parallel_gets_them() {
     let mut flow = Flow::new(256);
-    let (rate, most, _) = run(&mut flow, 200, 50, 3);
+    let (rate, _, refused) = run(&mut flow, 200, 50, 4);
     assert!(rate >= 3200, "{rate}/s of 4000");
-    assert!(most <= 200, "{most}");
+    assert!(refused < 0.01, "{refused}");
 }
 
 #[test]
 fn one_that_takes_ten_settles_at_ten_or_less() {
     let mut flow = Flow::new(256);
     let (rate, most, refused) = run(&mut flow, 10, 20, 60);
-    assert!(most <= 10, "{most}");
+    // It is tried again now and then whether it takes more.
+    assert!(flow.limit() <= 10 && most <= 12, "{most}");
     assert!(rate >= 400, "{rate}/s of 500");
-    assert_eq!(refused, 0.0);
+    assert!(refused < 0.001, "{refused}");
 }
 
 #[test]
 fn one_that_came_to_take_more_gets_more() {
     let mut flow = Flow::new(256);
     run(&mut flow, 10, 20, 10);
-    let mut flow = Flow { cut_at: Duration::ZERO, raise_at: Duration::ZERO, ..flow };
+    let mut flow = Flow {
+        cut_at: Duration::ZERO,
+        raise_at: Duration::ZERO,
+        ..flow
+    };
     run(&mut flow, 200, 20, 120);
     assert!(flow.limit() >= 150, "{}", flow.limit());
 }

@@ -1,0 +1,101 @@
+//! Between a push and its attempt: what is sent, and what the end of the attempt says to the schedule.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use downlink_core::Timestamp;
+use downlink_store::{Attempt, PushContent};
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use super::client::{Client, Outgoing};
+use super::outcome::{Outcome, Phase, Report};
+use super::schedule::{Ending, Failure, Push};
+use crate::clock;
+
+/// The end of an attempt.
+pub(super) struct Ended {
+    pub(super) push: Push,
+    pub(super) report: Report,
+    pub(super) began: Timestamp,
+    pub(super) took: Duration,
+}
+
+/// Makes one attempt. It ends whatever happens in it: a push must not stay in flight for ever.
+pub(super) async fn attempt(client: Arc<Client>, push: Push) -> Ended {
+    let (began, since) = (clock::now(), Instant::now());
+    let outgoing = outgoing(&push);
+    // What it shares with others (the pool of connections) has to hold after a panic in any task anyway.
+    let report = AssertUnwindSafe(client.attempt(&outgoing)).catch_unwind().await;
+    let panicked = |_| Report::unanswered(Outcome::Broken("the attempt panicked".to_owned()), Phase::Answer);
+    Ended {
+        report: report.unwrap_or_else(panicked),
+        took: since.elapsed(),
+        began,
+        push,
+    }
+}
+
+fn outgoing(push: &Push) -> Outgoing {
+    let (webhook_id, body) = match &push.content {
+        PushContent::Change {
+            device_id,
+            status,
+            result,
+        } => {
+            let command = push.key.command().map(|id| id.to_string()).unwrap_or_default();
+            let body = downlink_api::push::status_change(
+                device_id.as_str(),
+                &command,
+                status.as_str(),
+                result.as_deref(),
+            );
+            (format!("{command}-{}", push.seq).into(), Bytes::from(body))
+        }
+        PushContent::Notice { id, body } => (Arc::clone(id), Bytes::copy_from_slice(body.as_bytes())),
+    };
+    Outgoing {
+        app: push.app,
+        target: Arc::clone(&push.target),
+        webhook_id,
+        sequence: push.seq,
+        body,
+    }
+}
+
+impl Ended {
+    /// What it says to the schedule.
+    pub(super) fn ending(&self) -> Ending {
+        match self.failure() {
+            None => Ending::Accepted,
+            Some(failure) => Ending::Failed(failure, self.record()),
+        }
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        match &self.report.outcome {
+            Outcome::Accepted => None,
+            Outcome::Gone => Some(Failure::Gone),
+            Outcome::Throttled(_) => Some(Failure::Throttled(self.report.retry_after)),
+            Outcome::Status(status @ 400..=499) if *status != 408 => Some(Failure::Rejected),
+            Outcome::Status(_) | Outcome::Timeout(_) | Outcome::NotConnected(_) | Outcome::Broken(_) => {
+                Some(Failure::Trouble)
+            }
+        }
+    }
+
+    fn record(&self) -> Attempt {
+        let report = &self.report;
+        Attempt {
+            at: self.began,
+            took_ms: u32::try_from(self.took.as_millis()).unwrap_or(u32::MAX),
+            outcome: report.outcome.word().into(),
+            phase: report.phase.word().into(),
+            status: report.status,
+            detail: report.outcome.to_string().into(),
+            excerpt: Arc::clone(&report.excerpt),
+        }
+    }
+}
