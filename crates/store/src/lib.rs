@@ -26,6 +26,6 @@ pub use push::{
 };
 
 /// All of the port.
-pub trait Store: Commands + Devices + Apps + Send + Sync + 'static {}
+pub trait Store: Commands + Devices + Apps + Pushes + Send + Sync + 'static {}
 
-impl<T: Commands + Devices + Apps + Send + Sync + 'static> Store for T {}
+impl<T: Commands + Devices + Apps + Pushes + Send + Sync + 'static> Store for T {}
