@@ -25,7 +25,7 @@ mod mids;
 mod migrate;
 mod open;
 mod options;
-mod pushes_stub;
+mod pushes;
 mod queue;
 mod read;
 mod records;

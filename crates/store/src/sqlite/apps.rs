@@ -151,6 +151,12 @@ impl Batch {
             return Ok(Vec::new());
         }
         self.revoke_tokens(app)?;
+        for query in [
+            "DELETE FROM push WHERE app = ?1",
+            "DELETE FROM receiver WHERE app = ?1",
+        ] {
+            self.sql.prepare_cached(query)?.execute([app.0])?;
+        }
         self.remove_devices(app, now)
     }
 

@@ -23,7 +23,7 @@ use super::mids::Block;
 use super::queue::QueueView;
 use super::tail::Tail;
 use super::work_row::{WorkRow, stored_result};
-use crate::{Applied, Submission};
+use crate::{Applied, ReceiverKey, Submission};
 
 /// Rows that stay in memory after a commit, at the most.
 const ROWS_REMEMBERED: usize = 8192;
@@ -101,8 +101,15 @@ impl Batch {
     /// The open command with this id, read at its first touch.
     pub(super) fn open(&mut self, id: CommandId) -> Result<Option<&mut Entry>, Failure> {
         if !self.entries.contains_key(&id) {
-            let Some(row) = WorkRow::load(&self.sql, id)? else {
-                return Ok(None);
+            let row = match WorkRow::load(&self.sql, id) {
+                Ok(Some(row)) => row,
+                Ok(None) => return Ok(None),
+                // As if it were not open: nothing else waits for it.
+                Err(failure) if failure.is_of_a_row() => {
+                    tracing::error!(command = %id, %failure, "a command cannot be read");
+                    return Ok(None);
+                }
+                Err(failure) => return Err(failure),
             };
             // If it is in the tail this is not so, and does not matter until it is moved from there.
             let in_queue_table = row.progress.is_queued();
@@ -140,9 +147,14 @@ impl Batch {
     }
 
     /// Puts a transition into the entry of `id`.
-    pub(super) fn advance(&mut self, id: CommandId, transition: Transition, now: Timestamp) {
+    pub(super) fn advance(
+        &mut self,
+        id: CommandId,
+        transition: Transition,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let Some(entry) = self.entries.get_mut(&id) else {
-            return;
+            return Ok(());
         };
         let row = &mut entry.row;
         let was_final = row.progress.state.is_final();
@@ -166,11 +178,31 @@ impl Batch {
         }
         entry.dirt = Dirt::State;
         entry.ended |= row.progress.state.is_final();
-        let (app, device) = (row.app, row.device);
+        let (app, device, outbox) = (row.app, row.device, row.outbox);
         if !was_final && row.progress.state.is_final() {
             self.tallies.entry(app).or_default().open -= 1;
         }
         self.queues.entry(device).or_default().touch(id);
+        match outbox {
+            Some(receiver) => self.join_stored(id, receiver, now),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes whether an open command has stored pushes that wait, and with which receiver.
+    pub(super) fn set_outbox(&mut self, id: CommandId, outbox: Option<ReceiverKey>) {
+        let Some(entry) = self
+            .entries
+            .get_mut(&id)
+            .filter(|entry| entry.row.outbox != outbox)
+        else {
+            return;
+        };
+        (entry.row.outbox, entry.new_outbox) = (outbox, true);
+        if entry.dirt == Dirt::Clean {
+            self.dirty.push(id);
+            entry.dirt = Dirt::Told;
+        }
     }
 
     /// Adds a command that this batch creates.

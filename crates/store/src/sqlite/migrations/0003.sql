@@ -37,7 +37,11 @@ CREATE UNIQUE INDEX push_order ON push (order_key, seq);
 CREATE INDEX push_ready ON push (receiver, next_at) WHERE state = 0;
 CREATE INDEX push_age ON push (receiver, born) WHERE state < 2;
 CREATE INDEX push_dead ON push (receiver, next_at) WHERE state = 2;
+CREATE INDEX push_receiver ON push (receiver);     -- and id, for lists
 CREATE INDEX push_app ON push (app);
 
 -- The receiver under which a command has stored pushes that wait; its later changes join them. Null: it has none.
 ALTER TABLE work ADD COLUMN outbox INTEGER;
+
+-- How old the application's pushes become before they are given up; null: as the configuration says.
+ALTER TABLE app ADD COLUMN push_max_age_ms INTEGER;
