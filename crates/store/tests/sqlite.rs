@@ -487,24 +487,3 @@ async fn the_log_does_not_grow_without_limit() {
         .len();
     assert!(log < 32 * 4096 * 10, "{log} bytes");
 }
-
-/// One row that cannot be read concerns its own command only.
-#[tokio::test]
-async fn an_unreadable_command_stops_nobody_else() {
-    let dir = tempfile::tempdir().unwrap();
-    let ids = leave_some(dir.path()).await;
-    let broken = beside(dir.path())
-        .execute(
-            "UPDATE work SET events = x'0109' WHERE id = ?1",
-            [ids[0].to_bytes()],
-        )
-        .unwrap();
-    assert_eq!(broken, 1);
-    let store = open(dir.path());
-    let (found, rest) = store.sweep_open(None, 9).await.unwrap();
-    assert!(found.iter().all(|open| open.command != ids[0]) && rest.is_none());
-    let changes = ids.map(|id| change(id, Input::Cancel("x".into()), at(2)));
-    let changed = store.apply(changes.to_vec()).await.unwrap();
-    assert!(changed[0].outcome.is_none(), "{changed:?}");
-    assert!(matches!(changed[1].outcome, Some(Ok(_))), "{changed:?}");
-}
