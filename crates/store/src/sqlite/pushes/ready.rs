@@ -97,3 +97,30 @@ fn size(push: &ReadyPush) -> usize {
     };
     push.url.len() + content
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::migrate;
+
+    /// Rows of other receivers, and those that are not ready, are never looked at.
+    #[test]
+    fn it_reads_by_the_index_of_what_is_ready() {
+        let mut sql = Connection::open_in_memory().unwrap();
+        migrate::migrate(&mut sql).unwrap();
+        let mut statement = sql.prepare(&format!("EXPLAIN QUERY PLAN {QUERY}")).unwrap();
+        let plan = statement.query_map([1], |row| row.get::<_, String>(3)).unwrap();
+        let plan: Vec<_> = plan.map(Result::unwrap).collect();
+        assert!(
+            plan.iter()
+                .any(|step| step.contains("SEARCH p USING INDEX push_ready (receiver=?)")),
+            "{plan:?}"
+        );
+        assert!(
+            plan.iter()
+                .all(|step| !step.contains("TEMP B-TREE") && !step.starts_with("SCAN")
+                    || step.contains("SUBQUERY")),
+            "{plan:?}"
+        );
+    }
+}
