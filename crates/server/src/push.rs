@@ -4,6 +4,7 @@
 //! [`dispatch`] is the one task that owns the schedule and ties them together. Knows nothing of what commands mean;
 //! the record of what is to be pushed, and of what was accepted, is the store's.
 
+mod answer;
 mod client;
 mod connect;
 mod dispatch;

@@ -1,12 +1,13 @@
 //! One attempt: a POST to a receiver under one clock, and what to make of the answer.
 //!
 //! Connections are kept alive and used again for the same scheme, host and port. Redirects are answers like any
-//! other; the answer's body is read to its limit and forgotten.
+//! other; the answer's body is read to its limit, and all but its first bytes forgotten.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use downlink_core::AppKey;
 use http::header::{CONTENT_TYPE, HOST, HeaderName, USER_AGENT};
 use http::{HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Full};
@@ -14,11 +15,13 @@ use hyper::body::Incoming;
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
+use super::answer::Answer;
 use super::connect::{ConnectError, Connector};
 use super::guard::Guard;
-use super::outcome::{self, Outcome, Phase};
+use super::outcome::{self, Outcome, Phase, Report};
 use super::pool::{Pool, Taken};
 use super::schedule::Push;
+use super::target::Target;
 use crate::{clock, config};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -26,6 +29,21 @@ const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp
 const SEQUENCE: HeaderName = HeaderName::from_static("downlink-sequence");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("downlink/", env!("CARGO_PKG_VERSION")));
+
+/// What an attempt sends, and where to. Of what a push means this module knows no more.
+#[derive(Debug, Clone)]
+#[allow(dead_code)] // `app`: until something is an application's own
+pub(super) struct Outgoing {
+    /// Whose it is: whose keys sign it, whose certificates count.
+    pub(super) app: AppKey,
+    pub(super) target: Arc<Target>,
+    /// The same in all attempts at one push.
+    pub(super) webhook_id: Arc<str>,
+    /// Its place in its order.
+    pub(super) sequence: u32,
+    /// JSON.
+    pub(super) body: Bytes,
+}
 
 /// Sends pushes. Knows nothing of order or repetition.
 pub(super) struct Client {
@@ -50,38 +68,70 @@ impl Client {
         }
     }
 
-    /// Makes one attempt. Ends within the configured time, whatever the receiver does.
+    /// Makes one attempt to push a change of a command.
     pub(super) async fn push(&self, push: &Push) -> Outcome {
-        let Some(request) = request(push) else {
-            return Outcome::NotConnected(ConnectError::NoTarget);
+        let command = push.command.to_string();
+        let body = downlink_api::push::status_change(
+            push.device_id.as_str(),
+            &command,
+            push.status.as_str(),
+            push.result.as_deref(),
+        );
+        let outgoing = Outgoing {
+            app: AppKey(0),
+            target: Arc::clone(&push.target),
+            webhook_id: format!("{command}-{}", push.seq).into(),
+            sequence: u32::from(push.seq),
+            body: body.into(),
+        };
+        self.attempt(&outgoing).await.outcome
+    }
+
+    /// Makes one attempt. Ends within the configured time, whatever the receiver does.
+    pub(super) async fn attempt(&self, outgoing: &Outgoing) -> Report {
+        let request = match request(outgoing) {
+            Ok(request) => request,
+            Err(outcome) => return Report::unanswered(outcome, Phase::Resolve),
         };
         outcome::track(async {
-            match timeout(self.timeout, self.exchange(push, request)).await {
+            let mut answer = Answer::default();
+            let exchange = self.exchange(&outgoing.target, request, &mut answer);
+            let outcome = match timeout(self.timeout, exchange).await {
                 Ok(outcome) => outcome,
                 Err(_) => Outcome::Timeout(outcome::reached()),
+            };
+            Report {
+                outcome,
+                phase: outcome::reached(),
+                status: answer.status.map(|status| status.as_u16()),
+                excerpt: answer.excerpt(),
+                retry_after: answer.retry_after,
             }
         })
         .await
     }
 
-    async fn exchange(&self, push: &Push, mut request: Request<Full<Bytes>>) -> Outcome {
+    async fn exchange(
+        &self,
+        target: &Target,
+        mut request: Request<Full<Bytes>>,
+        answer: &mut Answer,
+    ) -> Outcome {
         loop {
-            let Taken { mut sender, reused } = match self.pool.take(&push.target).await {
+            let Taken { mut sender, reused } = match self.pool.take(target).await {
                 Ok(taken) => taken,
                 Err(error) => return Outcome::NotConnected(error),
             };
             match sender.try_send_request(request).await {
-                Ok(answer) => {
+                Ok(response) => {
                     outcome::enter(Phase::Body);
-                    let status = answer.status();
+                    let status = response.status();
+                    answer.head(status, response.headers());
                     // How the body ends says nothing of the status, only whether the connection can be used again.
-                    if let Ok(true) = self.read(answer.into_body()).await {
-                        self.pool.give_back(&push.target, sender);
+                    if let Ok(true) = self.read(response.into_body(), answer).await {
+                        self.pool.give_back(target, sender);
                     }
-                    return match status.is_success() {
-                        true => Outcome::Accepted,
-                        false => Outcome::Status(status.as_u16()),
-                    };
+                    return Outcome::of_status(status.as_u16());
                 }
                 // Nothing of it was sent: the receiver had closed the idle connection. Another one will do.
                 Err(mut error) => match error.take_message() {
@@ -93,11 +143,13 @@ impl Client {
     }
 
     /// Reads to the end, so that the connection can be used again; false: to the limit, which closes it.
-    async fn read(&self, mut body: Incoming) -> Result<bool, hyper::Error> {
+    async fn read(&self, mut body: Incoming, answer: &mut Answer) -> Result<bool, hyper::Error> {
         let mut left = self.max_answer_bytes;
         while let Some(frame) = body.frame().await {
-            let size = frame?.data_ref().map_or(0, Bytes::len);
-            match left.checked_sub(size) {
+            let frame = frame?;
+            let Some(piece) = frame.data_ref() else { continue };
+            answer.body(piece);
+            match left.checked_sub(piece.len()) {
                 Some(rest) => left = rest,
                 None => return Ok(false),
             }
@@ -106,17 +158,13 @@ impl Client {
     }
 }
 
-/// The request; none if there is nothing that could be asked.
-fn request(push: &Push) -> Option<Request<Full<Bytes>>> {
-    let command = push.command.to_string();
-    let id = HeaderValue::from_str(&format!("{command}-{}", push.seq)).ok()?;
-    let body = downlink_api::push::status_change(
-        push.device_id.as_str(),
-        &command,
-        push.status.as_str(),
-        push.result.as_deref(),
-    );
-    let ask = push.target.ask.as_ref()?;
+/// The request; else why there is nothing that could be asked.
+fn request(outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, Outcome> {
+    let no_target = || Outcome::NotConnected(ConnectError::NoTarget);
+    let ask = outgoing.target.ask.as_ref().ok_or_else(no_target)?;
+    // A header's value cannot hold the end of a line: what would begin a header of its own is refused here.
+    let id = HeaderValue::from_str(&outgoing.webhook_id)
+        .map_err(|_| Outcome::Broken("its id is not fit for a header".to_owned()))?;
     Request::builder()
         .method(Method::POST)
         .uri(ask.path.clone())
@@ -125,7 +173,7 @@ fn request(push: &Push) -> Option<Request<Full<Bytes>>> {
         .header(USER_AGENT, AGENT)
         .header(WEBHOOK_ID, id)
         .header(WEBHOOK_TIMESTAMP, clock::now().as_millis() / 1000)
-        .header(SEQUENCE, push.seq)
-        .body(Full::new(Bytes::from(body)))
-        .ok()
+        .header(SEQUENCE, outgoing.sequence)
+        .body(Full::new(outgoing.body.clone()))
+        .map_err(|_| no_target())
 }

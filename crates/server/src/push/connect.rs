@@ -4,6 +4,8 @@
 //! was judged, and for HTTPS checks the certificate against the name in the URL. There is no second look-up between
 //! judging and dialling. Redirects and proxies do not exist here. Reused connections were judged when dialled.
 
+mod failure;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -20,34 +22,17 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::guard::{Guard, Refused};
+use super::guard::Guard;
 use super::outcome::{self, Phase};
 use super::target::Target;
+
+pub(super) use self::failure::{ConnectError, DialFailure, tls_failure};
 
 /// Look-ups at once. Each holds a thread until the system's resolver answers or gives up, also when nobody waits any more.
 const MAX_LOOKUPS: usize = 128;
 
 /// Addresses of one name that are tried, one after the other.
 const MAX_ADDRESSES: usize = 4;
-
-/// Why there is no connection.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum ConnectError {
-    #[error("cannot resolve the name: {0}")]
-    Dns(String),
-    #[error(transparent)]
-    NotAllowed(#[from] Refused),
-    #[error("cannot connect to {address}: {why}")]
-    Connect { address: SocketAddr, why: String },
-    #[error("TLS: {0}")]
-    Tls(String),
-    #[error("no connection in time")]
-    TooSlow,
-    #[error("HTTP: {0}")]
-    Http(String),
-    #[error("not a URL that can be pushed to")]
-    NoTarget,
-}
 
 /// Makes connections. Cheap to clone.
 #[derive(Clone)]
@@ -171,9 +156,9 @@ impl Shared {
         let each = self.timeout / u32::try_from(addresses.len()).unwrap_or(1).max(1);
         let mut last = ConnectError::NoTarget;
         for &address in addresses {
-            let failed = |error: io::Error| ConnectError::Connect {
+            let failed = |error: io::Error| ConnectError::Dial {
                 address,
-                why: error.to_string(),
+                why: DialFailure::of(&error),
             };
             match timeout(each, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
@@ -195,7 +180,9 @@ impl Shared {
         let shaking = AbortOnDropHandle::new(tokio::spawn(tls.connect(name, tcp)));
         match shaking.await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(ConnectError::Tls(error.to_string())),
+            Ok(Err(error)) => Err(ConnectError::Tls(
+                tls_failure(&error).unwrap_or_else(|| error.to_string()),
+            )),
             Err(error) => Err(ConnectError::Tls(error.to_string())),
         }
     }
@@ -225,7 +212,10 @@ mod tests {
         assert_eq!(stream.peer_addr().unwrap(), open.0);
         assert!(stream.nodelay().unwrap());
         let refused = connector.shared.dial(&[closed]).await;
-        assert!(matches!(refused, Err(ConnectError::Connect { address, .. }) if address == closed));
+        assert!(matches!(
+            refused,
+            Err(ConnectError::Dial { address, why: DialFailure::Refused }) if address == closed
+        ));
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::connect::ConnectError;
+use super::connect::{ConnectError, DialFailure, tls_failure};
 use crate::telemetry::PushOutcome;
 
 /// How far an attempt has come.
@@ -43,11 +45,58 @@ pub(super) async fn track<T>(attempt: impl Future<Output = T>) -> T {
     PHASE.scope(Cell::new(Phase::Answer), attempt).await
 }
 
-/// How an attempt ended. Only the first is a success; all others are tried again.
+impl Phase {
+    /// As it stands in the record of attempts.
+    #[allow(dead_code)] // until attempts are recorded
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Answer => "answer",
+            Self::Body => "body",
+        }
+    }
+}
+
+/// All that an attempt leaves behind.
+#[derive(Debug)]
+#[allow(dead_code)] // until attempts are recorded
+pub(super) struct Report {
+    /// How it ended.
+    pub(super) outcome: Outcome,
+    /// How far it came.
+    pub(super) phase: Phase,
+    /// The status of the answer, also where its body did not come in time.
+    pub(super) status: Option<u16>,
+    /// The first bytes of the answer's body as plain text; empty with 2xx.
+    pub(super) excerpt: Arc<str>,
+    /// The pause that the answer asks for; only with 429 and 503. Bounded, but long.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Report {
+    /// Of an attempt that got no answer.
+    pub(super) fn unanswered(outcome: Outcome, phase: Phase) -> Self {
+        Self {
+            outcome,
+            phase,
+            status: None,
+            excerpt: Arc::default(),
+            retry_after: None,
+        }
+    }
+}
+
+/// How an attempt ended. Only the first is a success.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// 2xx, and the body of the answer was over, broken, or at its limit, in time.
     Accepted,
+    /// 410: the receiver wants no more of it.
+    Gone,
+    /// 429 or 503: the receiver wants less of it for now.
+    Throttled(u16),
     /// Another status: also redirects, which are never followed.
     Status(u16),
     /// The attempt's clock ran out.
@@ -59,13 +108,27 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a failed exchange, as the last of its causes has it.
+    /// The outcome that an answer's status says.
+    pub(super) fn of_status(status: u16) -> Self {
+        match status {
+            200..=299 => Self::Accepted,
+            410 => Self::Gone,
+            429 | 503 => Self::Throttled(status),
+            _ => Self::Status(status),
+        }
+    }
+
+    /// The outcome of a failed exchange, as the last of its causes has it. A receiver that misses a client's certificate
+    /// often says so only after the handshake.
     pub(super) fn of_error(error: &hyper::Error) -> Self {
         let mut last: &dyn Error = error;
         while let Some(cause) = last.source() {
             last = cause;
         }
-        Self::Broken(last.to_string())
+        match last.downcast_ref().and_then(tls_failure) {
+            Some(why) => Self::NotConnected(ConnectError::Tls(why)),
+            None => Self::Broken(last.to_string()),
+        }
     }
 
     /// Whether the receiver has it.
@@ -73,30 +136,56 @@ impl Outcome {
         matches!(self, Self::Accepted)
     }
 
+    /// As it stands in the record of attempts.
+    #[allow(dead_code)] // until attempts are recorded
+    pub(super) fn word(&self) -> &'static str {
+        match self.label() {
+            PushOutcome::Accepted => "accepted",
+            PushOutcome::Status => "status",
+            PushOutcome::Timeout => "timeout",
+            PushOutcome::Dns => "dns",
+            PushOutcome::Connect => "connect",
+            PushOutcome::Tls => "tls",
+            PushOutcome::NotAllowed => "not_allowed",
+            PushOutcome::Broken => "broken",
+        }
+    }
+
     /// As it is counted.
     pub(super) fn label(&self) -> PushOutcome {
         match self {
             Self::Accepted => PushOutcome::Accepted,
-            Self::Status(_) => PushOutcome::Status,
-            Self::Timeout(_) | Self::NotConnected(ConnectError::TooSlow) => PushOutcome::Timeout,
-            Self::NotConnected(ConnectError::Dns(_)) => PushOutcome::Dns,
-            Self::NotConnected(ConnectError::Connect { .. }) => PushOutcome::Connect,
-            Self::NotConnected(ConnectError::Tls(_)) => PushOutcome::Tls,
-            Self::NotConnected(ConnectError::Http(_)) => PushOutcome::Broken,
-            Self::NotConnected(ConnectError::NotAllowed(_) | ConnectError::NoTarget) => {
-                PushOutcome::NotAllowed
-            }
+            Self::Gone | Self::Throttled(_) | Self::Status(_) => PushOutcome::Status,
+            Self::Timeout(_) => PushOutcome::Timeout,
+            Self::NotConnected(error) => not_connected(error),
             Self::Broken(_) => PushOutcome::Broken,
         }
     }
 }
 
+fn not_connected(error: &ConnectError) -> PushOutcome {
+    match error {
+        ConnectError::TooSlow => PushOutcome::Timeout,
+        ConnectError::Dns(_) => PushOutcome::Dns,
+        ConnectError::Dial { why, .. } => match why {
+            DialFailure::Silent => PushOutcome::Timeout,
+            DialFailure::Refused | DialFailure::Unreachable | DialFailure::Reset | DialFailure::Other(_) => {
+                PushOutcome::Connect
+            }
+        },
+        ConnectError::Tls(_) => PushOutcome::Tls,
+        ConnectError::Http(_) => PushOutcome::Broken,
+        ConnectError::NotAllowed(_) | ConnectError::NoTarget => PushOutcome::NotAllowed,
+    }
+}
+
 impl fmt::Display for Outcome {
-    /// For logs. Says nothing of the URL's path, its query, or the bodies.
+    /// For logs and the record. Says nothing of the URL's path, its query, or the bodies.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accepted => f.write_str("accepted"),
-            Self::Status(status) => write!(f, "answered with status {status}"),
+            Self::Gone => f.write_str("answered with status 410: gone"),
+            Self::Throttled(status) | Self::Status(status) => write!(f, "answered with status {status}"),
             Self::Timeout(Phase::Resolve) => f.write_str("timed out while resolving the name"),
             Self::Timeout(Phase::Connect) => f.write_str("timed out while connecting"),
             Self::Timeout(Phase::Tls) => f.write_str("timed out in the TLS handshake"),

@@ -1,5 +1,6 @@
 //! The dispatcher against real receivers on loopback.
 
+mod attempt;
 mod receiver;
 mod store;
 mod tls;

@@ -31,6 +31,8 @@ pub(super) enum Answer {
     ThenClose,
     /// 200, and the connection is closed in the middle of the body.
     CutOff,
+    /// These bytes.
+    Raw(String),
 }
 
 #[derive(Debug, Clone)]
@@ -169,6 +171,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) -> 
                     .write_all((head(status, "content-length: 2\r\n") + "ok").as_bytes())
                     .await?;
             }
+            Answer::Raw(bytes) => stream.write_all(bytes.as_bytes()).await?,
             Answer::Redirect(to) => {
                 let more = format!("location: {to}\r\ncontent-length: 0\r\n");
                 stream.write_all(head(307, &more).as_bytes()).await?;
