@@ -12,7 +12,10 @@ mod guard;
 mod outcome;
 mod pool;
 mod schedule;
+mod sign;
 mod target;
+mod tls;
+mod trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,29 +35,28 @@ use self::schedule::Limits;
 use crate::config::{self, ConfigError};
 use crate::telemetry::Metrics;
 
+pub(crate) use self::sign::SigningSecret;
+pub(crate) use self::tls::{OwnTls, Roots, fingerprints};
+pub(crate) use self::trust::{TrustBook, TrustRefused};
+
 /// Starts the dispatcher. `own`: addresses of this server's own listeners, never pushed to, even inside an allowed
 /// range. Attempts in flight at `stop` are finished; what is not told stays in the store.
 ///
 /// # Errors
 /// An entry of `push.allow` that is neither an address nor a range; the error names it.
+#[allow(clippy::too_many_arguments)] // each is a different owner's
 pub(crate) fn start(
     store: Arc<dyn Store>,
     inbox: mpsc::Receiver<PushDuty>,
     config: &config::Push,
     own: Vec<SocketAddr>,
+    trust: Arc<TrustBook>,
     metrics: Arc<Metrics>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(), ConfigError> {
     let guard = Guard::new(&config.allow, own)?;
-    let tls = connect::platform_tls();
-    if let Err(why) = &tls {
-        tracing::warn!(
-            why,
-            "no trusted root certificates: pushes to HTTPS receivers will fail"
-        );
-    }
-    let client = Arc::new(Client::new(config, guard, tls));
+    let client = Arc::new(Client::new(config, guard, trust));
     let dispatcher = Dispatcher::new(limits(config), client, store, metrics);
     tasks.spawn(dispatcher.run(inbox, stop.clone()));
     Ok(())

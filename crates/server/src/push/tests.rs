@@ -1,6 +1,7 @@
 //! The dispatcher against real receivers on loopback.
 
 mod attempt;
+mod book;
 mod receiver;
 mod store;
 mod tls;
@@ -93,7 +94,18 @@ impl Running {
         let (store, metrics) = (Arc::new(FakeStore::default()), Arc::new(Metrics::new()));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let port: Arc<FakeStore> = Arc::clone(&store);
-        super::start(port, inbox, config, own, Arc::clone(&metrics), &tasks, &stop).unwrap();
+        let trust = book::empty(book::no_roots());
+        super::start(
+            port,
+            inbox,
+            config,
+            own,
+            trust,
+            Arc::clone(&metrics),
+            &tasks,
+            &stop,
+        )
+        .unwrap();
         Self {
             hints,
             store,
@@ -424,8 +436,8 @@ async fn beyond_the_backlog_hints_are_only_counted() {
     running.stop.cancel();
 }
 
-#[test]
-fn a_bad_entry_is_an_error_that_names_it() {
+#[tokio::test]
+async fn a_bad_entry_is_an_error_that_names_it() {
     let mut config = config(&[]);
     config.allow = vec!["10.0.0.0/8".to_owned(), "10.0.0.0/40".to_owned()];
     let (_hints, inbox) = mpsc::channel(1);
@@ -436,6 +448,7 @@ fn a_bad_entry_is_an_error_that_names_it() {
         inbox,
         &config,
         Vec::new(),
+        book::empty(book::no_roots()),
         Arc::new(Metrics::new()),
         &tasks,
         &stop,
