@@ -2,6 +2,7 @@
 
 mod attempt;
 mod book;
+mod http2;
 mod receiver;
 mod store;
 mod tls;

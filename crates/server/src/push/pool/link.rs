@@ -29,7 +29,7 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 
 /// While exchanges are under way and nothing comes, the receiver is asked for a sign of life this often, and the connection is given up
 /// when none comes for as long. Both together are shorter than an attempt usually may take.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+const SIGN_OF_LIFE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 5 });
 
 /// The sending side of a connection over HTTP/1.1.
 pub(in crate::push) type One = http1::SendRequest<Full<Bytes>>;
