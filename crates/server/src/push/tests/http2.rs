@@ -111,7 +111,9 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
             let stream = tls.accept(stream).await.unwrap();
             match (shared.manner)(number) {
                 Manner::GoAway => go_away(stream).await,
-                manner => serve(stream, manner, &shared).await,
+                manner @ (Manner::Serve(_) | Manner::Refuse | Manner::FallSilent) => {
+                    serve(stream, manner, &shared).await
+                }
             }
         });
     }
