@@ -13,7 +13,7 @@ pub(super) enum Verb {
     /// Makes a key and shows its secret, which is never shown again; the key before goes on signing for a while
     Create {
         /// The application's id
-        app: String,
+        id: String,
         /// For how long the key before goes on signing beside it, in seconds [default: a day]
         #[arg(long, value_name = "SECS")]
         overlap: Option<u32>,
@@ -24,12 +24,12 @@ pub(super) enum Verb {
     /// Lists the keys that pushes are signed with now
     List {
         /// The application's id
-        app: String,
+        id: String,
     },
     /// Deletes a key: nothing is signed with it from then on
     Delete {
         /// The application's id
-        app: String,
+        id: String,
         /// The key's id
         key: String,
     },
@@ -38,7 +38,7 @@ pub(super) enum Verb {
 pub(super) async fn run(verb: Verb, admin: &Admin, out: Out) -> Result<(), Failure> {
     match verb {
         Verb::Create {
-            app,
+            id,
             overlap,
             signing_secret,
         } => {
@@ -46,7 +46,7 @@ pub(super) async fn run(verb: Verb, admin: &Admin, out: Out) -> Result<(), Failu
                 ("overlapSecs", overlap.map(Value::from)),
                 ("secret", signing_secret.map(Value::from)),
             ]);
-            let key = admin.create_key(&app, body).await?;
+            let key = admin.create_key(&id, body).await?;
             out.show(&key, || {
                 fields(&[
                     ("id", text_at(&key, "/id")),
@@ -55,12 +55,12 @@ pub(super) async fn run(verb: Verb, admin: &Admin, out: Out) -> Result<(), Failu
                 ])
             })
         }
-        Verb::List { app } => {
-            let answer = admin.list_keys(&app).await?;
+        Verb::List { id } => {
+            let answer = admin.list_keys(&id).await?;
             out.show(&answer, || shown(&answer))
         }
-        Verb::Delete { app, key } => {
-            admin.delete_key(&app, &key).await?;
+        Verb::Delete { id, key } => {
+            admin.delete_key(&id, &key).await?;
             out.show(&json!({"deleted": key}), || format!("deleted {key}"))
         }
     }

@@ -18,19 +18,19 @@ pub(super) enum Verb {
     /// Shows what an application has; never its key
     Show {
         /// The application's id
-        app: String,
+        id: String,
     },
     /// Takes it away: the platform's roots count alone, and nothing is shown to receivers
     Clear {
         /// The application's id
-        app: String,
+        id: String,
     },
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Set {
     /// The application's id
-    app: String,
+    id: String,
     /// Authorities that are trusted besides the platform's (PEM)
     #[arg(long, value_name = "FILE", required_unless_present = "certificate")]
     ca: Option<PathBuf>,
@@ -47,11 +47,11 @@ pub(super) struct Set {
 
 pub(super) async fn run(verb: Verb, admin: &Admin, out: Out) -> Result<(), Failure> {
     match verb {
-        Verb::Set(set) => show(out, &admin.set_push_tls(&set.app, set.body()?).await?),
-        Verb::Show { app } => show(out, &admin.show_push_tls(&app).await?),
-        Verb::Clear { app } => {
-            admin.clear_push_tls(&app).await?;
-            out.show(&json!({"cleared": app}), || format!("cleared {app}"))
+        Verb::Set(set) => show(out, &admin.set_push_tls(&set.id, set.body()?).await?),
+        Verb::Show { id } => show(out, &admin.show_push_tls(&id).await?),
+        Verb::Clear { id } => {
+            admin.clear_push_tls(&id).await?;
+            out.show(&json!({"cleared": id}), || format!("cleared {id}"))
         }
     }
 }
