@@ -104,7 +104,9 @@ async fn receiver(signed: &Signed, clients: Option<&Authority>) -> Receiver {
 }
 
 pub(super) fn client(allow: SocketAddr, trust: &Arc<TrustBook>) -> Client {
-    let config = config(&[allow]);
+    let mut config = config(&[allow]);
+    // What is let go here is not let go for its age.
+    config.idle_secs = 600;
     let guard = Guard::new(&config.allow, Vec::new()).unwrap();
     Client::new(&config, guard, Arc::clone(trust))
 }
