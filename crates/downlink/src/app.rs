@@ -1,5 +1,8 @@
 //! `downlink app`: the applications that may use a server. Speaks the admin interface.
 
+mod key;
+mod push_tls;
+
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -32,6 +35,12 @@ enum Verb {
         /// The application's id
         id: String,
     },
+    /// Keys that its pushes are signed with
+    #[command(subcommand)]
+    Key(key::Verb),
+    /// Certificates of its own for pushes over TLS
+    #[command(subcommand)]
+    PushTls(push_tls::Verb),
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,6 +80,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             admin.delete_app(&id).await?;
             out.show(&json!({"deleted": id}), || format!("deleted {id}"))
         }
+        Verb::Key(verb) => key::run(verb, &admin, out).await,
+        Verb::PushTls(verb) => push_tls::run(verb, &admin, out).await,
     }
 }
 

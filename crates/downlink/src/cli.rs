@@ -53,10 +53,34 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    /// Flags of all commands and arguments of one may not share a name: that shows only when they are read.
+    #[test]
+    fn deep_verbs_can_be_read() {
+        for line in [
+            "app key create a --overlap 60",
+            "app key list a --output json",
+            "app key delete a k",
+            "app push-tls set a --ca f --no-check-name --certificate f --key f",
+            "app push-tls show a",
+            "app push-tls clear a",
+        ] {
+            let words = std::iter::once("downlink").chain(line.split(' '));
+            assert!(super::Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+        for line in [
+            "app push-tls set a",
+            "app push-tls set a --key f",
+            "app push-tls set a --no-check-name",
+        ] {
+            let words = std::iter::once("downlink").chain(line.split(' '));
+            assert!(super::Cli::try_parse_from(words).is_err(), "{line}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! They turn every way a call can fail into a [`Failure`]; what the answers mean is left to the commands.
 
+mod app_trust;
 mod call;
 
 use std::time::Duration;

@@ -6,6 +6,8 @@
 mod apps;
 mod guard;
 mod health;
+mod push_tls;
+mod signing_keys;
 
 #[cfg(test)]
 mod tests;
@@ -17,7 +19,7 @@ use axum::extract::FromRef;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
@@ -27,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http::{self, Counted, Northbound};
+use crate::push::TrustBook;
 
 /// Connections open at once.
 const CONNECTIONS: usize = 64;
@@ -34,6 +37,7 @@ const CONNECTIONS: usize = 64;
 /// Serves the admin API on `listener` until `stop`.
 pub(crate) fn start(
     northbound: &Arc<Northbound>,
+    trust: Arc<TrustBook>,
     token: String,
     listener: TcpListener,
     tasks: &TaskTracker,
@@ -42,6 +46,7 @@ pub(crate) fn start(
     let address = listener.local_addr().ok();
     let admin = Admin {
         northbound: Arc::clone(northbound),
+        trust,
         tasks: tasks.clone(),
     };
     let router = router(admin, guard::Guard::new(token, address));
@@ -58,6 +63,7 @@ pub(crate) fn start(
 #[derive(Clone)]
 struct Admin {
     northbound: Arc<Northbound>,
+    trust: Arc<TrustBook>,
     tasks: TaskTracker,
 }
 
@@ -76,6 +82,18 @@ fn router(admin: Admin, guard: guard::Guard) -> Router {
         .route("/admin/v1/apps", post(apps::create).get(apps::list))
         .route("/admin/v1/apps/{id}/secret", post(apps::rotate_secret))
         .route("/admin/v1/apps/{id}", delete(apps::remove))
+        .route(
+            "/admin/v1/apps/{id}/signing-keys",
+            post(signing_keys::create).get(signing_keys::list),
+        )
+        .route(
+            "/admin/v1/apps/{id}/signing-keys/{key}",
+            delete(signing_keys::remove),
+        )
+        .route(
+            "/admin/v1/apps/{id}/push-tls",
+            put(push_tls::set).get(push_tls::show).delete(push_tls::clear),
+        )
         .fallback(|| async {
             problem(
                 StatusCode::NOT_FOUND,

@@ -154,6 +154,7 @@ section! {
         record_wait_ms: u64,
         idle_per_receiver: usize,
         idle_secs: u64,
+        http2: bool,
     }
 }
 

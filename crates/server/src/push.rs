@@ -13,7 +13,10 @@ mod guard;
 mod outcome;
 mod pool;
 mod schedule;
+mod sign;
 mod target;
+mod tls;
+mod trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +36,10 @@ use self::schedule::Limits;
 use crate::config::{self, ConfigError};
 use crate::telemetry::Metrics;
 
+pub(crate) use self::sign::SigningSecret;
+pub(crate) use self::tls::{OwnTls, Roots, fingerprints};
+pub(crate) use self::trust::{TrustBook, TrustRefused};
+
 /// Where hints come from.
 pub(crate) struct Hints {
     /// Changes of commands to be pushed.
@@ -48,24 +55,19 @@ pub(crate) struct Hints {
 ///
 /// # Errors
 /// An entry of `push.allow` that is neither an address nor a range; the error names it.
+#[allow(clippy::too_many_arguments)] // each is a different owner's
 pub(crate) fn start(
     store: Arc<dyn Store>,
     hints: Hints,
     config: &config::Push,
     own: Vec<SocketAddr>,
+    trust: Arc<TrustBook>,
     metrics: Arc<Metrics>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(), ConfigError> {
     let guard = Guard::new(&config.allow, own)?;
-    let tls = connect::platform_tls();
-    if let Err(why) = &tls {
-        tracing::warn!(
-            why,
-            "no trusted root certificates: pushes to HTTPS receivers will fail"
-        );
-    }
-    let client = Arc::new(Client::new(config, guard, tls));
+    let client = Arc::new(Client::new(config, guard, trust));
     let look_every = hints.look_every;
     let inbox = Inbox {
         duties: hints.duties,

@@ -20,9 +20,10 @@ use crate::engine::{CloseReason, Engine, Hints, Settings};
 use crate::gateway::mqtt::{self, MqttGateway};
 use crate::http::{self, Northbound};
 use crate::net::{self, BindError, TlsError};
+use crate::push::{self, Roots, TrustBook};
 use crate::secrets::{self, Sealer, SecretHash};
 use crate::telemetry::Metrics;
-use crate::{admin, clock, push, sweep};
+use crate::{admin, clock, sweep};
 
 /// Hints that may wait for their reader; more are dropped and found by the sweeps.
 const HINTS: usize = 65_536;
@@ -152,6 +153,8 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
         settings(&config),
         Arc::clone(&metrics),
     ));
+    let sealer = Arc::new(Sealer::new(&master_key));
+    let trust = trust_book(&store, &sealer, &config.push).await?;
     push::start(
         port,
         push::Hints {
@@ -161,18 +164,19 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
         },
         &config.push,
         addresses.all(),
+        Arc::clone(&trust),
         metrics,
         &tasks,
         &stop,
     )?;
     sweep::start(&engine, deadline_inbox, &config, &tasks, &stop);
 
-    let sealer = Arc::new(Sealer::new(&master_key));
     let drain = Duration::from_secs(config.server.drain_secs);
     serve(
         listeners,
         &engine,
         sealer,
+        trust,
         config,
         &data_dir,
         &admin_token,
@@ -196,6 +200,7 @@ fn serve(
     listeners: Listeners,
     engine: &Arc<Engine>,
     sealer: Arc<Sealer>,
+    trust: Arc<TrustBook>,
     config: Config,
     data_dir: &Path,
     admin_token: &str,
@@ -233,9 +238,21 @@ fn serve(
         mqtt::start(&gateway, listener, mqtt_tls, tasks, stop);
     }
     if let Some(listener) = listeners.admin {
-        admin::start(&northbound, admin_token.to_owned(), listener, tasks, stop);
+        admin::start(&northbound, trust, admin_token.to_owned(), listener, tasks, stop);
     }
     Ok(())
+}
+
+/// What pushes are signed and secured with, as the store has it.
+async fn trust_book(
+    store: &Arc<SqliteStore>,
+    sealer: &Arc<Sealer>,
+    config: &config::Push,
+) -> Result<Arc<TrustBook>, StoreError> {
+    let store = Arc::clone(store);
+    let trust = TrustBook::new(store, Arc::clone(sealer), Roots::platform(config.http2));
+    trust.load().await?;
+    Ok(Arc::new(trust))
 }
 
 fn mqtt_acceptor(config: &Config, data_dir: &Path) -> Result<tokio_rustls::TlsAcceptor, TlsError> {

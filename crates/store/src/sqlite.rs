@@ -33,6 +33,7 @@ mod state;
 mod stats;
 mod tail;
 mod threads;
+mod trust;
 mod work_row;
 mod writer;
 

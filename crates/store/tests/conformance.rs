@@ -34,6 +34,8 @@ mod stored_pushes;
 mod support;
 #[path = "conformance/sweeps.rs"]
 mod sweeps;
+#[path = "conformance/trust.rs"]
+mod trust;
 
 /// Opens empty stores.
 pub(crate) struct Stores(Box<dyn Fn() -> Arc<dyn Store> + Send + Sync>);
@@ -125,6 +127,9 @@ macro_rules! suite {
             apps::tokens_end_and_are_limited,
             apps::an_application_goes_with_its_devices_and_tokens,
             apps::applications_are_listed_by_id,
+            trust::a_new_signing_key_lets_the_others_end,
+            trust::a_key_that_is_taken_back_leaves_the_one_before,
+            trust::trust_is_kept_by_application,
         }
     };
     ($open:path; $($module:ident :: $case:ident),* $(,)?) => {

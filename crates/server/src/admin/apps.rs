@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use downlink_api::time::IsoTime;
 use downlink_core::{AppId, DeviceKey};
 use downlink_store::{App, AppSettings, NewApp, StoreError};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Admin, json, problem};
@@ -63,15 +64,12 @@ pub(super) struct Paging {
 
 /// `POST /admin/v1/apps`
 pub(super) async fn create(State(northbound): State<Arc<Northbound>>, body: Bytes) -> Response {
-    let asked: NewAppBody = match body.is_empty() {
-        true => NewAppBody::default(),
-        false => match serde_json::from_slice(&body) {
-            Ok(asked) => asked,
-            Err(error) => return problem(StatusCode::BAD_REQUEST, "invalid", &error.to_string()),
-        },
+    let asked = match read::<NewAppBody>(&body) {
+        Ok(asked) => asked,
+        Err(rule) => return invalid(&rule),
     };
     if let Err(rule) = asked.check() {
-        return problem(StatusCode::BAD_REQUEST, "invalid", rule);
+        return invalid(rule);
     }
     let secret = asked.secret.unwrap_or_else(|| random_hex(16));
     let id = asked.id.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(random::<21>()));
@@ -172,7 +170,19 @@ async fn cancel_queues(engine: &Engine, devices: &[DeviceKey]) -> Result<(), Sto
     Ok(())
 }
 
-async fn find(northbound: &Northbound, id: &str) -> Result<App, Response> {
+/// What a body asks for; an empty one for nothing in particular. The error says what is wrong with it.
+pub(super) fn read<T: Default + DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    match body.is_empty() {
+        true => Ok(T::default()),
+        false => serde_json::from_slice(body).map_err(|error| error.to_string()),
+    }
+}
+
+pub(super) fn invalid(rule: &str) -> Response {
+    problem(StatusCode::BAD_REQUEST, "invalid", rule)
+}
+
+pub(super) async fn find(northbound: &Northbound, id: &str) -> Result<App, Response> {
     match northbound.engine.store().app(&AppId::new(id)).await {
         Ok(Some(app)) => Ok(app),
         Ok(None) => Err(unknown()),
@@ -234,7 +244,7 @@ impl AppBody {
     }
 }
 
-fn unknown() -> Response {
+pub(super) fn unknown() -> Response {
     problem(
         StatusCode::NOT_FOUND,
         "unknown_app",
@@ -242,7 +252,7 @@ fn unknown() -> Response {
     )
 }
 
-fn unavailable(error: &StoreError) -> Response {
+pub(super) fn unavailable(error: &StoreError) -> Response {
     tracing::error!(%error, "admin request failed");
     problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &error.to_string())
 }

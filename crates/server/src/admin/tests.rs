@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::http::tests::world::{DEVICES, World, error};
+use crate::http::tests::world::{APP, DEVICES, World, error};
 
 #[tokio::test]
 async fn what_is_open_and_what_needs_the_token() {
@@ -165,4 +165,94 @@ async fn applications_that_take_all_their_connections_do_not_shut_the_operator_o
         .await
         .expect("shut out");
     assert_eq!((answer.status, answer.text.as_str()), (200, "ready\n"));
+}
+
+#[tokio::test]
+async fn signing_keys_from_the_first_to_the_next() {
+    let world = World::start().await;
+    let path = format!("/admin/v1/apps/{APP}/signing-keys");
+    let none = world.operate("GET", &path, "").await;
+    assert_eq!((none.status, none.text.as_str()), (200, r#"{"keys":[]}"#));
+    let first = world.operate("POST", &path, "").await;
+    assert_eq!((first.status, first.at("/secret").len()), (201, 6 + 44));
+    let given = format!("whsec_{}", "QUJD".repeat(8));
+    let body = format!(r#"{{"secret":"{given}","overlapSecs":60}}"#);
+    let second = world.operate("POST", &path, &body).await;
+    assert_eq!((second.status, second.at("/secret")), (201, given));
+    let listed = world.operate("GET", &path, "").await;
+    assert!(!listed.text.contains("secret"));
+    assert_eq!(listed.at("/keys/0/id"), second.at("/id"));
+    assert!(listed.json()["keys"][0].get("endsAt").is_none());
+    assert!(listed.at("/keys/1/endsAt") > listed.at("/keys/1/createdAt"));
+    let third = world.operate("POST", &path, "").await;
+    assert_eq!(
+        (third.status, third.at("/error/code")),
+        (409, "too_many_keys".into())
+    );
+    for (body, named) in [
+        (r#"{"secret":"abc"}"#, "`secret`"),
+        (r#"{"overlapSecs":2592001}"#, "`overlapSecs`"),
+        (r#"{"overlap":1}"#, "overlap"),
+    ] {
+        let bad = world.operate("POST", &path, body).await;
+        assert_eq!((bad.status, bad.at("/error/code")), (400, "invalid".into()));
+        assert!(bad.at("/error/message").contains(named), "{bad:?}");
+    }
+    let one = format!("{path}/{}", first.at("/id"));
+    assert_eq!(world.operate("DELETE", &one, "").await.status, 204);
+    let gone = world.operate("DELETE", &one, "").await;
+    assert_eq!((gone.status, gone.at("/error/code")), (404, "unknown_key".into()));
+    assert_eq!(world.operate("POST", &path, "").await.status, 201);
+    let stranger = world
+        .operate("POST", "/admin/v1/apps/nobody/signing-keys", "")
+        .await;
+    assert_eq!(
+        (stranger.status, stranger.at("/error/code")),
+        (404, "unknown_app".into())
+    );
+}
+
+#[tokio::test]
+async fn push_tls_is_given_shown_without_its_key_and_taken_away() {
+    let world = World::start().await;
+    let path = format!("/admin/v1/apps/{APP}/push-tls");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (pem, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let missing = world.operate("GET", &path, "").await;
+    assert_eq!(
+        (missing.status, missing.at("/error/code")),
+        (404, "no_push_tls".into())
+    );
+    let body = serde_json::json!({"ca": pem, "checkName": false, "certificate": pem, "key": key});
+    let set = world.operate("PUT", &path, &body.to_string()).await;
+    assert_eq!(set.status, 200, "{set:?}");
+    assert_eq!(
+        (set.at("/ca"), set.at("/checkName")),
+        (pem.clone(), "false".into())
+    );
+    assert_eq!(set.at("/certificateSha256/0").len(), 64);
+    assert!(!set.text.contains("PRIVATE"));
+    assert_eq!(world.operate("GET", &path, "").await.text, set.text);
+    for (body, named) in [
+        ("", "`ca`"),
+        (r#"{"ca":"x"}"#, "`ca`"),
+        (
+            r#"{"checkName":false,"certificate":"x","key":"x"}"#,
+            "`checkName`",
+        ),
+        (r#"{"key":"x"}"#, "`certificate`"),
+    ] {
+        let bad = world.operate("PUT", &path, body).await;
+        assert_eq!((bad.status, bad.at("/error/code")), (400, "invalid".into()));
+        assert!(bad.at("/error/message").starts_with(named), "{bad:?}");
+    }
+    assert_eq!(
+        world.operate("GET", &path, "").await.text,
+        set.text,
+        "a refusal changes nothing"
+    );
+    for status in [204, 204] {
+        assert_eq!(world.operate("DELETE", &path, "").await.status, status);
+    }
+    assert_eq!(world.operate("GET", &path, "").await.status, 404);
 }

@@ -1,37 +1,36 @@
 //! One attempt: a POST to a receiver under one clock, and what to make of the answer.
 //!
-//! Connections are kept alive and used again for the same scheme, host and port. Redirects are answers like any
+//! Connections are kept alive and used again for the same scheme, host and port. A request that the receiver says it did not
+//! process is sent again at once, once. Redirects are answers like any
 //! other; the answer's body is read to its limit, and all but its first bytes forgotten.
+
+mod letter;
+mod unprocessed;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use downlink_core::AppKey;
-use http::header::{CONTENT_TYPE, HOST, HeaderName, USER_AGENT};
-use http::{HeaderValue, Method, Request};
-use http_body_util::{BodyExt, Full};
+use http::Response;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use super::answer::Answer;
-use super::connect::{ConnectError, Connector};
+use super::connect::Connector;
 use super::guard::Guard;
 use super::outcome::{self, Outcome, Phase, Report};
-use super::pool::{Pool, Taken};
+use super::pool::{One, Over, Pool, Stream, Taken};
 use super::target::Target;
-use crate::{clock, config};
+use super::trust::TrustBook;
+use crate::config;
 
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const SEQUENCE: HeaderName = HeaderName::from_static("downlink-sequence");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const AGENT: HeaderValue = HeaderValue::from_static(concat!("downlink/", env!("CARGO_PKG_VERSION")));
+use self::letter::Letter;
+use self::unprocessed::{Unprocessed, unprocessed};
 
 /// What an attempt sends, and where to. Of what a push means this module knows no more.
 #[derive(Debug, Clone)]
-#[allow(dead_code)] // `app`: until something is an application's own
 pub(super) struct Outgoing {
     /// Whose it is: whose keys sign it, whose certificates count.
     pub(super) app: AppKey,
@@ -47,21 +46,20 @@ pub(super) struct Outgoing {
 /// Sends pushes. Knows nothing of order or repetition.
 pub(super) struct Client {
     pool: Pool,
+    trust: Arc<TrustBook>,
     timeout: Duration,
     max_answer_bytes: usize,
 }
 
 impl Client {
-    /// A client that reaches what `guard` lets through.
-    pub(super) fn new(config: &config::Push, guard: Guard, tls: Result<Arc<ClientConfig>, String>) -> Self {
+    /// A client that reaches what `guard` lets through, with signatures and TLS as `trust` has them.
+    pub(super) fn new(config: &config::Push, guard: Guard, trust: Arc<TrustBook>) -> Self {
         let timeout = Duration::from_secs(config.timeout_secs.max(1));
-        let connector = Connector::new(guard, tls, timeout);
+        let connector = Connector::new(guard, timeout);
+        let rest = Duration::from_secs(config.idle_secs);
         Self {
-            pool: Pool::new(
-                connector,
-                config.idle_per_receiver,
-                Duration::from_secs(config.idle_secs),
-            ),
+            pool: Pool::new(connector, config.idle_per_receiver, rest, &trust),
+            trust,
             timeout,
             max_answer_bytes: config.max_answer_bytes,
         }
@@ -69,13 +67,14 @@ impl Client {
 
     /// Makes one attempt. Ends within the configured time, whatever the receiver does.
     pub(super) async fn attempt(&self, outgoing: &Outgoing) -> Report {
-        let request = match request(outgoing) {
-            Ok(request) => request,
+        let security = self.trust.of(outgoing.app);
+        let letter = match Letter::new(outgoing, &security) {
+            Ok(letter) => letter,
             Err(outcome) => return Report::unanswered(outcome, Phase::Resolve),
         };
         outcome::track(async {
             let mut answer = Answer::default();
-            let exchange = self.exchange(&outgoing.target, request, &mut answer);
+            let exchange = self.exchange(&letter, &mut answer);
             let outcome = match timeout(self.timeout, exchange).await {
                 Ok(outcome) => outcome,
                 Err(_) => Outcome::Timeout(outcome::reached()),
@@ -91,35 +90,62 @@ impl Client {
         .await
     }
 
-    async fn exchange(
-        &self,
-        target: &Target,
-        mut request: Request<Full<Bytes>>,
-        answer: &mut Answer,
-    ) -> Outcome {
+    async fn exchange(&self, letter: &Letter<'_>, answer: &mut Answer) -> Outcome {
+        let (target, tls) = (&letter.outgoing.target, &letter.security.tls);
+        let mut may_repeat = true;
         loop {
-            let Taken { mut sender, reused } = match self.pool.take(target).await {
+            let Taken { over, reused } = match self.pool.take(target, tls).await {
                 Ok(taken) => taken,
                 Err(error) => return Outcome::NotConnected(error),
             };
-            match sender.try_send_request(request).await {
-                Ok(response) => {
-                    outcome::enter(Phase::Body);
-                    let status = response.status();
-                    answer.head(status, response.headers());
-                    // How the body ends says nothing of the status, only whether the connection can be used again.
-                    if let Ok(true) = self.read(response.into_body(), answer).await {
-                        self.pool.give_back(target, sender);
+            let (sent, lease) = match over {
+                Over::Http1(mut one) => {
+                    match one.try_send_request(letter.request(&letter.ask.path, true)).await {
+                        Ok(response) => return self.answered(letter, response, answer, Some(one)).await,
+                        Err(error) => (error, None),
                     }
-                    return Outcome::of_status(status.as_u16());
                 }
-                // Nothing of it was sent: the receiver had closed the idle connection. Another one will do.
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) if reused => request = unsent,
-                    Some(_) | None => return Outcome::of_error(&error.into_error()),
-                },
+                Over::Http2(Stream { mut sender, lease }) => {
+                    match sender
+                        .try_send_request(letter.request(&letter.ask.whole, false))
+                        .await
+                    {
+                        Ok(response) => return self.answered(letter, response, answer, None).await,
+                        Err(error) => (error, Some(lease)),
+                    }
+                }
+            };
+            match unprocessed(sent) {
+                // Nothing of it was sent: the receiver had closed the connection. Another one will do.
+                Unprocessed::Unsent(_) if reused => {}
+                Unprocessed::Refused(_) if may_repeat => may_repeat = false,
+                Unprocessed::Unsent(error) | Unprocessed::Refused(error) | Unprocessed::Unknown(error) => {
+                    return Outcome::of_error(&error);
+                }
+            }
+            if let Some(lease) = lease {
+                lease.retire();
             }
         }
+    }
+
+    async fn answered(
+        &self,
+        letter: &Letter<'_>,
+        response: Response<Incoming>,
+        answer: &mut Answer,
+        one: Option<One>,
+    ) -> Outcome {
+        outcome::enter(Phase::Body);
+        let status = response.status();
+        answer.head(status, response.headers());
+        // How the body ends says nothing of the status, only whether the connection can be used again.
+        let read = self.read(response.into_body(), answer).await;
+        if let (Ok(true), Some(one)) = (read, one) {
+            self.pool
+                .give_back(&letter.outgoing.target, &letter.security.tls, one);
+        }
+        Outcome::of_status(status.as_u16())
     }
 
     /// Reads to the end, so that the connection can be used again; false: to the limit, which closes it.
@@ -136,24 +162,4 @@ impl Client {
         }
         Ok(true)
     }
-}
-
-/// The request; else why there is nothing that could be asked.
-fn request(outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, Outcome> {
-    let no_target = || Outcome::NotConnected(ConnectError::NoTarget);
-    let ask = outgoing.target.ask.as_ref().ok_or_else(no_target)?;
-    // A header's value cannot hold the end of a line: what would begin a header of its own is refused here.
-    let id = HeaderValue::from_str(&outgoing.webhook_id)
-        .map_err(|_| Outcome::Broken("its id is not fit for a header".to_owned()))?;
-    Request::builder()
-        .method(Method::POST)
-        .uri(ask.path.clone())
-        .header(HOST, ask.host.clone())
-        .header(CONTENT_TYPE, JSON)
-        .header(USER_AGENT, AGENT)
-        .header(WEBHOOK_ID, id)
-        .header(WEBHOOK_TIMESTAMP, clock::now().as_millis() / 1000)
-        .header(SEQUENCE, outgoing.sequence)
-        .body(Full::new(outgoing.body.clone()))
-        .map_err(|_| no_target())
 }

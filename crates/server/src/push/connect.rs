@@ -12,9 +12,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
-use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
@@ -25,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::guard::Guard;
 use super::outcome::{self, Phase};
 use super::target::Target;
+use super::tls::TlsProfile;
 
 pub(super) use self::failure::{ConnectError, DialFailure, tls_failure};
 
@@ -42,18 +41,16 @@ pub(super) struct Connector {
 
 struct Shared {
     guard: Guard,
-    tls: Result<TlsConnector, String>,
     timeout: Duration,
     lookups: Arc<Semaphore>,
 }
 
 impl Connector {
     /// A connector that dials what `guard` lets through, each connection within `timeout`.
-    pub(super) fn new(guard: Guard, tls: Result<Arc<ClientConfig>, String>, timeout: Duration) -> Self {
+    pub(super) fn new(guard: Guard, timeout: Duration) -> Self {
         Self {
             shared: Arc::new(Shared {
                 guard,
-                tls: tls.map(TlsConnector::from),
                 timeout,
                 lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             }),
@@ -61,29 +58,10 @@ impl Connector {
     }
 }
 
-/// TLS with the platform's roots. The error says why there are none; HTTPS receivers then fail with it.
-pub(super) fn platform_tls() -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = Verifier::new(Arc::clone(&provider)).map_err(|error| error.to_string())?;
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    Ok(http1_only(config))
-}
-
-/// With the one protocol that is spoken here.
-pub(super) fn http1_only(mut config: ClientConfig) -> Arc<ClientConfig> {
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(config)
-}
-
 impl Connector {
-    /// Connects to a target, within the limit of time.
-    pub(super) async fn connect(&self, target: &Target) -> Result<Link, ConnectError> {
-        match timeout(self.shared.timeout, self.shared.connect(target)).await {
+    /// Connects to a target, within the limit of time, over TLS as `profile` says.
+    pub(super) async fn connect(&self, target: &Target, profile: &TlsProfile) -> Result<Link, ConnectError> {
+        match timeout(self.shared.timeout, self.shared.connect(target, profile)).await {
             Ok(connected) => connected,
             Err(_) => Err(ConnectError::TooSlow),
         }
@@ -91,7 +69,7 @@ impl Connector {
 }
 
 impl Shared {
-    async fn connect(&self, target: &Target) -> Result<Link, ConnectError> {
+    async fn connect(&self, target: &Target, profile: &TlsProfile) -> Result<Link, ConnectError> {
         let ask = target.ask.as_ref().ok_or(ConnectError::NoTarget)?;
         outcome::enter(Phase::Resolve);
         let addresses = self.allowed(self.resolve(&ask.host_name, ask.port).await?)?;
@@ -101,7 +79,7 @@ impl Shared {
             false => Link::Plain(tcp),
             true => {
                 outcome::enter(Phase::Tls);
-                Link::Tls(Box::new(self.handshake(&ask.host_name, tcp).await?))
+                Link::Tls(Box::new(handshake(profile, &ask.host_name, tcp).await?))
             }
         };
         outcome::enter(Phase::Answer);
@@ -171,20 +149,22 @@ impl Shared {
         }
         Err(last)
     }
+}
 
-    async fn handshake(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
-        let tls = self.tls.as_ref().map_err(|why| ConnectError::Tls(why.clone()))?;
-        let name =
-            ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Tls(error.to_string()))?;
-        // A handshake computes for a while: in a task of its own it holds up no other attempt.
-        let shaking = AbortOnDropHandle::new(tokio::spawn(tls.connect(name, tcp)));
-        match shaking.await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(ConnectError::Tls(
-                tls_failure(&error).unwrap_or_else(|| error.to_string()),
-            )),
-            Err(error) => Err(ConnectError::Tls(error.to_string())),
-        }
+async fn handshake(
+    profile: &TlsProfile,
+    host: &str,
+    tcp: TcpStream,
+) -> Result<TlsStream<TcpStream>, ConnectError> {
+    let failed = |why: String| ConnectError::Tls(why);
+    let config = profile.config.clone().map_err(failed)?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
+    // A handshake computes for a while: in a task of its own it holds up no other attempt.
+    let shaking = AbortOnDropHandle::new(tokio::spawn(TlsConnector::from(config).connect(name, tcp)));
+    match shaking.await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(failed(tls_failure(&error).unwrap_or_else(|| error.to_string()))),
+        Err(error) => Err(failed(error.to_string())),
     }
 }
 
@@ -207,7 +187,7 @@ mod tests {
         let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let open = (open.local_addr().unwrap(), open);
         let guard = Guard::new(&[], Vec::new()).unwrap();
-        let connector = Connector::new(guard, Err(String::new()), Duration::from_secs(10));
+        let connector = Connector::new(guard, Duration::from_secs(10));
         let stream = connector.shared.dial(&[closed, open.0]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), open.0);
         assert!(stream.nodelay().unwrap());
@@ -221,7 +201,7 @@ mod tests {
     #[test]
     fn of_several_addresses_only_the_allowed_are_dialled() {
         let guard = Guard::new(&["127.0.0.1/32:80".to_owned()], Vec::new()).unwrap();
-        let connector = Connector::new(guard, Err(String::new()), Duration::from_secs(10));
+        let connector = Connector::new(guard, Duration::from_secs(10));
         let addresses = |texts: &[&str]| {
             texts
                 .iter()

@@ -1,154 +1,203 @@
-//! Connections to receivers: taken for one exchange at a time, kept a while for the next.
+//! Connections to receivers: taken for one exchange, kept a while for the next.
 //!
-//! By origin, so for all applications that push there: a connection carries nothing of an application but its requests. The
-//! one that was used last is used next, so that those that are too many age and go.
+//! By origin and TLS profile, so for all applications that push there and have no TLS of their own: such a connection
+//! carries nothing of an application but its requests. One that was made with an application's certificate serves no other, and is let go when
+//! the profile changes.
+//!
+//! Over HTTP/1.1 a connection serves one exchange at a time; the one that was used last is used next, so that those
+//! that are too many age and go. Over HTTP/2 one connection serves many, and a further one is made when it is full.
 
-use std::collections::VecDeque;
+mod lane;
+mod link;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use foldhash::HashMap;
-use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout};
 
-use super::connect::{ConnectError, Connector, Link};
+use self::lane::{Found, Lane};
+use self::link::{Begun, Lease};
+use super::connect::{ConnectError, Connector};
+use super::outcome::{self, Phase};
 use super::target::Target;
+use super::tls::TlsProfile;
+use super::trust::TrustBook;
 
-/// The largest head of an answer, and how much of a body is read at once.
-const MAX_HEAD: usize = 64 * 1024;
+pub(super) use self::link::{One, Stream};
 
-/// The sending side of a connection.
-pub(super) type Sender = http1::SendRequest<Full<Bytes>>;
-
-/// A connection taken out of the pool, or made.
+/// A connection for one exchange.
 pub(super) struct Taken {
-    pub(super) sender: Sender,
+    pub(super) over: Over,
     /// It was used before: its receiver may have closed it meanwhile.
     pub(super) reused: bool,
+}
+
+/// How the exchange goes over it.
+pub(super) enum Over {
+    /// HTTP/1.1: for this exchange alone.
+    Http1(One),
+    /// HTTP/2: beside others.
+    Http2(Stream),
 }
 
 /// See the module.
 pub(super) struct Pool {
     connector: Connector,
-    idle: Arc<Idle>,
+    lanes: Arc<Lanes>,
 }
 
-/// The idle ones.
-struct Idle {
-    origins: Mutex<HashMap<Arc<str>, VecDeque<Resting>>>,
+/// The connections that there are.
+struct Lanes {
+    by_key: Mutex<HashMap<Key, Lane>>,
     most: usize,
     rest: Duration,
 }
 
-struct Resting {
-    sender: Sender,
-    since: Instant,
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    profile: u64,
+    origin: Arc<str>,
 }
 
 impl Pool {
     /// A pool that keeps up to `most` idle connections per origin, each for as long as `rest`.
-    pub(super) fn new(connector: Connector, most: usize, rest: Duration) -> Self {
-        let idle = Arc::new(Idle {
-            origins: Mutex::default(),
+    pub(super) fn new(connector: Connector, most: usize, rest: Duration, trust: &Arc<TrustBook>) -> Self {
+        let lanes = Arc::new(Lanes {
+            by_key: Mutex::default(),
             most,
             rest,
         });
-        tokio::spawn(sweep(Arc::downgrade(&idle), rest));
-        Self { connector, idle }
+        tokio::spawn(sweep(Arc::downgrade(&lanes), Arc::downgrade(trust), rest));
+        Self { connector, lanes }
     }
 
-    /// A connection to the target: one that is idle, else a new one.
-    pub(super) async fn take(&self, target: &Target) -> Result<Taken, ConnectError> {
-        while let Some(mut sender) = self.idle.take(&target.origin) {
-            // It is ready as soon as its last answer is read to the end; or it was closed.
-            if sender.ready().await.is_ok() {
-                return Ok(Taken { sender, reused: true });
-            }
+    /// A connection to the target: one that has room, else a new one.
+    pub(super) async fn take(
+        &self,
+        target: &Target,
+        profile: &Arc<TlsProfile>,
+    ) -> Result<Taken, ConnectError> {
+        let https = target.ask.as_ref().is_some_and(|ask| ask.https);
+        let key = key(target, profile);
+        if let Some(taken) = self.reuse(&key).await {
+            return Ok(taken);
         }
-        let link = self.connector.connect(target).await?;
-        let sender = handshake(link).await?;
-        Ok(Taken {
-            sender,
-            reused: false,
-        })
+        if !(https && profile.http2) {
+            return self.dial(key, target, profile).await;
+        }
+        // Whoever comes while a connection is being made waits for it: it may have room for all of them.
+        let Some(turns) = self.lanes.turns(&key, profile) else {
+            return self.dial(key, target, profile).await;
+        };
+        outcome::enter(Phase::Connect);
+        let turn = turns.lock_owned().await;
+        if let Some(taken) = self.reuse(&key).await {
+            outcome::enter(Phase::Answer);
+            return Ok(taken);
+        }
+        // It turned out to be HTTP/1.1 while this one waited.
+        if self.lanes.turns(&key, profile).is_none() {
+            drop(turn);
+        }
+        self.dial(key, target, profile).await
     }
 
     /// Gives a connection back whose answer was read to the end.
-    pub(super) fn give_back(&self, target: &Target, sender: Sender) {
-        self.idle.put(&target.origin, sender);
+    pub(super) fn give_back(&self, target: &Target, profile: &Arc<TlsProfile>, one: One) {
+        let lanes = &self.lanes;
+        if lanes.most > 0 && !one.is_closed() {
+            let mut by_key = lanes.lock();
+            let lane = by_key
+                .entry(key(target, profile))
+                .or_insert_with(|| Lane::new(profile));
+            lane.put(one, lanes.most);
+        }
     }
-}
 
-async fn handshake(link: Link) -> Result<Sender, ConnectError> {
-    match link {
-        Link::Plain(tcp) => begin(TokioIo::new(tcp)).await,
-        Link::Tls(tls) => begin(TokioIo::new(*tls)).await,
+    async fn reuse(&self, key: &Key) -> Option<Taken> {
+        loop {
+            let found = self.lanes.lock().get_mut(key)?.take()?;
+            let over = match found {
+                // It is ready as soon as its last answer is read to the end; or it was closed.
+                Found::One(mut one) => match one.ready().await {
+                    Ok(()) => Over::Http1(one),
+                    Err(_) => continue,
+                },
+                Found::Stream(stream) => Over::Http2(stream),
+            };
+            return Some(Taken { over, reused: true });
+        }
     }
-}
 
-/// HTTP over a connection. A task of its own moves the bytes, and notices when the receiver closes an idle one.
-async fn begin<S>(io: TokioIo<S>) -> Result<Sender, ConnectError>
-where
-    TokioIo<S>: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let begun = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(io).await;
-    let (sender, connection) = begun.map_err(|error| ConnectError::Http(error.to_string()))?;
-    tokio::spawn(async move {
-        // How it ended is told to whoever waits for an answer.
-        let _ended = connection.await;
-    });
-    Ok(sender)
-}
-
-impl Idle {
-    fn take(&self, origin: &Arc<str>) -> Option<Sender> {
-        let mut origins = self.lock();
-        let resting = origins.get_mut(origin)?;
-        while let Some(last) = resting.pop_back() {
-            if !last.sender.is_closed() {
-                return Some(last.sender);
+    async fn dial(
+        &self,
+        key: Key,
+        target: &Target,
+        profile: &Arc<TlsProfile>,
+    ) -> Result<Taken, ConnectError> {
+        let link = self.connector.connect(target, profile).await?;
+        let over = match link::begin(link).await? {
+            Begun::Http1(one) => {
+                self.lanes.speaks_http1(key, profile);
+                Over::Http1(one)
             }
-        }
-        None
-    }
-
-    fn put(&self, origin: &Arc<str>, sender: Sender) {
-        if sender.is_closed() || self.most == 0 {
-            return;
-        }
-        let mut origins = self.lock();
-        let resting = origins.entry(Arc::clone(origin)).or_default();
-        if resting.len() >= self.most {
-            resting.pop_front();
-        }
-        resting.push_back(Resting {
-            sender,
-            since: Instant::now(),
-        });
-    }
-
-    /// Lets go of those that rested long enough, and of those that were closed.
-    fn forget(&self, now: Instant) {
-        self.lock().retain(|_, resting| {
-            resting.retain(|one| !one.sender.is_closed() && one.since + self.rest > now);
-            !resting.is_empty()
-        });
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, VecDeque<Resting>>> {
-        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
+            Begun::Http2(shared) => {
+                let stream = Stream {
+                    sender: shared.sender.clone(),
+                    lease: Lease::of(&shared.load),
+                };
+                let mut by_key = self.lanes.lock();
+                let lane = by_key.entry(key).or_insert_with(|| Lane::new(profile));
+                lane.share(shared, self.lanes.most);
+                Over::Http2(stream)
+            }
+        };
+        Ok(Taken { over, reused: false })
     }
 }
 
-/// Looks through the idle ones now and then, for as long as there is a pool.
-async fn sweep(idle: Weak<Idle>, rest: Duration) {
+fn key(target: &Target, profile: &TlsProfile) -> Key {
+    let https = target.ask.as_ref().is_some_and(|ask| ask.https);
+    Key {
+        profile: if https { profile.number } else { 0 },
+        origin: Arc::clone(&target.origin),
+    }
+}
+
+impl Lanes {
+    /// Where those wait who would make a connection; none: the receiver speaks HTTP/1.1, which needs one for each.
+    fn turns(&self, key: &Key, profile: &Arc<TlsProfile>) -> Option<Arc<tokio::sync::Mutex<()>>> {
+        let mut by_key = self.lock();
+        let lane = by_key.entry(key.clone()).or_insert_with(|| Lane::new(profile));
+        lane.turns()
+    }
+
+    fn speaks_http1(&self, key: Key, profile: &Arc<TlsProfile>) {
+        if profile.http2 {
+            let mut by_key = self.lock();
+            let lane = by_key.entry(key).or_insert_with(|| Lane::new(profile));
+            lane.speaks_http1();
+        }
+    }
+
+    /// Lets go of those that rested long enough, that were closed, and whose profile is no more.
+    fn forget(&self, now: Instant) {
+        self.lock().retain(|_, lane| lane.forget(now, self.rest));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Lane>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks through the idle ones now and then, and when a profile changed, for as long as there is a pool.
+async fn sweep(lanes: Weak<Lanes>, trust: Weak<TrustBook>, rest: Duration) {
     let pause = (rest / 4).max(Duration::from_millis(100));
-    while let Some(idle) = idle.upgrade() {
-        idle.forget(Instant::now());
-        drop(idle);
-        sleep(pause).await;
+    while let (Some(lanes), Some(trust)) = (lanes.upgrade(), trust.upgrade()) {
+        lanes.forget(Instant::now());
+        drop(lanes);
+        // Which of the two it was makes no difference.
+        let _either = timeout(pause, trust.changed()).await;
     }
 }

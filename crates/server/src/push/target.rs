@@ -51,6 +51,8 @@ pub(super) struct Ask {
     pub(super) host: HeaderValue,
     /// Path and query, all that stands in the request line.
     pub(super) path: Uri,
+    /// The same with scheme and host, as HTTP/2 has it.
+    pub(super) whole: Uri,
 }
 
 impl Target {
@@ -79,6 +81,7 @@ impl Target {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
         };
+        let whole = format!("{}://{authority}{path}", url.scheme());
         Some(Self {
             origin: format!("{}://{host}:{port}", url.scheme()).into(),
             ask: Some(Ask {
@@ -87,6 +90,7 @@ impl Target {
                 port,
                 host: HeaderValue::try_from(authority).ok()?,
                 path: Uri::try_from(path).ok()?,
+                whole: Uri::try_from(whole).ok()?,
             }),
         })
     }

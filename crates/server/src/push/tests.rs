@@ -1,6 +1,8 @@
 //! The dispatcher against real receivers on loopback.
 
 mod attempt;
+mod book;
+mod http2;
 mod receiver;
 mod store;
 mod table;
@@ -100,7 +102,18 @@ impl Running {
         let (store, metrics) = (Arc::new(FakeStore::default()), Arc::new(Metrics::new()));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let port: Arc<FakeStore> = Arc::clone(&store);
-        super::start(port, inbox, config, own, Arc::clone(&metrics), &tasks, &stop).unwrap();
+        let trust = book::empty(book::no_roots());
+        super::start(
+            port,
+            inbox,
+            config,
+            own,
+            trust,
+            Arc::clone(&metrics),
+            &tasks,
+            &stop,
+        )
+        .unwrap();
         Self {
             hints,
             _receivers: receivers,
@@ -433,8 +446,8 @@ async fn beyond_the_backlog_pushes_are_stored_and_sent_all_the_same() {
     running.stop().await;
 }
 
-#[test]
-fn a_bad_entry_is_an_error_that_names_it() {
+#[tokio::test]
+async fn a_bad_entry_is_an_error_that_names_it() {
     let mut config = config(&[]);
     config.allow = vec!["10.0.0.0/8".to_owned(), "10.0.0.0/40".to_owned()];
     let (_hints, duties) = mpsc::channel(1);
@@ -451,6 +464,7 @@ fn a_bad_entry_is_an_error_that_names_it() {
         inbox,
         &config,
         Vec::new(),
+        book::empty(book::no_roots()),
         Arc::new(Metrics::new()),
         &tasks,
         &stop,

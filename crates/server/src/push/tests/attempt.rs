@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use downlink_core::AppKey;
 
-use super::config;
 use super::receiver::{Answer, Receiver};
+use super::{book, config};
 use crate::push::client::{Client, Outgoing};
 use crate::push::connect::{ConnectError, DialFailure};
 use crate::push::guard::Guard;
@@ -18,7 +18,7 @@ fn client(allow: &[SocketAddr]) -> Client {
     let mut config = config(allow);
     config.timeout_secs = 1;
     let guard = Guard::new(&config.allow, Vec::new()).unwrap();
-    Client::new(&config, guard, Err("no TLS in this test".to_owned()))
+    Client::new(&config, guard, book::empty(book::no_roots()))
 }
 
 pub(super) fn outgoing(url: &str) -> Outgoing {

@@ -205,3 +205,13 @@ impl Pushes for FakeStore {
         unreachable!("a sweep's business")
     }
 }
+
+unused! {
+    Trust {
+        fn trusts() -> Vec<(AppKey, AppTrust)>;
+        fn trust(a: AppKey) -> AppTrust;
+        fn add_signing_key(a: AppKey, b: SigningKey, c: Timestamp, d: u32) -> Result<(), AddKeyRefused>;
+        fn remove_signing_key(a: AppKey, b: std::sync::Arc<str>, c: Timestamp) -> bool;
+        fn set_push_tls(a: AppKey, b: Option<PushTls>) -> bool;
+    }
+}

@@ -454,3 +454,32 @@ unused! {
         fn push_totals(Timestamp) -> PushTotals;
     }
 }
+
+#[async_trait]
+impl Trust for FakeStore {
+    async fn trusts(&self) -> Result<Vec<(AppKey, AppTrust)>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn trust(&self, _: AppKey) -> Result<AppTrust, StoreError> {
+        unimplemented!()
+    }
+
+    async fn add_signing_key(
+        &self,
+        _: AppKey,
+        _: SigningKey,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Result<(), AddKeyRefused>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn remove_signing_key(&self, _: AppKey, _: Arc<str>, _: Timestamp) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+
+    async fn set_push_tls(&self, _: AppKey, _: Option<PushTls>) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+}
