@@ -12,6 +12,7 @@ pub mod device;
 pub mod error;
 pub mod push;
 pub mod sqlite;
+pub mod subscription;
 
 pub use app::{App, AppSettings, Apps, NewApp, NewToken, Token, TokenKind};
 pub use command::{
@@ -24,8 +25,12 @@ pub use push::{
     Attempt, Diverted, Fate, GivenUp, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
     PushTotals, Pushes, Ready, ReadyPush, ReceiverKey, Settled, StoredPush, StoredReceiver,
 };
+pub use subscription::{
+    CommandStage, DeviceEvent, Notice, NoticeDevice, NoticeWriter, NotifyType, Report, ServiceData,
+    SubscribeRefused, Subscription, SubscriptionFilter, Subscriptions,
+};
 
 /// All of the port.
-pub trait Store: Commands + Devices + Apps + Send + Sync + 'static {}
+pub trait Store: Commands + Devices + Apps + Subscriptions + Send + Sync + 'static {}
 
-impl<T: Commands + Devices + Apps + Send + Sync + 'static> Store for T {}
+impl<T: Commands + Devices + Apps + Subscriptions + Send + Sync + 'static> Store for T {}

@@ -151,6 +151,7 @@ impl Batch {
             return Ok(Vec::new());
         }
         self.revoke_tokens(app)?;
+        self.unsubscribe(app, |_| true)?;
         self.remove_devices(app, now)
     }
 
