@@ -331,7 +331,10 @@ mod tests {
         assert!(bound.starts_with(
             r#"{"notifyType":"bindDevice","deviceId":"d","resultCode":"succeeded","deviceInfo":{"nodeId":"n","#
         ));
-        assert!(bound.contains(r#""status":"ONLINE","statusDetail":"NONE""#), "{bound}");
+        assert!(
+            bound.contains(r#""status":"ONLINE","statusDetail":"NONE""#),
+            "{bound}"
+        );
         assert!(bind_device("d", "n", &info, false).contains(r#""resultCode":"expired""#));
         assert_eq!(
             presence_changed("d", true),

@@ -148,9 +148,16 @@ pub struct SubscriptionFilter {
 impl SubscriptionFilter {
     /// Whether it lets `subscription` through.
     pub fn fits(&self, subscription: &Subscription) -> bool {
-        self.notify_type.is_none_or(|kind| kind == subscription.notify_type)
-            && self.callback.as_deref().is_none_or(|url| url == &*subscription.callback)
-            && self.channel.as_deref().is_none_or(|name| name == &*subscription.channel)
+        self.notify_type
+            .is_none_or(|kind| kind == subscription.notify_type)
+            && self
+                .callback
+                .as_deref()
+                .is_none_or(|url| url == &*subscription.callback)
+            && self
+                .channel
+                .as_deref()
+                .is_none_or(|name| name == &*subscription.channel)
     }
 }
 

@@ -26,6 +26,8 @@ mod mids;
 mod pushes;
 #[path = "conformance/queue.rs"]
 mod queue;
+#[path = "conformance/subscriptions.rs"]
+mod subscriptions;
 #[path = "conformance/support.rs"]
 mod support;
 #[path = "conformance/sweeps.rs"]
@@ -103,6 +105,9 @@ macro_rules! suite {
             apps::tokens_end_and_are_limited,
             apps::an_application_goes_with_its_devices_and_tokens,
             apps::applications_are_listed_by_id,
+            subscriptions::one_of_a_kind_and_an_application,
+            subscriptions::many_end_by_filter_and_with_their_application,
+            subscriptions::only_what_is_subscribed_to_stirs_a_receiver,
         }
     };
     ($open:path; $($module:ident :: $case:ident),* $(,)?) => {

@@ -188,12 +188,7 @@ impl Batch {
     fn tell_instead(&self, push: i64, body: &str, to: &Receiver, at: Timestamp) -> Result<(), Failure> {
         self.sql
             .prepare_cached("UPDATE push SET body = ?2, at = ?3, born = ?4, next_at = ?3 WHERE id = ?1")?
-            .execute(params![
-                push,
-                body,
-                at.as_millis(),
-                at.as_millis() - to.held_ms
-            ])?;
+            .execute(params![push, body, at.as_millis(), at.as_millis() - to.held_ms])?;
         Ok(())
     }
 
@@ -390,7 +385,10 @@ impl Batch {
             self.tell(app, key, &confirm, news.at)?;
             if news.answered && self.wants(app, NotifyType::CommandRsp) {
                 let (service, method) = match fresh {
-                    Some(new) => (new.command.body.service.to_string(), new.command.body.method.to_string()),
+                    Some(new) => (
+                        new.command.body.service.to_string(),
+                        new.command.body.method.to_string(),
+                    ),
                     None => self.called(news.command)?,
                 };
                 let response = Notice::Response {

@@ -3,7 +3,7 @@
 //! Only the writer changes them, so what it has in memory is exact; a batch that is undone puts back what it changed.
 //! What others see of them ([`Wanted`]) changes with the commit.
 
-use std::sync::{Arc, RwLock, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use downlink_core::{AppKey, DeviceKey, Timestamp};
@@ -216,7 +216,9 @@ impl Batch {
         let mut of = self.subscribers.of(new.app).to_vec();
         if let Some(there) = of.iter().find(|one| one.notify_type == new.notify_type) {
             let same = there.callback == new.callback;
-            return Ok(same.then(|| there.as_ref().clone()).ok_or(SubscribeRefused::Conflict));
+            return Ok(same
+                .then(|| there.as_ref().clone())
+                .ok_or(SubscribeRefused::Conflict));
         }
         if of.len() >= MAX_SUBSCRIPTIONS {
             return Ok(Err(SubscribeRefused::TooMany));
@@ -246,8 +248,12 @@ impl Batch {
         app: AppKey,
         which: impl Fn(&Subscription) -> bool,
     ) -> Result<u64, Failure> {
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            self.subscribers.of(app).iter().cloned().partition(|one| which(one));
+        let (gone, kept): (Vec<_>, Vec<_>) = self
+            .subscribers
+            .of(app)
+            .iter()
+            .cloned()
+            .partition(|one| which(one));
         for one in &gone {
             self.sql
                 .prepare_cached("DELETE FROM subscription WHERE id = ?1")?

@@ -7,13 +7,13 @@ use rusqlite::Connection;
 
 use super::SqliteStore;
 use super::batch::{Batch, ToldOf, WhereItStands};
-use super::notices::{Notices, Stirred};
 use super::checkpoint::{self, Checkpointer};
 use super::device_cache::DeviceCache;
 use super::disk::DiskGuard;
 use super::failure::Failure;
 use super::gate::Gate;
 use super::merge::Merge;
+use super::notices::{Notices, Stirred};
 use super::open::{DataDir, Refused};
 use super::options::{OpenError, SqliteOptions};
 use super::read::Reader;
