@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use downlink_core::lifecycle::{Input, Reply};
 use downlink_core::{
-    AppKey, CommandBody, CommandId, Mode, Offer, Policy, Proof, ResponseRule, SessionId, Span, StatusSet, Timestamp,
+    AppKey, CommandBody, CommandId, Mode, Offer, Policy, Proof, ResponseRule, SessionId, Span, StatusSet,
+    Timestamp,
 };
 use downlink_store::sqlite::{SqliteOptions, SqliteStore};
 use downlink_store::*;
@@ -98,7 +99,9 @@ impl World {
     /// Place, state and body of all that is stored, in the order of its making.
     fn rows(&self) -> Vec<(i64, i64, String)> {
         let sql = self.sql();
-        let mut statement = sql.prepare("SELECT seq, state, body FROM push ORDER BY id").unwrap();
+        let mut statement = sql
+            .prepare("SELECT seq, state, body FROM push ORDER BY id")
+            .unwrap();
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     }
@@ -200,8 +203,14 @@ async fn of_presence_only_the_newest_waits_behind() {
         world.store.presence(device.key, online, at(secs)).await.unwrap();
     }
     // The first may be on its way.
-    assert_eq!(world.rows(), [row(1, 0, "online d true"), row(2, 1, "online d false")]);
-    world.sql().execute("UPDATE push SET tries = 1 WHERE seq = 2", []).unwrap();
+    assert_eq!(
+        world.rows(),
+        [row(1, 0, "online d true"), row(2, 1, "online d false")]
+    );
+    world
+        .sql()
+        .execute("UPDATE push SET tries = 1 WHERE seq = 2", [])
+        .unwrap();
     world.store.presence(device.key, true, at(5)).await.unwrap();
     assert_eq!(world.rows()[2..], [row(3, 1, "online d true")]);
     let waiting: i64 = world
@@ -234,7 +243,12 @@ async fn commands_are_confirmed_step_by_step() {
         proof: Proof::Ack,
         needs_mid: false,
     };
-    world.store.create(submission(&world, &device, id, offer)).await.unwrap().unwrap();
+    world
+        .store
+        .create(submission(&world, &device, id, offer))
+        .await
+        .unwrap()
+        .unwrap();
     let change = |input| Change {
         target: Target::Command(id),
         input,

@@ -48,9 +48,15 @@ pub(crate) async fn one_of_a_kind_and_an_application(stores: Stores) {
     let others = to(other, NotifyType::DeviceAdded, "http://na:1/b");
     assert_eq!(store.subscribe(others.clone()).await.unwrap(), Ok(others));
     let nobodys = to(AppKey(99), NotifyType::DeviceAdded, "http://na:1/b");
-    assert_eq!(store.subscribe(nobodys).await.unwrap(), Err(SubscribeRefused::NoApp));
+    assert_eq!(
+        store.subscribe(nobodys).await.unwrap(),
+        Err(SubscribeRefused::NoApp)
+    );
     assert_eq!(all(store, app).await, [first.clone()]);
-    assert_eq!(store.subscription(app, &first.id).await.unwrap(), Some(first.clone()));
+    assert_eq!(
+        store.subscription(app, &first.id).await.unwrap(),
+        Some(first.clone())
+    );
     assert_eq!(store.subscription(other, &first.id).await.unwrap(), None);
     assert!(!store.unsubscribe(other, &first.id).await.unwrap());
     assert!(store.unsubscribe(app, &first.id).await.unwrap());
@@ -61,9 +67,17 @@ pub(crate) async fn one_of_a_kind_and_an_application(stores: Stores) {
 pub(crate) async fn many_end_by_filter_and_with_their_application(stores: Stores) {
     let world = World::new(stores.open()).await;
     let (store, app) = (&world.store, world.app.key);
-    let kinds = [NotifyType::DeviceAdded, NotifyType::BindDevice, NotifyType::RuleEvent];
+    let kinds = [
+        NotifyType::DeviceAdded,
+        NotifyType::BindDevice,
+        NotifyType::RuleEvent,
+    ];
     for kind in kinds {
-        store.subscribe(to(app, kind, "http://na:1/")).await.unwrap().unwrap();
+        store
+            .subscribe(to(app, kind, "http://na:1/"))
+            .await
+            .unwrap()
+            .unwrap();
         assert!(store.wants(app, &[kind]));
     }
     let one = SubscriptionFilter {
@@ -71,7 +85,10 @@ pub(crate) async fn many_end_by_filter_and_with_their_application(stores: Stores
         ..SubscriptionFilter::default()
     };
     let page = store.subscriptions(app, one.clone(), 0, 1).await.unwrap();
-    assert_eq!((page.total, page.items[0].notify_type), (1, NotifyType::BindDevice));
+    assert_eq!(
+        (page.total, page.items[0].notify_type),
+        (1, NotifyType::BindDevice)
+    );
     let elsewhere = SubscriptionFilter {
         callback: Some("http://na:1/x".to_owned()),
         ..SubscriptionFilter::default()
