@@ -52,7 +52,7 @@ pub(crate) async fn one_of_a_kind_and_an_application(stores: Stores) {
         store.subscribe(nobodys).await.unwrap(),
         Err(SubscribeRefused::NoApp)
     );
-    assert_eq!(all(store, app).await, [first.clone()]);
+    assert_eq!(all(store, app).await, std::slice::from_ref(&first));
     assert_eq!(
         store.subscription(app, &first.id).await.unwrap(),
         Some(first.clone())
