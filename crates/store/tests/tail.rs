@@ -280,7 +280,8 @@ async fn a_store_of_the_first_schema_is_taken_over() {
     // As the first version has it: two indexes, none of the tables.
     let sql = Connection::open(data.join("downlink.db")).unwrap();
     sql.execute_batch(
-        "DROP TABLE of_device; DROP TABLE queued; DROP TABLE tail; \
+        "DROP TABLE of_device; DROP TABLE queued; DROP TABLE tail; DROP TABLE receiver; DROP TABLE push; \
+         DROP TABLE subscription; ALTER TABLE work DROP COLUMN outbox; \
          CREATE INDEX command_device ON command (device); \
          CREATE INDEX work_queue ON work (device, ord) WHERE queued = 1; PRAGMA user_version = 1;",
     )
