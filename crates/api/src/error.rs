@@ -52,6 +52,8 @@ codes! {
     BadCallback = "100222" 400 "The request callbackurl is illegal.";
     /// The device's queue.
     QueueFull = "100223" 400 "Command counts has reached the upLimit.";
+    /// It is subscribed to already, to another URL.
+    Conflict = "100227" 409 "The resource is conflicted.";
     /// No such path.
     NotFound = "100225" 404 "The resource is not found.";
     /// Where devices are managed.
@@ -110,6 +112,7 @@ impl Code {
             | Self::NotAuthorized
             | Self::BadCallback
             | Self::QueueFull
+            | Self::Conflict
             | Self::NotFound
             | Self::NoDevice
             | Self::TooManyDevices
@@ -152,6 +155,7 @@ mod tests {
 100217 403 The application hasn't been authorized.
 100222 400 The request callbackurl is illegal.
 100223 400 Command counts has reached the upLimit.
+100227 409 The resource is conflicted.
 100225 404 The resource is not found.
 100403 404 The device is not existed.
 100412 500 The amount of device has reached the limit.

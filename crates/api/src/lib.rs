@@ -10,7 +10,9 @@ pub mod command;
 pub mod device;
 pub mod error;
 pub mod field;
+pub mod notice;
 pub mod push;
+pub mod subscription;
 pub mod time;
 pub mod token;
 

@@ -16,6 +16,7 @@ mod login;
 mod paging;
 mod request;
 mod serve;
+mod subscriptions;
 mod token_cache;
 
 #[cfg(test)]
@@ -184,6 +185,28 @@ fn router(api: Api) -> Router {
         .route(
             "/iocm/app/cmd/v1.4.0/deviceCommands/{id}",
             get(commands::one).put(commands::cancel),
+        )
+        .route(
+            "/iocm/app/sub/v1.2.0/subscriptions",
+            post(subscriptions::subscribe)
+                .get(subscriptions::list)
+                .delete(subscriptions::remove_many),
+        )
+        .route(
+            "/iocm/app/sub/v1.2.0/subscriptions/{id}",
+            get(subscriptions::one).delete(subscriptions::remove),
+        )
+        .route(
+            "/iocm/app/sub/v1.1.0/subscribe",
+            post(subscriptions::subscribe_before),
+        )
+        .route(
+            "/iocm/app/sub/v1.2.0/subscribe",
+            post(subscriptions::subscribe_before),
+        )
+        .route(
+            "/iodm/app/sub/v1.1.0/subscribe",
+            post(subscriptions::subscribe_to_upgrades),
         )
         .route("/downlink/v1/commands/{id}", get(events::history))
         .fallback(|| std::future::ready(Fault::from(Code::NotFound)))

@@ -12,6 +12,7 @@ mod engine;
 mod gateway;
 mod http;
 mod net;
+mod notices;
 mod push;
 pub mod run;
 pub mod runtime;

@@ -50,6 +50,12 @@ pub(crate) struct Hints {
     pub(crate) look_every: Duration,
 }
 
+/// The scheme, host and port that a callback URL names: with the application, its receiver. None: it cannot be pushed to.
+pub(crate) fn origin(url: &str) -> Option<Arc<str>> {
+    let target = target::Target::of(url);
+    target.ask.is_some().then_some(target.origin)
+}
+
 /// Starts the dispatcher. `own`: addresses of this server's own listeners, never pushed to, even inside an allowed
 /// range. Attempts in flight at `stop` are finished; what is not told stays in the store.
 ///

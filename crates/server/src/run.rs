@@ -20,6 +20,7 @@ use crate::engine::{CloseReason, Engine, Hints, Settings};
 use crate::gateway::mqtt::{self, MqttGateway};
 use crate::http::{self, Northbound};
 use crate::net::{self, BindError, TlsError};
+use crate::notices::PlatformNotices;
 use crate::push::{self, Roots, TrustBook};
 use crate::secrets::{self, Sealer, SecretHash};
 use crate::telemetry::Metrics;
@@ -405,6 +406,7 @@ fn store_options(config: &Config) -> SqliteOptions {
         tail: config.store.tail,
         checkpoint_pages: config.store.checkpoint_pages,
         cache_kib: config.store.cache_kib,
+        notice_writer: Arc::new(PlatformNotices),
         min_free_bytes: config.store.min_free_bytes,
         min_free_percent: config.store.min_free_percent,
     }

@@ -12,6 +12,7 @@ pub mod device;
 pub mod error;
 pub mod push;
 pub mod sqlite;
+pub mod subscription;
 pub mod trust;
 
 pub use app::{App, AppSettings, Apps, NewApp, NewToken, Token, TokenKind};
@@ -25,9 +26,13 @@ pub use push::{
     Attempt, Diverted, Fate, GivenUp, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
     PushTotals, Pushes, Ready, ReadyPush, ReceiverKey, Settled, StoredPush, StoredReceiver, Stowed,
 };
+pub use subscription::{
+    CommandStage, DeviceEvent, Notice, NoticeDevice, NoticeWriter, NotifyType, Report, ServiceData,
+    SubscribeRefused, Subscription, SubscriptionFilter, Subscriptions,
+};
 pub use trust::{AddKeyRefused, AppTrust, PushTls, SigningKey, Trust};
 
 /// All of the port.
-pub trait Store: Commands + Pushes + Devices + Apps + Trust + Send + Sync + 'static {}
+pub trait Store: Commands + Pushes + Devices + Apps + Subscriptions + Trust + Send + Sync + 'static {}
 
-impl<T: Commands + Pushes + Devices + Apps + Trust + Send + Sync + 'static> Store for T {}
+impl<T: Commands + Pushes + Devices + Apps + Subscriptions + Trust + Send + Sync + 'static> Store for T {}

@@ -23,6 +23,7 @@ mod memo;
 mod merge;
 mod mids;
 mod migrate;
+mod notices;
 mod open;
 mod options;
 mod pushes;
@@ -31,6 +32,7 @@ mod read;
 mod records;
 mod state;
 mod stats;
+mod subscriptions;
 mod tail;
 mod threads;
 mod trust;
@@ -51,7 +53,9 @@ use self::device_cache::DeviceCache;
 use self::disk::DiskGuard;
 use self::failure::Failure;
 use self::gate::{Gate, WhenFull};
+use self::notices::Stirred;
 use self::stats::StoreStats;
+use self::subscriptions::Wanted;
 use self::tail::Tail;
 use self::threads::Threads;
 use self::writer::{Job, Weight};
@@ -65,6 +69,8 @@ pub struct SqliteStore {
     devices: Arc<DeviceCache>,
     tail: Arc<Tail>,
     stats: Arc<StoreStats>,
+    wanted: Arc<Wanted>,
+    stirred: Arc<Stirred>,
     writes: Arc<Gate<writer::Request>>,
     reads: Arc<Gate<read::Request>>,
     threads: Mutex<Option<Threads>>,

@@ -30,6 +30,8 @@ mod pushes;
 mod queue;
 #[path = "conformance/stored_pushes.rs"]
 mod stored_pushes;
+#[path = "conformance/subscriptions.rs"]
+mod subscriptions;
 #[path = "conformance/support.rs"]
 mod support;
 #[path = "conformance/sweeps.rs"]
@@ -130,6 +132,9 @@ macro_rules! suite {
             trust::a_new_signing_key_lets_the_others_end,
             trust::a_key_that_is_taken_back_leaves_the_one_before,
             trust::trust_is_kept_by_application,
+            subscriptions::one_of_a_kind_and_an_application,
+            subscriptions::many_end_by_filter_and_with_their_application,
+            subscriptions::only_what_is_subscribed_to_stirs_a_receiver,
         }
     };
     ($open:path; $($module:ident :: $case:ident),* $(,)?) => {

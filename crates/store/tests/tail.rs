@@ -282,14 +282,12 @@ async fn a_store_of_the_first_schema_is_taken_over() {
     sql.execute_batch(
         "DROP TABLE of_device; DROP TABLE queued; DROP TABLE tail; \
          DROP TABLE push; DROP TABLE receiver; ALTER TABLE work DROP COLUMN outbox; \
-         ALTER TABLE app DROP COLUMN push_max_age_ms; \
+         ALTER TABLE app DROP COLUMN push_max_age_ms; DROP TABLE subscription; \
          CREATE INDEX command_device ON command (device); \
          CREATE INDEX work_queue ON work (device, ord) WHERE queued = 1; PRAGMA user_version = 1;",
     )
     .unwrap();
     // Nor what came after the second.
-    sql.execute_batch("DROP TABLE receiver; DROP TABLE push; ALTER TABLE work DROP COLUMN outbox;")
-        .unwrap();
     sql.execute_batch("DROP TABLE signing_key; DROP TABLE push_tls;")
         .unwrap();
     let old = dir.path().join("old");

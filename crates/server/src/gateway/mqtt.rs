@@ -8,6 +8,8 @@ mod connection;
 mod login;
 mod outbox;
 mod payload;
+mod presence;
+mod reports;
 mod session;
 #[cfg(test)]
 mod tests;

@@ -151,6 +151,7 @@ impl Batch {
             return Ok(Vec::new());
         }
         self.revoke_tokens(app)?;
+        self.unsubscribe(app, |_| true)?;
         for query in [
             "DELETE FROM push WHERE app = ?1",
             "DELETE FROM receiver WHERE app = ?1",

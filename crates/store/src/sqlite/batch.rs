@@ -20,10 +20,12 @@ use super::failure::Failure;
 use super::memo::Memo;
 use super::merge::Merge;
 use super::mids::Block;
+use super::notices::Notices;
 use super::queue::QueueView;
+use super::subscriptions::Subscribers;
 use super::tail::Tail;
 use super::work_row::{WorkRow, stored_result};
-use crate::{Applied, ReceiverKey, Submission};
+use crate::{Applied, NoticeWriter, ReceiverKey, Submission};
 
 /// Rows that stay in memory after a commit, at the most.
 const ROWS_REMEMBERED: usize = 8192;
@@ -53,6 +55,16 @@ pub(super) struct Batch {
     pub(super) merge: Merge,
     /// Records that this batch deleted.
     pub(super) dropped: Vec<(DeviceKey, CommandId)>,
+    pub(super) subscribers: Subscribers,
+    pub(super) notices: Notices,
+    pub(super) writer: Arc<dyn NoticeWriter>,
+}
+
+/// Who is told of what, and how.
+pub(super) struct ToldOf {
+    pub(super) subscribers: Subscribers,
+    pub(super) notices: Notices,
+    pub(super) writer: Arc<dyn NoticeWriter>,
 }
 
 /// From where a batch goes on.
@@ -78,7 +90,7 @@ struct Tally {
 }
 
 impl Batch {
-    pub(super) fn new(sql: Connection, policy: Policy, at: WhereItStands) -> Self {
+    pub(super) fn new(sql: Connection, policy: Policy, at: WhereItStands, told: ToldOf) -> Self {
         Self {
             sql,
             policy,
@@ -95,6 +107,9 @@ impl Batch {
             tail: at.tail,
             merge: at.merge,
             dropped: Vec::new(),
+            subscribers: told.subscribers,
+            notices: told.notices,
+            writer: told.writer,
         }
     }
 
@@ -183,6 +198,7 @@ impl Batch {
             self.tallies.entry(app).or_default().open -= 1;
         }
         self.queues.entry(device).or_default().touch(id);
+        self.note_news(app, id, &transition.events, &transition.state);
         match outbox {
             Some(receiver) => self.join_stored(id, receiver, now),
             None => Ok(()),
@@ -294,6 +310,7 @@ impl Batch {
             };
             entry.write(&self.sql, in_tail)?;
         }
+        self.tell_news()?;
         self.merge()?;
         for (app, tally) in &self.tallies {
             self.sql
@@ -323,6 +340,8 @@ impl Batch {
         }
         self.queues.clear();
         self.tallies.clear();
+        self.subscribers.committed();
+        self.notices.committed();
     }
 
     /// Has the tail say what the transaction made of it.
@@ -361,5 +380,7 @@ impl Batch {
         self.mids.each(Block::retire);
         self.dropped.clear();
         self.merge.undone();
+        self.subscribers.undone();
+        self.notices.undone();
     }
 }

@@ -10,7 +10,9 @@ use super::SqliteStore;
 use super::batch::Batch;
 use super::failure::Failure;
 use super::gate::WhenFull;
-use crate::{Device, DeviceFilter, DeviceName, Devices, NewDevice, Page, RegisterRefused, StoreError};
+use crate::{
+    Device, DeviceFilter, DeviceName, Devices, NewDevice, NoticeDevice, Page, RegisterRefused, StoreError,
+};
 
 macro_rules! select_device {
     ($rest:literal) => {
@@ -107,6 +109,12 @@ impl Batch {
         }
         let key = self.insert_device(new)?;
         self.count_devices(new.app, 1)?;
+        let shown = NoticeDevice {
+            id: new.id.clone(),
+            node_id: new.node_id.clone(),
+            info: new.info.clone(),
+        };
+        self.tell_added(new.app, key, &shown, new.created_at)?;
         Ok(Ok(registered(new, key)))
     }
 
@@ -148,20 +156,50 @@ impl Batch {
         family: Option<TopicFamily>,
         now: Timestamp,
     ) -> Result<(), Failure> {
+        if self.activate(device, family, now)? {
+            return Ok(());
+        }
+        let Some(family) = family else {
+            return Ok(());
+        };
         let id: Option<Arc<str>> = self
             .sql
             .prepare_cached(
-                "UPDATE device SET activated_at = coalesce(activated_at, ?2), family = coalesce(?3, family), \
-                 modified_at = ?2 WHERE key = ?1 AND removed_at IS NULL \
-                 AND (activated_at IS NULL OR (?3 IS NOT NULL AND family IS NOT ?3)) RETURNING id",
+                "UPDATE device SET family = ?3, modified_at = ?2 \
+                 WHERE key = ?1 AND removed_at IS NULL AND family IS NOT ?3 RETURNING id",
             )?
-            .query_row(
-                params![device.0, now.as_millis(), family.map(family_code)],
-                |row| row.get(0),
-            )
+            .query_row(params![device.0, now.as_millis(), family_code(family)], |row| {
+                row.get(0)
+            })
             .optional()?;
         self.changed_devices.extend(id.map(DeviceId::new));
         Ok(())
+    }
+
+    /// Notes its first connection. False: it was not the first.
+    fn activate(
+        &mut self,
+        device: DeviceKey,
+        family: Option<TopicFamily>,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        let first: Option<(i64, Arc<str>)> = self
+            .sql
+            .prepare_cached(
+                "UPDATE device SET activated_at = ?2, family = coalesce(?3, family), modified_at = ?2 \
+                 WHERE key = ?1 AND removed_at IS NULL AND activated_at IS NULL RETURNING app, id",
+            )?
+            .query_row(
+                params![device.0, now.as_millis(), family.map(family_code)],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        let Some((app, id)) = first else {
+            return Ok(false);
+        };
+        self.changed_devices.push(DeviceId::new(id));
+        self.tell_bound(AppKey(app), device, true, now)?;
+        Ok(true)
     }
 
     fn remove_device(&mut self, device: DeviceKey, now: Timestamp) -> Result<bool, Failure> {
@@ -180,23 +218,28 @@ impl Batch {
         };
         self.count_devices(AppKey(app), -1)?;
         self.facts.forget(&device);
-        self.changed_devices.push(DeviceId::new(id));
+        let id = DeviceId::new(id);
+        self.tell_deleted(AppKey(app), device, &id, now)?;
+        self.changed_devices.push(id);
         Ok(true)
     }
 
     fn remove_unbound(&mut self, now: Timestamp, limit: u32) -> Result<Vec<DeviceKey>, Failure> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT key FROM device WHERE removed_at IS NULL AND activated_at IS NULL \
+            "SELECT key, app FROM device WHERE removed_at IS NULL AND activated_at IS NULL \
              AND bind_until IS NOT NULL AND bind_until <= ?1 ORDER BY bind_until LIMIT ?2",
         )?;
         let keys = statement
-            .query_map(params![now.as_millis(), limit], |row| row.get(0).map(DeviceKey))?
+            .query_map(params![now.as_millis(), limit], |row| {
+                Ok((DeviceKey(row.get(0)?), AppKey(row.get(1)?)))
+            })?
             .collect::<Result<Vec<_>, _>>()?;
         drop(statement);
-        for key in &keys {
+        for (key, app) in &keys {
+            self.tell_bound(*app, *key, false, now)?;
             self.remove_device(*key, now)?;
         }
-        Ok(keys)
+        Ok(keys.into_iter().map(|(key, _)| key).collect())
     }
 
     /// Removes all devices of an application; gives their keys.

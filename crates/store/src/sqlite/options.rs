@@ -1,9 +1,12 @@
 //! What the embedded store is opened with, and why it may refuse.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use downlink_core::Policy;
+
+use crate::subscription::{KindOnly, NoticeWriter};
 
 /// How to open a [`SqliteStore`](super::SqliteStore).
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub struct SqliteOptions {
     pub tail: usize,
     /// The write-ahead log is moved into the database file when it has so many pages (of 4 KiB).
     pub checkpoint_pages: u32,
+    /// Makes the bodies of notices.
+    pub notice_writer: Arc<dyn NoticeWriter>,
 }
 
 impl SqliteOptions {
@@ -53,6 +58,7 @@ impl SqliteOptions {
             device_cache: 32_768,
             tail: 65_536,
             checkpoint_pages: 8192,
+            notice_writer: Arc::new(KindOnly),
         }
     }
 }

@@ -6,18 +6,20 @@ use std::thread::{Builder, JoinHandle};
 use rusqlite::Connection;
 
 use super::SqliteStore;
-use super::batch::{Batch, WhereItStands};
+use super::batch::{Batch, ToldOf, WhereItStands};
 use super::checkpoint::{self, Checkpointer};
 use super::device_cache::DeviceCache;
 use super::disk::DiskGuard;
 use super::failure::Failure;
 use super::gate::Gate;
 use super::merge::Merge;
+use super::notices::{Notices, Stirred};
 use super::open::{DataDir, Refused};
 use super::options::{OpenError, SqliteOptions};
 use super::read::Reader;
 use super::records;
 use super::stats::StoreStats;
+use super::subscriptions::Subscribers;
 use super::tail;
 use super::writer::Writer;
 
@@ -85,8 +87,15 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
         checkpoint::pair(&mut sql, own, options.checkpoint_pages, &stats).map_err(|e| dir.open_error(e))?;
     let at = where_it_stands(&sql, options.tail).map_err(|failure| dir.open_error(failure))?;
     let tail = Arc::clone(&at.tail);
+    let subscribers = Subscribers::read(&sql).map_err(|failure| dir.open_error(failure))?;
+    let (wanted, stirred) = (subscribers.wanted(), Arc::new(Stirred::default()));
+    let told = ToldOf {
+        subscribers,
+        notices: Notices::new(Arc::clone(&stirred)),
+        writer: options.notice_writer,
+    };
     let writer = Writer {
-        batch: Batch::new(sql, options.policy, at),
+        batch: Batch::new(sql, options.policy, at, told),
         inbox: write_inbox,
         gate: Arc::clone(&writes),
         max_batch: options.max_batch.max(1),
@@ -114,6 +123,8 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
         devices,
         tail,
         stats,
+        wanted,
+        stirred,
         writes,
         reads,
         threads: Mutex::new(None),

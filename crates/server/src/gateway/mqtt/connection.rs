@@ -16,8 +16,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use downlink_core::lifecycle::Input;
-use downlink_core::{DeviceId, TopicFamily};
-use downlink_store::{Change, Dispatch};
+use downlink_core::{AppKey, DeviceId, TopicFamily};
+use downlink_store::{Change, Dispatch, NotifyType, Report};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -27,9 +27,16 @@ use tokio_util::sync::CancellationToken;
 use self::bytes::{farewell, poll_read, take_in};
 use super::outbox::Outbox;
 use super::session::{Close, Now, Out, Session, Tick};
-use super::{MqttGateway, Place, wire};
+use super::{MqttGateway, Place, presence, wire};
 use crate::clock;
-use crate::engine::{Engine, Inbox, Reach, SessionHandle, ToSession};
+use crate::engine::{CloseReason, Engine, Inbox, Reach, SessionHandle, ToSession};
+
+/// What devices report and applications subscribe to.
+const REPORTS: &[NotifyType] = &[
+    NotifyType::DeviceDataChanged,
+    NotifyType::DeviceDatasChanged,
+    NotifyType::DeviceEvent,
+];
 
 /// Serves a plain connection to its end.
 pub(super) async fn plain(place: Place, stream: TcpStream, stop: CancellationToken) {
@@ -89,11 +96,14 @@ struct Live<S> {
     registered: Registered,
     gateway: Arc<MqttGateway>,
     device: DeviceId,
+    app: AppKey,
     began: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
     async fn run(mut self: Box<Self>) {
+        let device = self.registered.handle.device;
+        Box::pin(presence::tell(&self.gateway.engine, self.app, device)).await;
         let close = self.talk().await;
         Box::pin(self.end(close)).await;
     }
@@ -104,6 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
         let mut first = Out::default();
         let (now, max) = (self.now(), self.gateway.config.max_packet_bytes as usize);
         let before = mem::take(&mut self.rest);
+        self.session.hear_out(self.reports_wanted());
         take_in(&mut self.rest, &before, max, &mut self.session, now, &mut first);
         let mut close = Box::pin(self.act(first)).await;
         loop {
@@ -157,6 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
             return over(Close::TooSlow);
         }
         let now = self.now();
+        self.session.hear_out(self.reports_wanted());
         let mut stepped = false;
         if let Poll::Ready(taken) = self.inbox.poll_take(cx) {
             stepped = true;
@@ -202,6 +214,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
             if let Some(family) = out.learned {
                 self.note_family(family).await;
             }
+            if let Err(store_failed) = self.keep_reports(mem::take(&mut out.reports)).await {
+                return Some(close.unwrap_or(store_failed));
+            }
             let acks = mem::take(&mut out.acks);
             if out.changes.is_empty() {
                 self.outbox.push(acks, Vec::new());
@@ -234,6 +249,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
         let metrics = self.gateway.engine.metrics();
         metrics.mqtt_unmatched.inc_by(out.unmatched);
         metrics.mqtt_protocol_errors.inc_by(out.trespasses);
+    }
+
+    /// Whether the device's application is subscribed to anything that devices report.
+    fn reports_wanted(&self) -> bool {
+        self.gateway.engine.store().wants(self.app, REPORTS)
+    }
+
+    /// Has subscribers told of what the device reported.
+    async fn keep_reports(&self, reports: Vec<Report>) -> Result<(), Close> {
+        if reports.is_empty() {
+            return Ok(());
+        }
+        let (store, device) = (self.gateway.engine.store(), self.registered.handle.device);
+        let kept = Box::pin(store.report(device, reports, clock::now())).await;
+        kept.map_err(|error| {
+            tracing::warn!(device = %self.device, %error, "MQTT: what a device reported could not be kept");
+            Close::StoreFailed
+        })
     }
 
     /// Has the changes committed; then the device gets its acknowledgements.
@@ -338,6 +371,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
         }
         unwritten.extend(self.outbox.take_untouched());
         self.give_back(unwritten).await;
+        // Nobody who takes its place has come, and it is not the server that goes: the device went.
+        let device = handle.device;
+        if self.gateway.engine.sessions().remove(&handle) && close != Close::Told(CloseReason::Stopping) {
+            presence::tell(&self.gateway.engine, self.app, device).await;
+        }
         if let Close::Fault(_) = close {
             self.gateway.engine.metrics().mqtt_protocol_errors.inc();
         }

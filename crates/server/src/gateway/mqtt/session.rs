@@ -16,6 +16,7 @@ use downlink_core::{CommandId, DeviceKey, Offer, Proof, SessionId, Timestamp, To
 use downlink_store::{Change, Changed, Dispatch, Target};
 
 use super::payload::{self, LegacyData};
+use super::reports;
 use super::topic::{Names, Route, Uplink};
 use super::wire::{self, Packet, Publish, PublishOut, Reason, Subscribe, Version};
 use crate::engine::{Reach, ToSession};
@@ -72,6 +73,8 @@ pub(super) struct Session {
     subscriptions: Subscriptions,
     flight: Flight,
     hungry: bool,
+    /// Somebody is subscribed to what it reports.
+    heard_out: bool,
 }
 
 impl Session {
@@ -91,7 +94,13 @@ impl Session {
             subscriptions: Subscriptions::new(start.names, start.family, implicit_from),
             flight: Flight::default(),
             hungry: false,
+            heard_out: false,
         }
+    }
+
+    /// Whether reports are to be read: somebody is subscribed to them.
+    pub(super) fn hear_out(&mut self, wanted: bool) {
+        self.heard_out = wanted;
     }
 
     pub(super) fn version(&self) -> Version {
@@ -178,7 +187,16 @@ impl Session {
         match self.subscriptions.uplink(publish.topic()) {
             Uplink::LegacyData => self.legacy_data(payload, now, out),
             Uplink::OcResult(command) => self.oc_result(command, payload, now, out),
-            // Reports and the rest are taken and not looked at.
+            Uplink::OcProperties if self.heard_out => {
+                let own = self.subscriptions.names().device();
+                out.reports.extend(reports::oc_properties(payload, own, now.at));
+            }
+            Uplink::OcEvents if self.heard_out => {
+                let own = self.subscriptions.names().device();
+                out.reports.extend(reports::oc_events(payload, own, now.at));
+            }
+            Uplink::OcProperties | Uplink::OcEvents => {}
+            // The rest is taken and not looked at.
             Uplink::Other(_) => {}
             Uplink::Foreign => return self.trespass(publish, out),
         }
@@ -207,6 +225,7 @@ impl Session {
                 }
                 None => out.unmatched += 1,
             },
+            LegacyData::Report if self.heard_out => out.reports.extend(reports::legacy(payload, now.at)),
             LegacyData::Report => {}
             LegacyData::Unreadable => out.unmatched += 1,
         }

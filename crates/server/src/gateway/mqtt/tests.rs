@@ -7,3 +7,4 @@ mod memory;
 mod rig;
 mod rubbish;
 mod store;
+mod subscribers;

@@ -33,6 +33,10 @@ pub(super) enum Uplink {
     LegacyData,
     /// The result of the command with this id; none: the id is not one of ours.
     OcResult(Option<CommandId>),
+    /// A report of properties of the `$oc` family.
+    OcProperties,
+    /// Events of the `$oc` family.
+    OcEvents,
     /// The device's own, of this family, and nothing that is read here.
     Other(TopicFamily),
     /// Not the device's.
@@ -44,7 +48,7 @@ impl Uplink {
     pub(super) const fn family(self) -> Option<TopicFamily> {
         match self {
             Self::LegacyData => Some(TopicFamily::Legacy),
-            Self::OcResult(_) => Some(TopicFamily::Oc),
+            Self::OcResult(_) | Self::OcProperties | Self::OcEvents => Some(TopicFamily::Oc),
             Self::Other(family) => Some(family),
             Self::Foreign => None,
         }
@@ -90,6 +94,11 @@ impl Names {
             (Called::Node, Some(node)) => node,
             (Called::Node, None) | (Called::Device, _) => &self.device,
         }
+    }
+
+    /// The device's id.
+    pub(super) fn device(&self) -> &str {
+        &self.device
     }
 
     /// How a session calls its device if nothing says otherwise.
@@ -169,6 +178,8 @@ fn own_uplink(family: TopicFamily, rest: &str) -> Uplink {
     match (family, rest) {
         (TopicFamily::Legacy, "data/json") => Uplink::LegacyData,
         (TopicFamily::Legacy, _) => Uplink::Other(family),
+        (TopicFamily::Oc, "sys/properties/report") => Uplink::OcProperties,
+        (TopicFamily::Oc, "sys/events/up") => Uplink::OcEvents,
         (TopicFamily::Oc, rest) => match rest.strip_prefix("sys/commands/response/request_id=") {
             Some(id) => Uplink::OcResult(id.parse().ok()),
             None => Uplink::Other(family),
@@ -336,8 +347,10 @@ mod tests {
             ),
             (
                 "$oc/devices/p_d/sys/properties/report?encoding=gzip",
-                Uplink::Other(TopicFamily::Oc),
+                Uplink::OcProperties,
             ),
+            ("$oc/devices/p_d/sys/events/up", Uplink::OcEvents),
+            ("$oc/devices/p_d/sys/messages/up", Uplink::Other(TopicFamily::Oc)),
             ("$oc/devices/other/sys/properties/report", Uplink::Foreign),
             ("/huawei/v1/devices/other/data/json", Uplink::Foreign),
             ("/huawei/v1/devices/p_d", Uplink::Foreign),

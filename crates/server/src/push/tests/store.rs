@@ -215,3 +215,24 @@ unused! {
         fn set_push_tls(a: AppKey, b: Option<PushTls>) -> bool;
     }
 }
+
+unused! {
+    Subscriptions {
+        fn subscribe(a: Subscription) -> Result<Subscription, SubscribeRefused>;
+        fn subscription(a: AppKey, b: &str) -> Option<Subscription>;
+        fn subscriptions(a: AppKey, b: SubscriptionFilter, c: u64, d: u32) -> Page<Subscription>;
+        fn unsubscribe(a: AppKey, b: &str) -> bool;
+        fn unsubscribe_many(a: AppKey, b: SubscriptionFilter) -> u64;
+        fn presence(a: DeviceKey, b: bool, c: Timestamp) -> ();
+        fn report(a: DeviceKey, b: Vec<Report>, c: Timestamp) -> ();
+    }
+    fn wants(&self, _: AppKey, _: &[NotifyType]) -> bool {
+        false
+    }
+    fn take_stirred(&self) -> Vec<ReceiverKey> {
+        Vec::new()
+    }
+    async fn stirred(&self) {
+        std::future::pending().await
+    }
+}

@@ -242,6 +242,7 @@ impl Admitted {
             registered: self.registered,
             gateway,
             device: self.device.id,
+            app: self.device.app,
             began: Instant::now(),
         })
     }

@@ -1,7 +1,7 @@
 //! What comes out of a session's steps: what to write, to commit, to give back, and why it ends.
 
 use downlink_core::TopicFamily;
-use downlink_store::{Change, Dispatch};
+use downlink_store::{Change, Dispatch, Report};
 
 use crate::engine::CloseReason;
 use crate::gateway::mqtt::wire::Reason;
@@ -52,6 +52,8 @@ pub(in super::super) struct Out {
     pub(in super::super) dispatched: Vec<(usize, Box<Dispatch>)>,
     /// To be applied as one transaction.
     pub(in super::super) changes: Vec<Change>,
+    /// To be told to subscribers, before the acknowledgements.
+    pub(in super::super) reports: Vec<Report>,
     /// To be written once the changes are committed; at once if there are none.
     pub(in super::super) acks: Vec<u8>,
     /// To be reported as not written.

@@ -30,6 +30,10 @@ pub(super) struct FakeStore {
     pub(super) failing: AtomicBool,
     /// After as many look-ups, devices have another secret.
     pub(super) looks_left: AtomicUsize,
+    /// Somebody wants to be told of everything.
+    pub(super) subscribed: AtomicBool,
+    pub(super) presence: Mutex<Vec<bool>>,
+    pub(super) reports: Mutex<Vec<Report>>,
 }
 
 pub(super) struct Row {
@@ -52,6 +56,9 @@ impl FakeStore {
             begun: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
             looks_left: AtomicUsize::new(usize::MAX),
+            subscribed: AtomicBool::new(false),
+            presence: Mutex::default(),
+            reports: Mutex::default(),
         }
     }
 
@@ -481,5 +488,59 @@ impl Trust for FakeStore {
 
     async fn set_push_tls(&self, _: AppKey, _: Option<PushTls>) -> Result<bool, StoreError> {
         unimplemented!()
+    }
+}
+
+#[async_trait]
+impl Subscriptions for FakeStore {
+    async fn subscribe(&self, _: Subscription) -> Result<Result<Subscription, SubscribeRefused>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn subscription(&self, _: AppKey, _: &str) -> Result<Option<Subscription>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn subscriptions(
+        &self,
+        _: AppKey,
+        _: SubscriptionFilter,
+        _: u64,
+        _: u32,
+    ) -> Result<Page<Subscription>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn unsubscribe(&self, _: AppKey, _: &str) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+
+    async fn unsubscribe_many(&self, _: AppKey, _: SubscriptionFilter) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
+
+    fn wants(&self, _: AppKey, _: &[NotifyType]) -> bool {
+        self.subscribed.load(Ordering::SeqCst)
+    }
+
+    async fn presence(&self, _: DeviceKey, online: bool, _: Timestamp) -> Result<(), StoreError> {
+        self.presence.lock().unwrap().push(online);
+        Ok(())
+    }
+
+    async fn report(&self, _: DeviceKey, reports: Vec<Report>, _: Timestamp) -> Result<(), StoreError> {
+        if self.failing.load(Ordering::SeqCst) {
+            return Err(StoreError::Busy);
+        }
+        self.reports.lock().unwrap().extend(reports);
+        Ok(())
+    }
+
+    fn take_stirred(&self) -> Vec<downlink_store::ReceiverKey> {
+        Vec::new()
+    }
+
+    async fn stirred(&self) {
+        std::future::pending().await
     }
 }

@@ -1,0 +1,380 @@
+//! What subscribers are told: compact JSON, members in the platform's order, what is not known null.
+//!
+//! Compact matters: the platform's own SDKs dispatch by looking for `"notifyType":"…"` without blanks. A device is
+//! connected directly, so it is its own gateway, and of the type `GATEWAY`.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::device::{DeviceInfo, DeviceInfoView, Presence};
+use crate::push::object;
+use crate::time::WireTime;
+
+const NODE_TYPE: &str = "GATEWAY";
+
+/// Data of a service.
+#[derive(Debug, Clone, Copy)]
+pub struct Service<'a> {
+    /// Which service: its id, which stands for its type too.
+    pub id: &'a str,
+    /// Its data: a JSON object as text. Anything else becomes `{}`.
+    pub data: &'a str,
+    /// When.
+    pub at: WireTime,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ServiceView<'a> {
+    service_id: &'a str,
+    service_type: &'a str,
+    data: &'a RawValue,
+    event_time: WireTime,
+}
+
+impl<'a> From<Service<'a>> for ServiceView<'a> {
+    fn from(service: Service<'a>) -> Self {
+        Self {
+            service_id: service.id,
+            service_type: service.id,
+            data: raw(service.data),
+            event_time: service.at,
+        }
+    }
+}
+
+/// The text as it is, if it is a JSON object; else an empty one.
+fn raw(text: &str) -> &RawValue {
+    let text = object(text).unwrap_or("{}");
+    serde_json::from_str(text).expect("an object was checked to be one")
+}
+
+fn write(body: &impl Serialize) -> String {
+    serde_json::to_string(body).expect("texts, numbers and checked JSON are always JSON")
+}
+
+/// `deviceAdded`: it was registered.
+pub fn device_added(device: &str, node: &str, info: &DeviceInfo) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        notify_type: &'static str,
+        device_id: &'a str,
+        gateway_id: &'a str,
+        node_type: &'static str,
+        device_info: DeviceInfoView<'a>,
+    }
+    write(&Body {
+        notify_type: "deviceAdded",
+        device_id: device,
+        gateway_id: device,
+        node_type: NODE_TYPE,
+        device_info: without_imsi(DeviceInfoView::new(node, info, Presence::NotActive)),
+    })
+}
+
+/// `bindDevice`: it connected for the first time, or its time to do so is over.
+pub fn bind_device(device: &str, node: &str, info: &DeviceInfo, in_time: bool) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        notify_type: &'static str,
+        device_id: &'a str,
+        result_code: &'static str,
+        device_info: DeviceInfoView<'a>,
+    }
+    let (result_code, presence) = match in_time {
+        true => ("succeeded", Presence::Online),
+        false => ("expired", Presence::NotActive),
+    };
+    write(&Body {
+        notify_type: "bindDevice",
+        device_id: device,
+        result_code,
+        device_info: without_imsi(DeviceInfoView::new(node, info, presence)),
+    })
+}
+
+/// Personal data of a SIM card is told to nobody who did not ask for it.
+fn without_imsi(view: DeviceInfoView<'_>) -> DeviceInfoView<'_> {
+    DeviceInfoView { imsi: None, ..view }
+}
+
+/// `deviceInfoChanged`: it came or went. Of `deviceInfo` only what changed is set.
+pub fn presence_changed(device: &str, online: bool) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        notify_type: &'static str,
+        device_id: &'a str,
+        gateway_id: &'a str,
+        network_status: Option<&'a str>,
+        device_info: Changed,
+    }
+    let presence = match online {
+        true => Presence::Online,
+        false => Presence::Offline,
+    };
+    write(&Body {
+        notify_type: "deviceInfoChanged",
+        device_id: device,
+        gateway_id: device,
+        network_status: None,
+        device_info: Changed {
+            status: presence.status(),
+            status_detail: presence.detail(),
+            ..Changed::default()
+        },
+    })
+}
+
+/// `deviceInfo` with all but the status null; members as in [`DeviceInfoView`].
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Changed {
+    node_id: Option<()>,
+    name: Option<()>,
+    description: Option<()>,
+    manufacturer_id: Option<()>,
+    manufacturer_name: Option<()>,
+    mac: Option<()>,
+    location: Option<()>,
+    device_type: Option<()>,
+    model: Option<()>,
+    sw_version: Option<()>,
+    fw_version: Option<()>,
+    hw_version: Option<()>,
+    protocol_type: Option<()>,
+    bridge_id: Option<()>,
+    status: &'static str,
+    status_detail: &'static str,
+    mute: Option<()>,
+    supported_security: Option<()>,
+    is_security: Option<()>,
+    signal_strength: Option<()>,
+    sig_version: Option<()>,
+    serial_number: Option<()>,
+    battery_level: Option<()>,
+}
+
+/// `deviceDeleted`: it was removed.
+pub fn device_deleted(device: &str) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        notify_type: &'static str,
+        device_id: &'a str,
+        gateway_id: &'a str,
+    }
+    write(&Body {
+        notify_type: "deviceDeleted",
+        device_id: device,
+        gateway_id: device,
+    })
+}
+
+/// `deviceDataChanged`: data of one service.
+pub fn data_changed(device: &str, service: Service<'_>) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        notify_type: &'static str,
+        device_id: &'a str,
+        gateway_id: &'a str,
+        request_id: Option<&'a str>,
+        service: ServiceView<'a>,
+    }
+    write(&Body {
+        notify_type: "deviceDataChanged",
+        device_id: device,
+        gateway_id: device,
+        request_id: None,
+        service: service.into(),
+    })
+}
+
+/// `deviceDatasChanged`: data of all services of a report.
+pub fn datas_changed<'a>(device: &str, services: impl IntoIterator<Item = Service<'a>>) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        notify_type: &'static str,
+        request_id: Option<&'a str>,
+        device_id: &'a str,
+        gateway_id: &'a str,
+        services: Vec<ServiceView<'a>>,
+    }
+    write(&Body {
+        notify_type: "deviceDatasChanged",
+        request_id: None,
+        device_id: device,
+        gateway_id: device,
+        services: services.into_iter().map(ServiceView::from).collect(),
+    })
+}
+
+/// `deviceEvent`: something that happened at a device, told by the server at `now`.
+pub fn device_event(device: &str, event_type: &str, event: Service<'_>, now: WireTime) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Header<'a> {
+        event_type: &'a str,
+        from: &'a str,
+        timestamp: WireTime,
+        event_time: WireTime,
+        device_id: &'a str,
+        service_type: &'a str,
+    }
+    write(&Told {
+        notify_type: "deviceEvent",
+        header: Header {
+            event_type,
+            from: device,
+            timestamp: now,
+            event_time: event.at,
+            device_id: device,
+            service_type: event.id,
+        },
+        body: raw(event.data),
+    })
+}
+
+/// `messageConfirm`: a command came to `status` (`sent`, `delivered`, `executed`).
+pub fn message_confirm(command: &str, device: &str, app: &str, status: &str, at: WireTime) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Header<'a> {
+        request_id: &'a str,
+        from: &'a str,
+        to: &'a str,
+        status: &'a str,
+        timestamp: WireTime,
+    }
+    write(&Told {
+        notify_type: "messageConfirm",
+        header: Header {
+            request_id: command,
+            from: device,
+            to: app,
+            status,
+            timestamp: at,
+        },
+        body: raw("{}"),
+    })
+}
+
+/// `commandRsp`: a device's result of a command, for the service and method that the command called.
+pub fn command_response(
+    command: &str,
+    device: &str,
+    app: &str,
+    (service, method): (&str, &str),
+    result: Option<&str>,
+) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Header<'a> {
+        request_id: &'a str,
+        from: &'a str,
+        to: &'a str,
+        device_id: &'a str,
+        service_type: &'a str,
+        method: String,
+    }
+    write(&Told {
+        notify_type: "commandRsp",
+        header: Header {
+            request_id: command,
+            from: device,
+            to: app,
+            device_id: device,
+            service_type: service,
+            method: format!("{method}-RSP"),
+        },
+        body: raw(result.unwrap_or("{}")),
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<'a, H> {
+    notify_type: &'static str,
+    header: H,
+    body: &'a RawValue,
+}
+
+#[cfg(test)]
+mod tests {
+    use downlink_core::Timestamp;
+
+    use super::*;
+
+    const AT: WireTime = WireTime(Timestamp::from_millis(1_700_000_000_000));
+
+    fn service<'a>(id: &'a str, data: &'a str) -> Service<'a> {
+        Service { id, data, at: AT }
+    }
+
+    /// Golden: receivers read these.
+    #[test]
+    fn devices_come_and_go() {
+        let info = DeviceInfo {
+            name: Some("valve".to_owned()),
+            imsi: Some("46".to_owned()),
+            ..DeviceInfo::default()
+        };
+        assert_eq!(
+            device_added("d", "n", &info),
+            r#"{"notifyType":"deviceAdded","deviceId":"d","gatewayId":"d","nodeType":"GATEWAY","deviceInfo":{"nodeId":"n","name":"valve","description":null,"manufacturerId":null,"manufacturerName":null,"mac":null,"location":null,"deviceType":null,"model":null,"swVersion":null,"fwVersion":null,"hwVersion":null,"protocolType":null,"bridgeId":null,"status":"OFFLINE","statusDetail":"NOT_ACTIVE","mute":"FALSE","supportedSecurity":null,"isSecurity":"FALSE","signalStrength":null,"sigVersion":null,"serialNumber":null,"batteryLevel":null}}"#
+        );
+        let bound = bind_device("d", "n", &info, true);
+        assert!(bound.starts_with(
+            r#"{"notifyType":"bindDevice","deviceId":"d","resultCode":"succeeded","deviceInfo":{"nodeId":"n","#
+        ));
+        assert!(
+            bound.contains(r#""status":"ONLINE","statusDetail":"NONE""#),
+            "{bound}"
+        );
+        assert!(bind_device("d", "n", &info, false).contains(r#""resultCode":"expired""#));
+        assert_eq!(
+            presence_changed("d", true),
+            r#"{"notifyType":"deviceInfoChanged","deviceId":"d","gatewayId":"d","networkStatus":null,"deviceInfo":{"nodeId":null,"name":null,"description":null,"manufacturerId":null,"manufacturerName":null,"mac":null,"location":null,"deviceType":null,"model":null,"swVersion":null,"fwVersion":null,"hwVersion":null,"protocolType":null,"bridgeId":null,"status":"ONLINE","statusDetail":"NONE","mute":null,"supportedSecurity":null,"isSecurity":null,"signalStrength":null,"sigVersion":null,"serialNumber":null,"batteryLevel":null}}"#
+        );
+        assert_eq!(
+            device_deleted("d"),
+            r#"{"notifyType":"deviceDeleted","deviceId":"d","gatewayId":"d"}"#
+        );
+    }
+
+    #[test]
+    fn data_is_passed_on_as_it_came() {
+        let big = r#"{"lux":123456789012345678901234567890}"#;
+        assert_eq!(
+            data_changed("d", service("Lamp", big)),
+            format!(
+                r#"{{"notifyType":"deviceDataChanged","deviceId":"d","gatewayId":"d","requestId":null,"service":{{"serviceId":"Lamp","serviceType":"Lamp","data":{big},"eventTime":"20231114T221320Z"}}}}"#
+            )
+        );
+        assert_eq!(
+            datas_changed("d", [service("A", r#"{"a":1}"#), service("B", "[1]")]),
+            r#"{"notifyType":"deviceDatasChanged","requestId":null,"deviceId":"d","gatewayId":"d","services":[{"serviceId":"A","serviceType":"A","data":{"a":1},"eventTime":"20231114T221320Z"},{"serviceId":"B","serviceType":"B","data":{},"eventTime":"20231114T221320Z"}]}"#
+        );
+    }
+
+    #[test]
+    fn events_and_commands_have_a_header() {
+        assert_eq!(
+            device_event("d", "alarm", service("Lamp", r#"{"a":1}"#), AT),
+            r#"{"notifyType":"deviceEvent","header":{"eventType":"alarm","from":"d","timestamp":"20231114T221320Z","eventTime":"20231114T221320Z","deviceId":"d","serviceType":"Lamp"},"body":{"a":1}}"#
+        );
+        assert_eq!(
+            message_confirm("c", "d", "app", "sent", AT),
+            r#"{"notifyType":"messageConfirm","header":{"requestId":"c","from":"d","to":"app","status":"sent","timestamp":"20231114T221320Z"},"body":{}}"#
+        );
+        assert_eq!(
+            command_response("c", "d", "app", ("Lamp", "SET"), Some(r#"{"r":0}"#)),
+            r#"{"notifyType":"commandRsp","header":{"requestId":"c","from":"d","to":"app","deviceId":"d","serviceType":"Lamp","method":"SET-RSP"},"body":{"r":0}}"#
+        );
+        assert!(command_response("c", "d", "app", ("s", "m"), None).ends_with(r#""body":{}}"#));
+    }
+}

@@ -1,0 +1,77 @@
+//! How notices are written: the store's facts in the platform's bodies.
+
+use downlink_api::device::DeviceInfo;
+use downlink_api::notice::{self, Service};
+use downlink_api::time::WireTime;
+use downlink_store::{CommandStage, Notice, NoticeDevice, NoticeWriter, ServiceData};
+
+/// Writes notices as the platform does.
+#[derive(Debug)]
+pub(crate) struct PlatformNotices;
+
+impl NoticeWriter for PlatformNotices {
+    fn body(&self, notice: &Notice<'_>) -> String {
+        match *notice {
+            Notice::Added(device) => notice::device_added(device.id.as_str(), &device.node_id, &info(device)),
+            Notice::Bound { device, in_time } => {
+                notice::bind_device(device.id.as_str(), &device.node_id, &info(device), in_time)
+            }
+            Notice::Presence { device, online } => notice::presence_changed(device.as_str(), online),
+            Notice::Deleted(device) => notice::device_deleted(device.as_str()),
+            Notice::Data { device, service } => notice::data_changed(device.as_str(), data(service)),
+            Notice::Datas { device, services } => {
+                notice::datas_changed(device.as_str(), services.iter().map(data))
+            }
+            Notice::Event { device, event, now } => {
+                let service = Service {
+                    id: &event.service,
+                    data: &event.paras,
+                    at: WireTime(event.at),
+                };
+                notice::device_event(device.as_str(), &event.event_type, service, WireTime(now))
+            }
+            Notice::Confirm {
+                device,
+                app,
+                command,
+                stage,
+                at,
+            } => {
+                let status = status(stage);
+                notice::message_confirm(&command.to_string(), device.as_str(), app, status, WireTime(at))
+            }
+            Notice::Response {
+                device,
+                app,
+                command,
+                service,
+                method,
+                result,
+            } => {
+                let called = (service, method);
+                notice::command_response(&command.to_string(), device.as_str(), app, called, result)
+            }
+        }
+    }
+}
+
+/// What was said of a device at its registration; nothing, if that cannot be read.
+fn info(device: &NoticeDevice) -> DeviceInfo {
+    serde_json::from_str(&device.info).unwrap_or_default()
+}
+
+fn data(service: &ServiceData) -> Service<'_> {
+    Service {
+        id: &service.service,
+        data: &service.data,
+        at: WireTime(service.at),
+    }
+}
+
+fn status(stage: CommandStage) -> &'static str {
+    match stage {
+        CommandStage::Sent => "sent",
+        CommandStage::Delivered => "delivered",
+        CommandStage::Executed => "executed",
+    }
+}

@@ -1,0 +1,275 @@
+//! Notices as rows of the embedded store: bodies, order, ids, counts. Read from the file, since nothing sends them here.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use downlink_core::lifecycle::{Input, Reply};
+use downlink_core::{
+    AppKey, CommandBody, CommandId, Mode, Offer, Policy, Proof, ResponseRule, SessionId, Span, StatusSet,
+    Timestamp,
+};
+use downlink_store::sqlite::{SqliteOptions, SqliteStore};
+use downlink_store::*;
+use rusqlite::Connection;
+
+const T0: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn at(secs: u32) -> Timestamp {
+    T0 + Span::from_secs(secs)
+}
+
+/// Writes a notice as it is seen here.
+#[derive(Debug)]
+struct Plain;
+
+impl NoticeWriter for Plain {
+    fn body(&self, notice: &Notice<'_>) -> String {
+        match notice {
+            Notice::Added(device) => format!("added {} {} {}", device.id, device.node_id, device.info),
+            Notice::Bound { device, in_time } => format!("bound {} {in_time}", device.id),
+            Notice::Presence { device, online } => format!("online {device} {online}"),
+            Notice::Deleted(device) => format!("deleted {device}"),
+            Notice::Data { service, .. } => format!("data {} {}", service.service, service.data),
+            Notice::Datas { services, .. } => format!("datas {}", services.len()),
+            Notice::Event { event, .. } => format!("event {}", event.event_type),
+            Notice::Confirm { app, stage, .. } => format!("confirm {app} {stage:?}"),
+            Notice::Response {
+                service,
+                method,
+                result,
+                ..
+            } => format!("response {service} {method} {}", result.unwrap_or("-")),
+        }
+    }
+}
+
+struct World {
+    store: SqliteStore,
+    dir: tempfile::TempDir,
+    app: AppKey,
+}
+
+impl World {
+    async fn new(kinds: &[NotifyType]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let new = NewApp {
+            id: downlink_core::AppId::new("app"),
+            name: String::new(),
+            secret_hash: String::new(),
+            settings: AppSettings::default(),
+            created_at: T0,
+        };
+        let app = store.create_app(new).await.unwrap().unwrap().key;
+        for kind in kinds {
+            let new = Subscription {
+                id: kind.as_str().into(),
+                app,
+                notify_type: *kind,
+                callback: "http://na:1/x".into(),
+                origin: "http://na:1".into(),
+                channel: "HTTP".into(),
+                created_at: T0,
+            };
+            store.subscribe(new).await.unwrap().unwrap();
+        }
+        Self { store, dir, app }
+    }
+
+    async fn device(&self, name: &str, bind_until: Option<Timestamp>) -> Device {
+        let new = NewDevice {
+            app: self.app,
+            id: downlink_core::DeviceId::new(name),
+            node_id: format!("node-{name}"),
+            secret: Vec::new(),
+            verify_code: String::new(),
+            info: r#"{"name":"n"}"#.to_owned(),
+            created_at: T0,
+            bind_until,
+        };
+        self.store.register(new, 10).await.unwrap().unwrap()
+    }
+
+    fn sql(&self) -> Connection {
+        Connection::open(self.dir.path().join("downlink.db")).unwrap()
+    }
+
+    /// Place, state and body of all that is stored, in the order of its making.
+    fn rows(&self) -> Vec<(i64, i64, String)> {
+        let sql = self.sql();
+        let mut statement = sql
+            .prepare("SELECT seq, state, body FROM push ORDER BY id")
+            .unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+}
+
+fn open(dir: &Path) -> SqliteStore {
+    let mut options = SqliteOptions::new(dir, Policy::standard(T0));
+    (options.min_free_bytes, options.min_free_percent) = (0, 0);
+    options.notice_writer = Arc::new(Plain);
+    SqliteStore::open(options).unwrap()
+}
+
+fn submission(world: &World, device: &Device, id: CommandId, offer: Offer) -> Submission {
+    let command = NewCommand {
+        id,
+        app: world.app,
+        device: device.key,
+        body: Arc::new(CommandBody {
+            service: "s".into(),
+            method: "m".into(),
+            paras: "{}".into(),
+        }),
+        callback: None,
+        push: StatusSet::ALL,
+        mode: Mode::Immediate,
+        expire_time: 0,
+        max_retransmit: None,
+        response: ResponseRule::Expected {
+            within: Span::from_secs(300),
+        },
+        created_at: at(1),
+        detail: "request 1".into(),
+    };
+    Submission {
+        command,
+        offer: Some(offer),
+        queue_limit: 20,
+    }
+}
+
+fn row(seq: i64, state: i64, body: &str) -> (i64, i64, String) {
+    (seq, state, body.to_owned())
+}
+
+#[tokio::test]
+async fn a_devices_life_is_told_in_order() {
+    let world = World::new(NotifyType::ALL).await;
+    let device = world.device("d", None).await;
+    world.store.seen(device.key, None, at(1)).await.unwrap();
+    world.store.seen(device.key, None, at(2)).await.unwrap();
+    let data = |service: &str| ServiceData {
+        service: service.to_owned(),
+        data: "{}".to_owned(),
+        at: at(2),
+    };
+    let event = DeviceEvent {
+        service: "A".to_owned(),
+        event_type: "alarm".to_owned(),
+        paras: "{}".to_owned(),
+        at: at(2),
+    };
+    let reports = vec![Report::Data(vec![data("A"), data("B")]), Report::Event(event)];
+    world.store.report(device.key, reports, at(3)).await.unwrap();
+    assert!(world.store.remove(device.key, at(4)).await.unwrap());
+    world.store.presence(device.key, false, at(5)).await.unwrap();
+    assert_eq!(
+        world.rows(),
+        [
+            row(1, 0, r#"added d node-d {"name":"n"}"#),
+            row(2, 1, "bound d true"),
+            row(3, 1, "data A {}"),
+            row(4, 1, "data B {}"),
+            row(5, 1, "datas 2"),
+            row(6, 1, "event alarm"),
+            row(7, 1, "deleted d"),
+        ]
+    );
+    let counts = "SELECT count(DISTINCT notice_id), (SELECT waiting FROM receiver), count(DISTINCT receiver) FROM push";
+    let counts: (i64, i64, i64) = world
+        .sql()
+        .query_row(counts, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap();
+    assert_eq!(counts, (7, 7, 1));
+}
+
+#[tokio::test]
+async fn a_registration_that_lapses_is_told() {
+    let world = World::new(&[NotifyType::BindDevice, NotifyType::DeviceDeleted]).await;
+    world.device("d", Some(at(10))).await;
+    assert_eq!(world.store.remove_unbound(at(11), 9).await.unwrap().len(), 1);
+    assert_eq!(world.rows(), [row(1, 0, "bound d false"), row(2, 1, "deleted d")]);
+}
+
+#[tokio::test]
+async fn of_presence_only_the_newest_waits_behind() {
+    let world = World::new(&[NotifyType::DeviceInfoChanged, NotifyType::DeviceEvent]).await;
+    let device = world.device("d", None).await;
+    for (secs, online) in [(1, true), (2, false), (3, true), (4, false)] {
+        world.store.presence(device.key, online, at(secs)).await.unwrap();
+    }
+    // The first may be on its way.
+    assert_eq!(
+        world.rows(),
+        [row(1, 0, "online d true"), row(2, 1, "online d false")]
+    );
+    world
+        .sql()
+        .execute("UPDATE push SET tries = 1 WHERE seq = 2", [])
+        .unwrap();
+    world.store.presence(device.key, true, at(5)).await.unwrap();
+    assert_eq!(world.rows()[2..], [row(3, 1, "online d true")]);
+    let waiting: i64 = world
+        .sql()
+        .query_row("SELECT waiting FROM receiver", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(waiting, 3);
+}
+
+#[tokio::test]
+async fn what_is_not_subscribed_to_makes_no_row_and_a_restart_forgets_nothing() {
+    let world = World::new(&[NotifyType::DeviceDeleted]).await;
+    let device = world.device("d", None).await;
+    world.store.presence(device.key, true, at(1)).await.unwrap();
+    assert_eq!(world.rows(), []);
+    world.store.close().await;
+    let again = open(world.dir.path());
+    assert!(again.wants(world.app, &[NotifyType::DeviceDeleted]));
+    again.remove(device.key, at(2)).await.unwrap();
+    assert_eq!(world.rows(), [row(1, 0, "deleted d")]);
+}
+
+#[tokio::test]
+async fn commands_are_confirmed_step_by_step() {
+    let world = World::new(&[NotifyType::MessageConfirm, NotifyType::CommandRsp]).await;
+    let device = world.device("d", None).await;
+    let id = CommandId::from_parts(1, 7, 1, 2);
+    let offer = Offer {
+        session: SessionId(1),
+        proof: Proof::Ack,
+        needs_mid: false,
+    };
+    world
+        .store
+        .create(submission(&world, &device, id, offer))
+        .await
+        .unwrap()
+        .unwrap();
+    let change = |input| Change {
+        target: Target::Command(id),
+        input,
+        now: at(2),
+        then_send: None,
+    };
+    let reply = Reply {
+        ok: true,
+        body: Some("{\"r\":1}".into()),
+        detail: "0".into(),
+    };
+    for input in [Input::Acked, Input::Replied(reply)] {
+        world.store.apply(vec![change(input)]).await.unwrap();
+    }
+    assert_eq!(
+        world.rows(),
+        [
+            row(1, 0, "confirm app Sent"),
+            row(2, 1, "confirm app Delivered"),
+            row(3, 1, "confirm app Executed"),
+            row(4, 1, "response s m {\"r\":1}"),
+        ]
+    );
+}

@@ -1,0 +1,53 @@
+"""Subscriptions against the real binary: made, shown and ended over REST, and what devices do reaches the subscriber."""
+
+import json
+
+import pytest
+
+from kit.device import PahoDevice
+from kit.na import DEVICES
+from kit.wait import until
+
+SUBSCRIPTIONS = "/iocm/app/sub/v1.2.0/subscriptions"
+REPORT = '{"msgType":"deviceReq","data":[{"serviceId":"Lamp","serviceData":{"lux":7}}]}'
+
+
+def subscribe(world, *kinds):
+    for kind in kinds:
+        made = world.na.call("POST", SUBSCRIPTIONS, {"notifyType": kind, "callbackUrl": world.receiver.url})
+        assert made.status == 201, made
+
+
+def told(world, device_id):
+    """The kinds of notices that were accepted of a device, in order, each once."""
+    seen, kinds = set(), []
+    for push in world.receiver.requests():
+        body = json.loads(push.body)
+        if push.accepted and body.get("deviceId") == device_id and push.webhook_id not in seen:
+            seen.add(push.webhook_id)
+            kinds.append(body.get("notifyType"))
+    return kinds
+
+
+def test_subscriptions_are_kept_over_a_restart(world):
+    subscribe(world, "deviceAdded", "deviceDeleted")
+    world.server.restart("kill")
+    page = world.na.call("GET", SUBSCRIPTIONS).json
+    assert [one["notifyType"] for one in page["subscriptions"]] == ["deviceAdded", "deviceDeleted"]
+    assert world.na.call("DELETE", SUBSCRIPTIONS).status == 204
+    assert world.na.call("GET", SUBSCRIPTIONS).json["totalCount"] == 0
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_a_devices_life_is_told_in_order(world, away):
+    subscribe(world, "deviceAdded", "bindDevice", "deviceDataChanged", "deviceDeleted")
+    if away:
+        world.receiver.away()
+    device = world.device(PahoDevice)
+    device.publish(device.up, REPORT)
+    device_id = device.credentials.device_id
+    assert world.na.call("DELETE", f"{DEVICES}/{device_id}").status == 204
+    if away:
+        world.receiver.back()
+    expected = ["deviceAdded", "bindDevice", "deviceDataChanged", "deviceDeleted"]
+    until(lambda: told(world, device_id) == expected, what="all that was told", timeout=60)
