@@ -14,6 +14,7 @@ mod floor;
 mod instructions;
 mod plot;
 mod push;
+mod receivers;
 mod report;
 mod soak;
 mod world;
@@ -41,6 +42,8 @@ enum What {
     Connections(connections::Options),
     /// Pushes alone, and beside them a bare client
     Push(push::Options),
+    /// Receivers that are good, bad, down, fast, weak
+    Receivers(receivers::Options),
     /// A long time at a steady rate: what stays level, what grows
     Soak(soak::Options),
     /// Instructions that a cycle costs the server
@@ -63,6 +66,7 @@ fn main() -> anyhow::Result<()> {
         What::Backlog(options) => runtime.block_on(backlog::run(options)),
         What::Connections(options) => runtime.block_on(connections::run(options)),
         What::Push(options) => runtime.block_on(push::run(options)),
+        What::Receivers(options) => runtime.block_on(receivers::run(options)),
         What::Soak(options) => runtime.block_on(soak::run(options)),
         What::Instructions(options) => runtime.block_on(instructions::run(options)),
         What::Plot(options) => plot::run(&options),

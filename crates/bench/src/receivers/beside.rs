@@ -1,0 +1,226 @@
+//! A good receiver at a steady rate: alone, and then beside bad ones.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::task::{JoinHandle, spawn_local};
+
+use super::ground::{Cancelled, Ground, Queued};
+use super::heard::{self, Heard, Shape};
+use super::manner::{Bad, DEAD, Manner, authority};
+use super::memory::Memory;
+use super::{Options, place};
+use crate::report::{Run, Times};
+use crate::world::Common;
+
+/// Pushes with large answers.
+const LARGE: u64 = 20;
+/// For so long the server may read large answers.
+const READING: Duration = Duration::from_secs(20);
+/// What has not come so long after the last one does not come.
+const QUIET: Duration = Duration::from_secs(40);
+/// Pushes to the good one before anything is measured.
+const WARMING: u64 = 500;
+/// From the first push to the bad ones to the beginning of what is measured.
+const LEAD: Duration = Duration::from_millis(500);
+
+/// What stands beside the good one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Kind {
+    /// One that hangs
+    Hang,
+    /// One that answers a byte a second
+    Drip,
+    /// Eight that hang
+    Eight,
+    /// Ten that are dead, each in its manner
+    Dead,
+    /// One that answers 20 pushes with 64 MiB each
+    Large,
+}
+
+impl Kind {
+    const ALL: &[Self] = &[Self::Hang, Self::Drip, Self::Eight, Self::Dead, Self::Large];
+
+    /// Those, or all if none is named.
+    pub(super) fn wanted(named: &[Self]) -> &[Self] {
+        if named.is_empty() { Self::ALL } else { named }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Hang => "hang",
+            Self::Drip => "drip",
+            Self::Eight => "eight hang",
+            Self::Dead => "ten dead",
+            Self::Large => "large",
+        }
+    }
+
+    fn manners(self) -> &'static [Manner] {
+        match self {
+            Self::Hang => &[Manner::Hang],
+            Self::Drip => &[Manner::Drip],
+            Self::Eight => &[Manner::Hang; 8],
+            Self::Dead => &DEAD,
+            Self::Large => &[Manner::Large],
+        }
+    }
+}
+
+/// One run: the good one alone, then beside such bad ones.
+pub(super) async fn measure(options: &Options, kind: Kind) -> anyhow::Result<Run> {
+    let authority = authority(&options.common.data_dir)?;
+    let mut common: Common = options.common.clone();
+    let roots = authority.roots().display().to_string();
+    common.set.push(format!("SSL_CERT_FILE={roots}"));
+    let good = Good::open(options, &common).await?;
+    let mut bad = Vec::new();
+    for (manner, n) in kind.manners().iter().zip(1..) {
+        bad.push(Bad::open(*manner, place(n), &authority).await?);
+    }
+    let mut run = Run::default();
+    let mut alone = good.told(good.queue(options).await?, options).await?;
+    // Before the bad ones have anything, so that what is measured begins right after.
+    let ready = good.queue(options).await?;
+    let memory = good.memory()?;
+    let attacks = match kind {
+        Kind::Hang | Kind::Drip | Kind::Eight => good.burst(&bad, options.bad).await?,
+        Kind::Dead => good.streams(&bad, options).await?,
+        Kind::Large => good.burst(&bad, LARGE).await?,
+    };
+    let attacks: Vec<_> = attacks.into_iter().map(spawn_local).collect();
+    tokio::time::sleep(LEAD).await;
+    let mut beside = good.told(ready, options).await?;
+    if kind == Kind::Large {
+        tokio::time::sleep(READING).await;
+    }
+    memory.tell(&mut run)?;
+    ended(attacks).await?;
+    figures(&mut run, &mut alone, &mut beside);
+    run.add("repeats", good.heard.borrow().repeats as f64);
+    good.ground.stage.server.kill().await?;
+    Ok(run)
+}
+
+async fn ended(attacks: Vec<JoinHandle<anyhow::Result<()>>>) -> anyhow::Result<()> {
+    for attack in attacks {
+        attack.await??;
+    }
+    Ok(())
+}
+
+fn figures(run: &mut Run, alone: &mut Told, beside: &mut Told) {
+    for (name, told) in [("alone", &mut *alone), ("beside", &mut *beside)] {
+        run.add_times(name, &mut told.whole);
+        run.add_times(&format!("{name}_after_answer"), &mut told.after_answer);
+        run.add(format!("{name}_missing"), told.missing as f64);
+    }
+    for (label, share) in [("p50", 0.5), ("p99", 0.99)] {
+        let ratio = beside.whole.at(share).as_secs_f64() / alone.whole.at(share).as_secs_f64();
+        run.add(format!("{label}_ratio"), ratio);
+    }
+}
+
+/// The times of pushes to the good receiver.
+#[derive(Default)]
+struct Told {
+    /// From the instant at which a command was due to be cancelled to the arrival of its push.
+    whole: Times,
+    /// From the answer to the call; zero if the push was there first.
+    after_answer: Times,
+    /// Pushes that did not come. They count as having taken until now.
+    missing: u64,
+}
+
+impl Told {
+    fn of(cancelled: Vec<Cancelled>, heard: &Heard) -> Self {
+        let (mut told, now) = (Self::default(), Instant::now());
+        for one in cancelled {
+            let came = heard.first(&one.command);
+            told.missing += u64::from(came.is_none());
+            let came = came.unwrap_or(now);
+            told.whole.add(came.saturating_duration_since(one.due));
+            told.after_answer
+                .add(came.saturating_duration_since(one.answered));
+        }
+        told
+    }
+}
+
+/// The good receiver and its server.
+struct Good {
+    ground: Ground,
+    heard: Rc<RefCell<Heard>>,
+    url: String,
+}
+
+/// Work that makes pushes to bad receivers.
+type Attack = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
+
+impl Good {
+    async fn open(options: &Options, common: &Common) -> anyhow::Result<Self> {
+        let ground = Ground::open(common).await?;
+        let (heard, address) = heard::listen(place(100), Shape::OPEN).await?;
+        let good = Self {
+            ground,
+            heard,
+            url: heard::url(address),
+        };
+        // Not measured: the first pushes open connections.
+        let first = good.ground.queue(&good.url, WARMING).await?;
+        good.steady(first, options.rate).await?;
+        Ok(good)
+    }
+
+    fn memory(&self) -> anyhow::Result<Memory> {
+        Memory::watch(self.ground.stage.server.pid()?)
+    }
+
+    /// What the good one is told during one measurement.
+    async fn queue(&self, options: &Options) -> anyhow::Result<Queued> {
+        let count = (options.rate * options.seconds as f64).ceil() as u64;
+        self.ground.queue(&self.url, count).await
+    }
+
+    /// The times of pushes at the steady rate.
+    async fn told(&self, queued: Queued, options: &Options) -> anyhow::Result<Told> {
+        let cancelled = self.steady(queued, options.rate).await?;
+        Ok(Told::of(cancelled, &self.heard.borrow()))
+    }
+
+    async fn steady(&self, queued: Queued, rate: f64) -> anyhow::Result<Vec<Cancelled>> {
+        let all = self.heard.borrow().distinct + queued.commands.len() as u64;
+        let cancelled = self.ground.cancel_steadily(queued.commands, rate).await?.await?;
+        Heard::all(&self.heard, all, QUIET).await;
+        Ok(cancelled)
+    }
+
+    /// `count` pushes to each of them, at once.
+    async fn burst(&self, bad: &[Bad], count: u64) -> anyhow::Result<Vec<Attack>> {
+        let mut waiting = Vec::new();
+        for one in bad {
+            waiting.push(self.ground.queue(&one.url, count).await?);
+        }
+        for queued in &waiting {
+            self.ground.cancel_at_once(queued).await?;
+        }
+        Ok(Vec::new())
+    }
+
+    /// A stream of pushes to each of them, as long as the good one is measured.
+    async fn streams(&self, bad: &[Bad], options: &Options) -> anyhow::Result<Vec<Attack>> {
+        let mut attacks: Vec<Attack> = Vec::new();
+        let count = (options.dead_rate * (options.seconds as f64 + LEAD.as_secs_f64())).ceil() as u64;
+        for one in bad {
+            let queued = self.ground.queue(&one.url, count).await?;
+            let work = self
+                .ground
+                .cancel_steadily(queued.commands, options.dead_rate)
+                .await?;
+            attacks.push(Box::pin(async move { work.await.map(drop) }));
+        }
+        Ok(attacks)
+    }
+}
