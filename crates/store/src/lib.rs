@@ -10,22 +10,24 @@ pub mod app;
 pub mod command;
 pub mod device;
 pub mod error;
+pub mod feed;
 pub mod push;
 pub mod sqlite;
 
-pub use app::{App, AppSettings, Apps, NewApp, NewToken, Token, TokenKind};
+pub use app::{App, AppSettings, AppSettingsChange, Apps, NewApp, NewToken, Token, TokenKind};
 pub use command::{
     Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, Figures, NewCommand,
     OpenCommand, Page, PushDuty, PushEvent, Record, Submission, Target, Told,
 };
 pub use device::{Device, DeviceFilter, DeviceName, Devices, NewDevice, RegisterRefused};
 pub use error::StoreError;
+pub use feed::{Feed, FeedItem, FeedPage};
 pub use push::{
     Attempt, Diverted, Fate, GivenUp, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
     PushTotals, Pushes, Ready, ReadyPush, ReceiverKey, Settled, StoredPush, StoredReceiver,
 };
 
 /// All of the port.
-pub trait Store: Commands + Devices + Apps + Send + Sync + 'static {}
+pub trait Store: Commands + Devices + Apps + Feed + Send + Sync + 'static {}
 
-impl<T: Commands + Devices + Apps + Send + Sync + 'static> Store for T {}
+impl<T: Commands + Devices + Apps + Feed + Send + Sync + 'static> Store for T {}

@@ -16,6 +16,8 @@ mod apps;
 mod create;
 #[path = "conformance/devices.rs"]
 mod devices;
+#[path = "conformance/feed.rs"]
+mod feed;
 #[path = "conformance/life.rs"]
 mod life;
 #[path = "conformance/lists.rs"]
@@ -103,6 +105,10 @@ macro_rules! suite {
             apps::tokens_end_and_are_limited,
             apps::an_application_goes_with_its_devices_and_tokens,
             apps::applications_are_listed_by_id,
+            feed::a_feed_tells_every_change_in_order,
+            feed::a_feed_is_read_in_bounded_pages,
+            feed::a_feed_is_of_its_application_and_its_settings,
+            feed::a_place_with_a_gap_behind_it_is_expired,
         }
     };
     ($open:path; $($module:ident :: $case:ident),* $(,)?) => {

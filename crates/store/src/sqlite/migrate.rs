@@ -9,6 +9,8 @@ pub(super) const APPLICATION_ID: i32 = 0x444c_4e4b;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+    include_str!("migrations/0006.sql"),
 ];
 
 /// The schema that this program works on.

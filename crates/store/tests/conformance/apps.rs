@@ -31,6 +31,7 @@ pub(crate) async fn an_id_is_given_once(stores: Stores) {
         settings: AppSettings {
             push_documented_only: true,
             push_sent_immediate: false,
+            feed: true,
         },
         created_at: at(5),
     };
