@@ -17,7 +17,7 @@ use axum::extract::FromRef;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{get, patch, post};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
@@ -75,7 +75,7 @@ fn router(admin: Admin, guard: guard::Guard) -> Router {
         )
         .route("/admin/v1/apps", post(apps::create).get(apps::list))
         .route("/admin/v1/apps/{id}/secret", post(apps::rotate_secret))
-        .route("/admin/v1/apps/{id}", delete(apps::remove))
+        .route("/admin/v1/apps/{id}", patch(apps::change).delete(apps::remove))
         .fallback(|| async {
             problem(
                 StatusCode::NOT_FOUND,

@@ -35,6 +35,7 @@ section! {
         engine: Engine,
         store: Store,
         push: Push,
+        feed: Feed,
         log: Log,
     }
 }
@@ -155,6 +156,11 @@ section! {
         idle_per_receiver: usize,
         idle_secs: u64,
     }
+}
+
+section! {
+    /// `[feed]`
+    Feed { keep_secs: u32, page_limit: u32, streams_per_app: usize, streams: usize, }
 }
 
 section! {

@@ -7,13 +7,16 @@
 
 mod create;
 mod deadlines;
+mod feeds;
 mod sessions;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use downlink_core::lifecycle::Input;
 use downlink_core::{CommandId, DeviceKey, IdMint, Offer, SessionId, Timestamp};
-use downlink_store::{AppSettings, Applied, Change, Changed, Dispatch, PushDuty, Store, StoreError, Target};
+use downlink_store::{
+    AppSettings, Applied, Change, Changed, Dispatch, PushDuty, ReceiverKey, Store, StoreError, Target,
+};
 use tokio::sync::mpsc;
 
 use crate::clock;
@@ -22,12 +25,14 @@ use crate::telemetry::{Metrics, RefusalLabel};
 
 pub(crate) use create::{CancelError, CreateError, CreateRequest};
 pub(crate) use deadlines::{DeadlineHint, Deadlines};
+pub(crate) use feeds::{Follower, Followers};
 pub(crate) use sessions::{CloseReason, Inbox, Reach, SessionHandle, Sessions, ToSession};
 
 /// The door. Cheap to share; holds no command state itself.
 pub(crate) struct Engine {
     store: Arc<dyn Store>,
     sessions: Sessions,
+    followers: Arc<Followers>,
     mint: Mutex<Mint>,
     last_session: Mutex<SessionId>,
     hints: Hints,
@@ -55,6 +60,8 @@ pub(crate) struct Hints {
     pub(crate) push: mpsc::Sender<PushDuty>,
     /// To the owner of the deadlines.
     pub(crate) deadlines: mpsc::Sender<DeadlineHint>,
+    /// To the push dispatcher: a receiver whose stored pushes the operator changed.
+    pub(crate) receivers: mpsc::Sender<ReceiverKey>,
 }
 
 /// The operator's limits on what is created.
@@ -65,6 +72,8 @@ pub(crate) struct Settings {
     pub(crate) queue_limit: u32,
     pub(crate) response_wait_secs: u32,
     pub(crate) max_inflight: usize,
+    pub(crate) feed_streams_per_app: usize,
+    pub(crate) feed_streams: usize,
 }
 
 impl Engine {
@@ -79,6 +88,10 @@ impl Engine {
         Self {
             store,
             sessions: Sessions::new(),
+            followers: Arc::new(Followers::new(
+                settings.feed_streams_per_app,
+                settings.feed_streams,
+            )),
             mint: Mutex::new(Mint {
                 ids: IdMint::after(last_id),
                 random: IdRandom::new(),
@@ -98,6 +111,11 @@ impl Engine {
     /// The sessions of connected devices.
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// Those who follow feeds.
+    pub(crate) fn followers(&self) -> &Arc<Followers> {
+        &self.followers
     }
 
     /// The metrics.
@@ -174,6 +192,13 @@ impl Engine {
         sent
     }
 
+    /// Hints that a receiver's stored pushes are to be looked at: some wait again, or it was held or released.
+    pub(crate) fn hint_receiver(&self, receiver: ReceiverKey) {
+        if self.hints.receivers.try_send(receiver).is_err() {
+            self.metrics.hints_lost.inc();
+        }
+    }
+
     /// What a committed change entails: counted, logged, hinted at. Takes the duty to push out of it.
     fn follow(&self, applied: &mut Applied) {
         if applied.from != applied.status {
@@ -189,6 +214,7 @@ impl Engine {
         if !self.hints.enabled {
             return;
         }
+        self.followers.wake(applied.app);
         let hint = DeadlineHint {
             command: applied.command,
             deadline: applied.deadline,

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use downlink_core::Span;
 use downlink_core::retry::Backoff;
-use downlink_store::{PushDuty, Store};
+use downlink_store::{PushDuty, ReceiverKey, Store};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,9 +36,11 @@ use crate::telemetry::Metrics;
 ///
 /// # Errors
 /// An entry of `push.allow` that is neither an address nor a range; the error names it.
+#[allow(clippy::too_many_arguments)] // each is a different owner's
 pub(crate) fn start(
     store: Arc<dyn Store>,
     inbox: mpsc::Receiver<PushDuty>,
+    _receivers: mpsc::Receiver<ReceiverKey>,
     config: &config::Push,
     own: Vec<SocketAddr>,
     metrics: Arc<Metrics>,

@@ -135,10 +135,12 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
     let metrics = Arc::new(Metrics::new());
     let (push_hints, push_inbox) = mpsc::channel(config.push.max_backlog.clamp(1, HINTS));
     let (deadline_hints, deadline_inbox) = mpsc::channel(HINTS);
+    let (receiver_hints, receiver_inbox) = mpsc::channel(HINTS);
     let hints = Hints {
         enabled: config.engine.hints,
         push: push_hints,
         deadlines: deadline_hints,
+        receivers: receiver_hints,
     };
     let port: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
     let last_id = store.last_id().await?;
@@ -152,6 +154,7 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
     push::start(
         port,
         push_inbox,
+        receiver_inbox,
         &config.push,
         addresses.all(),
         metrics,
@@ -404,5 +407,7 @@ fn settings(config: &Config) -> Settings {
         queue_limit: config.commands.queue_limit,
         response_wait_secs: config.commands.response_wait_secs,
         max_inflight: config.mqtt.max_inflight,
+        feed_streams_per_app: config.feed.streams_per_app,
+        feed_streams: config.feed.streams,
     }
 }

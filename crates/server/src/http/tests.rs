@@ -3,5 +3,6 @@
 mod auth;
 mod commands;
 mod devices;
+mod feed;
 mod wire;
 pub(crate) mod world;

@@ -92,7 +92,17 @@ impl Running {
         let (store, metrics) = (Arc::new(FakeStore::default()), Arc::new(Metrics::new()));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let port: Arc<FakeStore> = Arc::clone(&store);
-        super::start(port, inbox, config, own, Arc::clone(&metrics), &tasks, &stop).unwrap();
+        super::start(
+            port,
+            inbox,
+            mpsc::channel(1).1,
+            config,
+            own,
+            Arc::clone(&metrics),
+            &tasks,
+            &stop,
+        )
+        .unwrap();
         Self {
             hints,
             store,
@@ -433,6 +443,7 @@ fn a_bad_entry_is_an_error_that_names_it() {
     let error = super::start(
         store,
         inbox,
+        mpsc::channel(1).1,
         &config,
         Vec::new(),
         Arc::new(Metrics::new()),

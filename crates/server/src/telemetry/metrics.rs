@@ -86,6 +86,7 @@ pub(crate) enum SweepLabel {
     Queue,
     Open,
     Prune,
+    Feed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -70,7 +70,9 @@ impl Feeds {
             unknown @ None => unknown.insert(load(sql)?),
         };
         for row in self.rows.drain(..) {
-            let Some(feed) = on.get_mut(&row.app) else { continue };
+            let Some(feed) = on.get_mut(&row.app) else {
+                continue;
+            };
             if feed.documented_only && !downlink_core::StatusSet::DOCUMENTED.contains(row.status) {
                 continue;
             }
@@ -209,7 +211,8 @@ impl Feed for SqliteStore {
         limit: u32,
         max_bytes: usize,
     ) -> Result<FeedPage, StoreError> {
-        self.read(move |sql| read(sql, app, after, limit, max_bytes)).await
+        self.read(move |sql| read(sql, app, after, limit, max_bytes))
+            .await
     }
 
     async fn feed_head(&self, app: AppKey) -> Result<Option<u64>, StoreError> {

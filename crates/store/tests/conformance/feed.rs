@@ -24,7 +24,7 @@ async fn read(store: &dyn Store, app: AppKey, after: Option<u64>) -> (Vec<FeedIt
             assert!(!more);
             (items, upto)
         }
-        other => panic!("{other:?}"),
+        FeedPage::Expired | FeedPage::Off => panic!("not to be read"),
     }
 }
 
@@ -54,11 +54,18 @@ pub(crate) async fn a_feed_tells_every_change_in_order(stores: Stores) {
     world.must(id, ok_reply(), at(3)).await;
     world.must(early, Input::Cancel("x".into()), at(4)).await;
     let (items, upto) = read(store, app, Some(start)).await;
-    assert_eq!(told(&items), [(2, Sent), (3, Delivered), (4, Successful), (2, Canceled)]);
+    assert_eq!(
+        told(&items),
+        [(2, Sent), (3, Delivered), (4, Successful), (2, Canceled)]
+    );
     let numbers: Vec<_> = items.iter().map(|item| item.n - start).collect();
     assert_eq!((numbers, upto - start), (vec![1, 2, 3, 4], 4));
     assert_eq!(
-        (items[2].result.as_deref(), items[1].result.as_deref(), items[2].at),
+        (
+            items[2].result.as_deref(),
+            items[1].result.as_deref(),
+            items[2].at
+        ),
         (Some("{\"r\":1}"), None, at(3))
     );
     assert_eq!((items[3].command, &items[3].device_id), (early, &device.id));
@@ -73,7 +80,11 @@ pub(crate) async fn a_feed_is_read_in_bounded_pages(stores: Stores) {
     let device = world.device("d").await;
     switch(store, app, true).await;
     for n in 0..5 {
-        let id = world.create(world.immediate(&device, at(n), offer(1))).await.record.id;
+        let id = world
+            .create(world.immediate(&device, at(n), offer(1)))
+            .await
+            .record
+            .id;
         world.must(id, ok_reply(), at(n)).await;
     }
     let all = read(store, app, None).await.0;
@@ -119,7 +130,10 @@ pub(crate) async fn a_feed_is_of_its_application_and_its_settings(stores: Stores
     let items = read(store, app, None).await.0;
     assert_eq!(told(&items), [(2, Status::Canceled), (2, Status::Sent)]);
     assert_eq!(read(store, stranger.key, None).await.0, []);
-    assert_eq!(store.set_app_settings(AppKey(99), documented).await.unwrap(), None);
+    assert_eq!(
+        store.set_app_settings(AppKey(99), documented).await.unwrap(),
+        None
+    );
     store.remove_app(app, at(5)).await.unwrap();
     assert_eq!(store.read_feed(app, None, 10, MUCH).await.unwrap(), FeedPage::Off);
 }
@@ -157,5 +171,9 @@ pub(crate) async fn a_place_with_a_gap_behind_it_is_expired(stores: Stores) {
     world.create(world.immediate(&device, at(7), offer(1))).await;
     let (items, _) = read(store, app, Some(head)).await;
     assert_eq!((items.len(), items[0].n), (1, head + 1));
-    assert_eq!(store.prune_feed(T0, 10).await.unwrap(), 1, "what is out of reach goes");
+    assert_eq!(
+        store.prune_feed(T0, 10).await.unwrap(),
+        1,
+        "what is out of reach goes"
+    );
 }

@@ -95,11 +95,20 @@ unused! {
         fn create_app(a: NewApp) -> Option<App>;
         fn app(a: &AppId) -> Option<App>;
         fn apps(a: u64, b: u32) -> Vec<App>;
+        fn set_app_settings(a: AppKey, b: AppSettingsChange) -> Option<App>;
         fn set_app_secret(a: AppKey, b: String) -> bool;
         fn remove_app(a: AppKey, b: Timestamp) -> Vec<DeviceKey>;
         fn add_token(a: NewToken, b: u32) -> ();
         fn token(a: [u8; 32], b: TokenKind, c: Timestamp) -> Option<Token>;
         fn revoke_token(a: [u8; 32], b: TokenKind) -> bool;
         fn prune_tokens(a: Timestamp) -> u64;
+    }
+}
+
+unused! {
+    Feed {
+        fn read_feed(a: AppKey, b: Option<u64>, c: u32, d: usize) -> FeedPage;
+        fn feed_head(a: AppKey) -> Option<u64>;
+        fn prune_feed(a: Timestamp, b: u32) -> u64;
     }
 }
