@@ -194,7 +194,7 @@ impl Engine {
 
     /// Hints that a receiver's stored pushes are to be looked at: some wait again, or it was held or released.
     pub(crate) fn hint_receiver(&self, receiver: ReceiverKey) {
-        if self.hints.receivers.try_send(receiver).is_err() {
+        if self.hints.enabled && self.hints.receivers.try_send(receiver).is_err() {
             self.metrics.hints_lost.inc();
         }
     }

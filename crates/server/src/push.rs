@@ -28,6 +28,7 @@ use self::client::Client;
 use self::dispatch::Dispatcher;
 use self::guard::Guard;
 use self::schedule::Limits;
+use self::target::Target;
 use crate::config::{self, ConfigError};
 use crate::telemetry::Metrics;
 
@@ -59,6 +60,12 @@ pub(crate) fn start(
     let dispatcher = Dispatcher::new(limits(config), client, store, metrics);
     tasks.spawn(dispatcher.run(inbox, stop.clone()));
     Ok(())
+}
+
+/// The origin of the receiver that a URL leads to, as the store names receivers; none: not a URL that can be pushed to.
+pub(crate) fn origin_of(url: &str) -> Option<Arc<str>> {
+    let target = Target::of(url);
+    target.ask.is_some().then_some(target.origin)
 }
 
 fn limits(config: &config::Push) -> Limits {

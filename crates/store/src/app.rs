@@ -113,6 +113,9 @@ pub trait Apps {
     /// The application with this id.
     async fn app(&self, id: &AppId) -> Result<Option<App>, StoreError>;
 
+    /// The application with this key, if it was not removed.
+    async fn app_by_key(&self, app: AppKey) -> Result<Option<App>, StoreError>;
+
     /// All applications, by id, `skip` of them left out.
     async fn apps(&self, skip: u64, limit: u32) -> Result<Vec<App>, StoreError>;
 

@@ -13,7 +13,7 @@ use downlink_core::{AppId, DeviceKey};
 use downlink_store::{App, AppSettings, AppSettingsChange, NewApp, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, json, problem};
+use super::{Admin, Problem, json, problem};
 use crate::clock;
 use crate::engine::{CloseReason, Engine};
 use crate::http::{Northbound, finish};
@@ -207,6 +207,19 @@ async fn cancel_queues(engine: &Engine, devices: &[DeviceKey]) -> Result<(), Sto
         }
     }
     Ok(())
+}
+
+/// The application with this id.
+pub(super) async fn named(northbound: &Northbound, id: &str) -> Result<App, Problem> {
+    let found = northbound.engine.store().app(&AppId::new(id)).await?;
+    let unknown = || {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "unknown_app",
+            "there is no such application",
+        )
+    };
+    found.ok_or_else(unknown)
 }
 
 async fn find(northbound: &Northbound, id: &str) -> Result<App, Response> {

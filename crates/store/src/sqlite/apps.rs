@@ -41,6 +41,10 @@ impl Apps for SqliteStore {
         .await
     }
 
+    async fn app_by_key(&self, app: AppKey) -> Result<Option<App>, StoreError> {
+        self.read(move |sql| by_key(sql, app)).await
+    }
+
     async fn apps(&self, skip: u64, limit: u32) -> Result<Vec<App>, StoreError> {
         self.read(move |sql| list(sql, skip, limit)).await
     }
@@ -143,7 +147,7 @@ impl Batch {
     }
 
     fn set_app_settings(&mut self, app: AppKey, change: AppSettingsChange) -> Result<Option<App>, Failure> {
-        let Some(before) = self.stored_app(app)? else {
+        let Some(before) = by_key(&self.sql, app)? else {
             return Ok(None);
         };
         self.sql
@@ -161,17 +165,7 @@ impl Batch {
             self.begin_feed(app)?;
         }
         self.feeds.forget_settings();
-        self.stored_app(app)
-    }
-
-    fn stored_app(&self, app: AppKey) -> Result<Option<App>, Failure> {
-        let query = concat!(
-            "SELECT ",
-            app_columns!(),
-            " FROM app a WHERE a.key = ?1 AND removed_at IS NULL"
-        );
-        let mut statement = self.sql.prepare_cached(query)?;
-        Ok(statement.query_row([app.0], read).optional()?)
+        by_key(&self.sql, app)
     }
 
     fn set_app_secret(&mut self, app: AppKey, secret_hash: &str) -> Result<bool, Failure> {
@@ -230,6 +224,16 @@ impl Batch {
             .execute(params![new.app.0, limit])?;
         Ok(())
     }
+}
+
+fn by_key(sql: &Connection, app: AppKey) -> Result<Option<App>, Failure> {
+    let query = concat!(
+        "SELECT ",
+        app_columns!(),
+        " FROM app a WHERE a.key = ?1 AND removed_at IS NULL"
+    );
+    let mut statement = sql.prepare_cached(query)?;
+    Ok(statement.query_row([app.0], read).optional()?)
 }
 
 fn list(sql: &Connection, skip: u64, limit: u32) -> Result<Vec<App>, Failure> {

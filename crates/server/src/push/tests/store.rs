@@ -94,6 +94,7 @@ unused! {
     Apps {
         fn create_app(a: NewApp) -> Option<App>;
         fn app(a: &AppId) -> Option<App>;
+        fn app_by_key(a: AppKey) -> Option<App>;
         fn apps(a: u64, b: u32) -> Vec<App>;
         fn set_app_settings(a: AppKey, b: AppSettingsChange) -> Option<App>;
         fn set_app_secret(a: AppKey, b: String) -> bool;

@@ -398,6 +398,10 @@ impl Apps for FakeStore {
         unimplemented!()
     }
 
+    async fn app_by_key(&self, _: AppKey) -> Result<Option<App>, StoreError> {
+        unimplemented!()
+    }
+
     async fn apps(&self, _: u64, _: u32) -> Result<Vec<App>, StoreError> {
         unimplemented!()
     }
