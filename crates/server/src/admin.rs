@@ -21,7 +21,7 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post, put};
-use downlink_store::{Pushes, StoreError};
+use downlink_store::{Store, StoreError};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
@@ -41,7 +41,6 @@ const CONNECTIONS: usize = 64;
 /// Serves the admin API on `listener` until `stop`.
 pub(crate) fn start(
     northbound: &Arc<Northbound>,
-    pushes: Arc<dyn Pushes + Send + Sync>,
     tester: Option<Arc<dyn Tester>>,
     token: String,
     listener: TcpListener,
@@ -51,7 +50,6 @@ pub(crate) fn start(
     let address = listener.local_addr().ok();
     let admin = Admin {
         northbound: Arc::clone(northbound),
-        pushes,
         tester,
         tasks: tasks.clone(),
     };
@@ -69,10 +67,15 @@ pub(crate) fn start(
 #[derive(Clone)]
 struct Admin {
     northbound: Arc<Northbound>,
-    pushes: Arc<dyn Pushes + Send + Sync>,
     /// None: test pushes are not made.
     tester: Option<Arc<dyn Tester>>,
     tasks: TaskTracker,
+}
+
+impl Admin {
+    fn store(&self) -> &dyn Store {
+        self.northbound.engine.store()
+    }
 }
 
 impl FromRef<Admin> for Arc<Northbound> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use downlink_core::{AppId, Policy, Span};
 use downlink_store::sqlite::{OpenError, SqliteOptions, SqliteStore};
-use downlink_store::{AppSettings, Apps, Commands, NewApp, Pushes, Store, StoreError};
+use downlink_store::{AppSettings, Apps, Commands, NewApp, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -165,11 +165,9 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
 
     let sealer = Arc::new(Sealer::new(&master_key));
     let drain = Duration::from_secs(config.server.drain_secs);
-    let pushes: Arc<dyn Pushes + Send + Sync> = Arc::clone(&store) as _;
     serve(
         listeners,
         &engine,
-        pushes,
         sealer,
         config,
         &data_dir,
@@ -193,7 +191,6 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
 fn serve(
     listeners: Listeners,
     engine: &Arc<Engine>,
-    pushes: Arc<dyn Pushes + Send + Sync>,
     sealer: Arc<Sealer>,
     config: Config,
     data_dir: &Path,
@@ -232,15 +229,7 @@ fn serve(
         mqtt::start(&gateway, listener, mqtt_tls, tasks, stop);
     }
     if let Some(listener) = listeners.admin {
-        admin::start(
-            &northbound,
-            pushes,
-            None,
-            admin_token.to_owned(),
-            listener,
-            tasks,
-            stop,
-        );
+        admin::start(&northbound, None, admin_token.to_owned(), listener, tasks, stop);
     }
     Ok(())
 }

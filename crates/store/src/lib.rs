@@ -28,6 +28,6 @@ pub use push::{
 };
 
 /// All of the port.
-pub trait Store: Commands + Devices + Apps + Feed + Send + Sync + 'static {}
+pub trait Store: Commands + Devices + Apps + Feed + Pushes + Send + Sync + 'static {}
 
-impl<T: Commands + Devices + Apps + Feed + Send + Sync + 'static> Store for T {}
+impl<T: Commands + Devices + Apps + Feed + Pushes + Send + Sync + 'static> Store for T {}

@@ -26,6 +26,7 @@ mod mids;
 mod migrate;
 mod open;
 mod options;
+mod pushes;
 mod queue;
 mod read;
 mod records;

@@ -28,6 +28,8 @@ mod mids;
 mod pushes;
 #[path = "conformance/queue.rs"]
 mod queue;
+#[path = "conformance/stored_pushes.rs"]
+mod stored_pushes;
 #[path = "conformance/support.rs"]
 mod support;
 #[path = "conformance/sweeps.rs"]
@@ -83,6 +85,15 @@ macro_rules! suite {
             pushes::a_row_goes_when_all_is_told,
             pushes::strangers_and_repeats_are_ignored,
             pushes::a_result_is_found_again_for_its_push,
+            stored_pushes::what_failed_is_stored_and_the_rest_behind_it,
+            stored_pushes::what_was_accepted_is_not_stored,
+            stored_pushes::later_changes_join_until_nothing_waits,
+            stored_pushes::a_command_tells_by_itself_again_when_nothing_waits,
+            stored_pushes::a_dead_one_gives_way_to_the_next,
+            stored_pushes::one_tried_again_keeps_its_place,
+            stored_pushes::ready_ones_come_in_bounds,
+            stored_pushes::a_held_receiver_gives_nothing,
+            stored_pushes::receivers_are_known_by_application_and_origin,
             lists::pages_stay_put_while_commands_are_added,
             lists::filters_narrow_and_totals_count_all_that_match,
             lists::an_open_command_is_listed_as_it_stands,

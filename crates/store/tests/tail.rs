@@ -281,6 +281,8 @@ async fn a_store_of_the_first_schema_is_taken_over() {
     let sql = Connection::open(data.join("downlink.db")).unwrap();
     sql.execute_batch(
         "DROP TABLE of_device; DROP TABLE queued; DROP TABLE tail; \
+         DROP TABLE push; DROP TABLE receiver; ALTER TABLE work DROP COLUMN outbox; \
+         ALTER TABLE app DROP COLUMN push_max_age_ms; \
          CREATE INDEX command_device ON command (device); \
          CREATE INDEX work_queue ON work (device, ord) WHERE queued = 1; PRAGMA user_version = 1;",
     )

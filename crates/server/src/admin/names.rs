@@ -27,7 +27,7 @@ impl<'a> Names<'a> {
         if let Some(known) = self.known.get(&app) {
             return Ok(known.clone());
         }
-        let found = self.admin.northbound.engine.store().app_by_key(app).await?;
+        let found = self.admin.store().app_by_key(app).await?;
         let id = found.map(|app| Arc::from(app.id.as_str()));
         self.known.insert(app, id.clone());
         Ok(id)

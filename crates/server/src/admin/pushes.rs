@@ -59,7 +59,7 @@ pub(super) async fn list(
     let limit = which.limit.unwrap_or(PAGE.1).clamp(1, PAGE.0);
     let after = which.after.map(PushId);
     let filter = which.filter(&admin).await?;
-    let pushes = admin.pushes.stored_pushes(filter, after, limit).await?;
+    let pushes = admin.store().stored_pushes(filter, after, limit).await?;
     let next = pushes.last().filter(|_| pushes.len() >= limit as usize);
     let next = next.map(|push| push.id.0);
     let mut names = Names::new(&admin);
@@ -106,7 +106,7 @@ pub(super) async fn remove(State(admin): State<Admin>, Path(id): Path<i64>) -> R
     let work = {
         let admin = admin.clone();
         async move {
-            let dropped = admin.pushes.drop_pushes(only(id), clock::now(), 1).await;
+            let dropped = admin.store().drop_pushes(only(id), clock::now(), 1).await;
             // The one after it may be ready now.
             admin.northbound.engine.hint_receiver(push.receiver);
             dropped
@@ -138,7 +138,7 @@ pub(super) async fn replay_some(
     admin: &Admin,
     filter: PushFilter,
 ) -> Result<u64, downlink_store::StoreError> {
-    let (replayed, receivers) = admin.pushes.replay(filter, clock::now(), PAGE.0).await?;
+    let (replayed, receivers) = admin.store().replay(filter, clock::now(), PAGE.0).await?;
     for receiver in receivers {
         admin.northbound.engine.hint_receiver(receiver);
     }
@@ -199,7 +199,7 @@ fn only(id: i64) -> PushFilter {
 }
 
 async fn find(admin: &Admin, id: i64) -> Result<StoredPush, Problem> {
-    let found = admin.pushes.stored_pushes(only(id), None, 1).await;
+    let found = admin.store().stored_pushes(only(id), None, 1).await;
     let found = found?;
     found.into_iter().next().ok_or_else(unknown)
 }

@@ -69,7 +69,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let limit = paging.limit.unwrap_or(PAGE.1).clamp(1, PAGE.0);
     let after = paging.after.map(ReceiverKey);
-    let receivers = admin.pushes.receivers(after, paging.busy, limit).await?;
+    let receivers = admin.store().receivers(after, paging.busy, limit).await?;
     let next = receivers.last().filter(|_| receivers.len() >= limit as usize);
     let next = next.map(|receiver| receiver.key.0);
     let mut names = Names::new(&admin);
@@ -97,8 +97,14 @@ pub(super) async fn release(State(admin): State<Admin>, body: Bytes) -> Result<R
 async fn set_held(admin: Admin, body: &Bytes, held: bool) -> Result<Response, Problem> {
     let named: Named = parse(body)?;
     let (app, origin) = named.find(&admin).await?;
-    let pushes = Arc::clone(&admin.pushes);
-    let work = async move { pushes.set_held(app, origin, held, clock::now()).await };
+    let northbound = Arc::clone(&admin.northbound);
+    let work = async move {
+        northbound
+            .engine
+            .store()
+            .set_held(app, origin, held, clock::now())
+            .await
+    };
     changed(admin, work).await
 }
 
@@ -117,8 +123,8 @@ pub(super) async fn rate(State(admin): State<Admin>, body: Bytes) -> Result<Resp
         url: asked.url,
     };
     let (app, origin) = named.find(&admin).await?;
-    let pushes = Arc::clone(&admin.pushes);
-    let work = async move { pushes.set_rate(app, origin, rate).await };
+    let northbound = Arc::clone(&admin.northbound);
+    let work = async move { northbound.engine.store().set_rate(app, origin, rate).await };
     changed(admin, work).await
 }
 
@@ -185,7 +191,7 @@ pub(super) async fn drop_some(
     let work = {
         let admin = admin.clone();
         async move {
-            let dropped = admin.pushes.drop_pushes(filter, clock::now(), AT_ONCE).await;
+            let dropped = admin.store().drop_pushes(filter, clock::now(), AT_ONCE).await;
             admin.northbound.engine.hint_receiver(ReceiverKey(key));
             dropped
         }
@@ -218,7 +224,7 @@ impl Named {
 }
 
 async fn known(admin: &Admin, key: i64) -> Result<StoredReceiver, Problem> {
-    let found = admin.pushes.receiver(ReceiverKey(key)).await;
+    let found = admin.store().receiver(ReceiverKey(key)).await;
     let unknown = || {
         Problem::new(
             StatusCode::NOT_FOUND,

@@ -38,7 +38,7 @@ impl Batch {
         if let Input::Send(offer) = change.input {
             self.map_mid(id, offer, change.now)?;
         }
-        self.advance(id, transition, change.now);
+        self.advance(id, transition, change.now)?;
         let applied = self.applied(id, from)?;
         let leaves = before.is_queued() && self.entries.get(&id).is_some_and(|e| !e.row.progress.is_queued());
         let next = match change.then_send.filter(|_| leaves) {
@@ -91,7 +91,7 @@ impl Batch {
         Ok(dropped)
     }
 
-    /// Drops records that are final and told, of those named.
+    /// Drops records that are final and told and have no stored push, of those named.
     pub(super) fn drop_records(&mut self, ids: &[CommandId]) -> Result<u64, Failure> {
         let mut dropped = 0;
         for id in ids {
@@ -102,7 +102,8 @@ impl Batch {
                 .sql
                 .prepare_cached(
                     "DELETE FROM command WHERE id = ?1 AND state IS NOT NULL \
-                     AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = ?1) RETURNING app, device",
+                     AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = ?1) \
+                     AND NOT EXISTS (SELECT 1 FROM push WHERE order_key = ?1) RETURNING app, device",
                 )?
                 .query_row([id.to_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;

@@ -24,7 +24,7 @@ use super::mids::Block;
 use super::queue::QueueView;
 use super::tail::Tail;
 use super::work_row::{WorkRow, stored_result};
-use crate::{Applied, Submission};
+use crate::{Applied, ReceiverKey, Submission};
 
 /// Rows that stay in memory after a commit, at the most.
 const ROWS_REMEMBERED: usize = 8192;
@@ -143,9 +143,14 @@ impl Batch {
     }
 
     /// Puts a transition into the entry of `id`.
-    pub(super) fn advance(&mut self, id: CommandId, transition: Transition, now: Timestamp) {
+    pub(super) fn advance(
+        &mut self,
+        id: CommandId,
+        transition: Transition,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let Some(entry) = self.entries.get_mut(&id) else {
-            return;
+            return Ok(());
         };
         let row = &mut entry.row;
         let was_final = row.progress.state.is_final();
@@ -178,11 +183,31 @@ impl Batch {
         }
         entry.dirt = Dirt::State;
         entry.ended |= row.progress.state.is_final();
-        let (app, device) = (row.app, row.device);
+        let (app, device, outbox) = (row.app, row.device, row.outbox);
         if !was_final && row.progress.state.is_final() {
             self.tallies.entry(app).or_default().open -= 1;
         }
         self.queues.entry(device).or_default().touch(id);
+        match outbox {
+            Some(receiver) => self.join_stored(id, receiver, now),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes whether an open command has stored pushes that wait, and with which receiver.
+    pub(super) fn set_outbox(&mut self, id: CommandId, outbox: Option<ReceiverKey>) {
+        let Some(entry) = self
+            .entries
+            .get_mut(&id)
+            .filter(|entry| entry.row.outbox != outbox)
+        else {
+            return;
+        };
+        (entry.row.outbox, entry.new_outbox) = (outbox, true);
+        if entry.dirt == Dirt::Clean {
+            self.dirty.push(id);
+            entry.dirt = Dirt::Told;
+        }
     }
 
     /// Adds a command that this batch creates.

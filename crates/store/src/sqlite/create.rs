@@ -81,6 +81,7 @@ impl Batch {
             acked: 1,
             delivered_at: None,
             events,
+            outbox: None,
         };
         self.add(row, submission);
     }
@@ -100,7 +101,7 @@ impl Batch {
         if !self.map_mid(id, offer, now)? {
             return Ok(None);
         }
-        self.advance(id, transition, now);
+        self.advance(id, transition, now)?;
         self.dispatch(id, offer).map(Some)
     }
 

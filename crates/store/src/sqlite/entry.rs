@@ -22,6 +22,8 @@ pub(super) struct Entry {
     pub(super) dirt: Dirt,
     /// The mid differs from the one on disk.
     pub(super) new_mid: bool,
+    /// The outbox differs from the one on disk.
+    pub(super) new_outbox: bool,
     /// The record has to be given its (new) end.
     pub(super) ended: bool,
     /// It stands in the table of queues.
@@ -45,6 +47,7 @@ impl Entry {
             result: None,
             dirt: Dirt::Clean,
             new_mid: false,
+            new_outbox: false,
             ended: false,
             in_queue_table,
         }
@@ -62,7 +65,8 @@ impl Entry {
 
     /// It is on disk now. False if it is there no more.
     pub(super) fn settle(&mut self) -> bool {
-        (self.fresh, self.dirt, self.new_mid, self.ended) = (None, Dirt::Clean, false, false);
+        (self.fresh, self.dirt, self.ended) = (None, Dirt::Clean, false);
+        (self.new_mid, self.new_outbox) = (false, false);
         !self.is_over()
     }
 
@@ -74,9 +78,10 @@ impl Entry {
         match &self.fresh {
             Some(submission) => {
                 self.insert_command(sql, submission)?;
-                if !self.is_over() {
-                    self.row.insert(sql)?;
+                if self.is_over() {
+                    return Ok(());
                 }
+                self.row.insert(sql)?;
             }
             None => {
                 if self.ended {
@@ -94,6 +99,9 @@ impl Entry {
                     self.row.update_mid(sql)?;
                 }
             }
+        }
+        if self.new_outbox {
+            self.row.update_outbox(sql)?;
         }
         Ok(())
     }

@@ -18,6 +18,14 @@ impl Failure {
         Self::Corrupt(what.into())
     }
 
+    /// Whether one row makes no sense, and the file is sound as far as this tells.
+    pub(super) fn is_of_a_row(&self) -> bool {
+        match self {
+            Self::Corrupt(_) => true,
+            Self::Sql(error) => means_damage(error) && error.sqlite_error_code().is_none(),
+        }
+    }
+
     /// As told to the callers; made anew for each, since one failure may concern many.
     pub(super) fn to_store_error(&self) -> StoreError {
         match self {

@@ -122,7 +122,7 @@ impl Batch {
                         if !self.map_mid(id, offer, now)? {
                             return Ok(None);
                         }
-                        self.advance(id, transition, now);
+                        self.advance(id, transition, now)?;
                         return Ok(Some((self.applied(id, from)?, self.dispatch(id, offer)?)));
                     }
                     Err(_) if progress.state == State::Pending => {}

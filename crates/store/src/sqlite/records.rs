@@ -230,7 +230,7 @@ pub(super) fn sweep(
         seen += 1;
         last = Some(CommandId::from_bytes(row.get(0)?));
         // Most rows of a long queue wait for their device only: seen without unpacking them.
-        let (state, acked, seq): (u8, u16, u16) = (row.get(6)?, row.get(14)?, row.get(17)?);
+        let (state, acked, seq): (u8, u16, u16) = (row.get(6)?, row.get(14)?, row.get(18)?);
         if state == state::PENDING && acked >= seq {
             continue;
         }
@@ -249,7 +249,7 @@ pub(super) fn sweep(
     Ok((found, last.filter(|_| limit > 0 && seen == limit)))
 }
 
-/// Up to `limit` records from before `keep_from` that are final and told, after `after`.
+/// Up to `limit` records from before `keep_from` that are final and told and have no stored push.
 pub(super) fn outdated(
     sql: &Connection,
     keep_from: Timestamp,
@@ -257,7 +257,7 @@ pub(super) fn outdated(
 ) -> Result<Vec<CommandId>, Failure> {
     let mut statement = sql.prepare_cached(
         "SELECT id FROM command WHERE id < ?1 AND NOT EXISTS (SELECT 1 FROM work WHERE work.id = command.id) \
-         ORDER BY id LIMIT ?2",
+         AND NOT EXISTS (SELECT 1 FROM push WHERE order_key = command.id) ORDER BY id LIMIT ?2",
     )?;
     let before = CommandId::first_at(keep_from).to_bytes();
     let ids = statement.query_map(params![before, limit], |row| row.get(0))?;

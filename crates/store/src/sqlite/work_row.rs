@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::events::Events;
 use super::failure::Failure;
 use super::state;
-use crate::{PushDuty, PushEvent};
+use crate::{PushDuty, PushEvent, ReceiverKey};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WorkRow {
@@ -30,13 +30,15 @@ pub(super) struct WorkRow {
     pub(super) acked: u16,
     pub(super) delivered_at: Option<Timestamp>,
     pub(super) events: Events,
+    /// The receiver under which it has stored pushes that wait. Then nothing is owed by the row itself: `acked` is `seq`.
+    pub(super) outbox: Option<ReceiverKey>,
 }
 
 /// The columns that [`WorkRow::read`] expects, in its order.
 macro_rules! columns {
     () => {
         "id, app, device, ord, expires_at, response, state, sends, session, due, slot_until, mid, push, \
-         receiver, acked, delivered_at, events"
+         receiver, acked, delivered_at, events, outbox"
     };
 }
 
@@ -96,6 +98,7 @@ impl WorkRow {
             acked: row.get(14)?,
             delivered_at: row.get::<_, Option<i64>>(15)?.map(Timestamp::from_millis),
             events: Events::from_packed(row.get(16)?)?,
+            outbox: row.get::<_, Option<i64>>(17)?.map(ReceiverKey),
         })
     }
 
@@ -165,6 +168,13 @@ impl WorkRow {
     pub(super) fn update_mid(&self, sql: &Connection) -> Result<(), Failure> {
         sql.prepare_cached("UPDATE work SET mid = ?2 WHERE id = ?1")?
             .execute(params![self.id.to_bytes(), self.mid.map(Mid::number)])?;
+        Ok(())
+    }
+
+    /// Apart from [`update`](Self::update): most commands never have a stored push.
+    pub(super) fn update_outbox(&self, sql: &Connection) -> Result<(), Failure> {
+        sql.prepare_cached("UPDATE work SET outbox = ?2 WHERE id = ?1")?
+            .execute(params![self.id.to_bytes(), self.outbox.map(|key| key.0)])?;
         Ok(())
     }
 
@@ -241,6 +251,11 @@ impl WorkRow {
             | State::Canceled => return None,
         };
         Some(at.as_millis())
+    }
+
+    /// Whether the device's own result is the last word.
+    pub(super) fn is_answered(&self) -> bool {
+        state::is_answered(&self.progress.state)
     }
 
     /// Whether the device's result is among what is still to be pushed.

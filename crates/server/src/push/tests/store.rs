@@ -1,7 +1,7 @@
 //! A store of which only the part on pushes works.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use downlink_core::{AppId, AppKey, CommandId, DeviceKey, Offer, Policy, Timestamp, TopicFamily};
@@ -111,5 +111,23 @@ unused! {
         fn read_feed(a: AppKey, b: Option<u64>, c: u32, d: usize) -> FeedPage;
         fn feed_head(a: AppKey) -> Option<u64>;
         fn prune_feed(a: Timestamp, b: u32) -> u64;
+    }
+}
+
+unused! {
+    Pushes {
+        fn divert(a: Vec<Diverted>) -> Vec<Option<ReceiverKey>>;
+        fn settle(a: Vec<Settled>) -> ();
+        fn ready(a: ReceiverKey, b: Vec<PushId>, c: Timestamp, d: u32, e: usize) -> Ready;
+        fn receiver(a: ReceiverKey) -> Option<StoredReceiver>;
+        fn receivers(a: Option<ReceiverKey>, b: bool, c: u32) -> Vec<StoredReceiver>;
+        fn set_held(a: AppKey, b: Arc<str>, c: bool, d: Timestamp) -> StoredReceiver;
+        fn set_rate(a: AppKey, b: Arc<str>, c: Option<u32>) -> StoredReceiver;
+        fn stored_pushes(a: PushFilter, b: Option<PushId>, c: u32) -> Vec<StoredPush>;
+        fn replay(a: PushFilter, b: Timestamp, c: u32) -> (u64, Vec<ReceiverKey>);
+        fn drop_pushes(a: PushFilter, b: Timestamp, c: u32) -> u64;
+        fn give_up_old(a: PushLimits, b: Timestamp, c: u32) -> Vec<GivenUp>;
+        fn prune_pushes(a: PushLimits, b: Timestamp, c: u32) -> u64;
+        fn push_totals(a: Timestamp) -> PushTotals;
     }
 }

@@ -41,3 +41,6 @@ CREATE INDEX push_app ON push (app);
 
 -- The receiver under which a command has stored pushes that wait; its later changes join them. Null: it has none.
 ALTER TABLE work ADD COLUMN outbox INTEGER;
+
+-- How old the application's pushes become before they are given up; null: as the configuration says.
+ALTER TABLE app ADD COLUMN push_max_age_ms INTEGER;

@@ -449,3 +449,33 @@ impl Feed for FakeStore {
         unimplemented!()
     }
 }
+
+/// The gateway and the engine know nothing of stored pushes.
+macro_rules! unused {
+    ($noun:ident { $(fn $name:ident($($type:ty),*) -> $out:ty;)* }) => {
+        #[async_trait]
+        impl $noun for FakeStore {
+            $(async fn $name(&self, $(_: $type),*) -> Result<$out, StoreError> {
+                unimplemented!()
+            })*
+        }
+    };
+}
+
+unused! {
+    Pushes {
+        fn divert(Vec<Diverted>) -> Vec<Option<ReceiverKey>>;
+        fn settle(Vec<Settled>) -> ();
+        fn ready(ReceiverKey, Vec<PushId>, Timestamp, u32, usize) -> Ready;
+        fn receiver(ReceiverKey) -> Option<StoredReceiver>;
+        fn receivers(Option<ReceiverKey>, bool, u32) -> Vec<StoredReceiver>;
+        fn set_held(AppKey, Arc<str>, bool, Timestamp) -> StoredReceiver;
+        fn set_rate(AppKey, Arc<str>, Option<u32>) -> StoredReceiver;
+        fn stored_pushes(PushFilter, Option<PushId>, u32) -> Vec<StoredPush>;
+        fn replay(PushFilter, Timestamp, u32) -> (u64, Vec<ReceiverKey>);
+        fn drop_pushes(PushFilter, Timestamp, u32) -> u64;
+        fn give_up_old(PushLimits, Timestamp, u32) -> Vec<GivenUp>;
+        fn prune_pushes(PushLimits, Timestamp, u32) -> u64;
+        fn push_totals(Timestamp) -> PushTotals;
+    }
+}

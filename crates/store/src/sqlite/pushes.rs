@@ -1,0 +1,163 @@
+//! Stored pushes: the port's verbs, each handed to the writer or to a reader.
+//!
+//! What is written goes to the tables at once, within the batch's transaction; of a command's row only `acked` and
+//! `outbox` are touched, through the batch's entry. Three rules hold between members of a batch and after each: of each
+//! key the lowest waiting place is ready and the others are behind; a receiver's `waiting` and `dead` are what counting
+//! its rows would give; an open command has an outbox exactly while rows of its key wait.
+
+mod attempts;
+mod divert;
+mod ready;
+mod receivers;
+mod rows;
+mod settle;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use downlink_core::{AppKey, Timestamp};
+
+use super::SqliteStore;
+use super::gate::WhenFull;
+use super::writer::Weight;
+use crate::{
+    Diverted, GivenUp, PushFilter, PushId, PushLimits, PushTotals, Pushes, Ready, ReceiverKey, Settled,
+    StoreError, StoredPush, StoredReceiver,
+};
+
+/// So many changes, none of which is waited for.
+fn lazy(changes: usize) -> Weight {
+    Weight {
+        changes,
+        urgent: false,
+    }
+}
+
+#[async_trait]
+impl Pushes for SqliteStore {
+    async fn divert(&self, diverted: Vec<Diverted>) -> Result<Vec<Option<ReceiverKey>>, StoreError> {
+        if diverted.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write_weighing(WhenFull::Wait, lazy(diverted.len()), move |batch| {
+            diverted.iter().map(|diverted| batch.divert(diverted)).collect()
+        })
+        .await
+    }
+
+    async fn settle(&self, settled: Vec<Settled>) -> Result<(), StoreError> {
+        if settled.is_empty() {
+            return Ok(());
+        }
+        self.write_weighing(WhenFull::Wait, lazy(settled.len()), move |batch| {
+            settled.iter().try_for_each(|settled| batch.settle_push(settled))
+        })
+        .await
+    }
+
+    async fn ready(
+        &self,
+        receiver: ReceiverKey,
+        except: Vec<PushId>,
+        now: Timestamp,
+        limit: u32,
+        max_bytes: usize,
+    ) -> Result<Ready, StoreError> {
+        let wanted = ready::Wanted {
+            receiver,
+            except: except.into_iter().collect(),
+            now,
+            limit: limit as usize,
+            max_bytes,
+        };
+        self.read(move |sql| ready::ready(sql, &wanted)).await
+    }
+
+    async fn receiver(&self, key: ReceiverKey) -> Result<Option<StoredReceiver>, StoreError> {
+        self.read(move |sql| receivers::receiver(sql, key)).await
+    }
+
+    async fn receivers(
+        &self,
+        after: Option<ReceiverKey>,
+        busy: bool,
+        limit: u32,
+    ) -> Result<Vec<StoredReceiver>, StoreError> {
+        self.read(move |sql| receivers::receivers(sql, after, busy, limit))
+            .await
+    }
+
+    async fn set_held(
+        &self,
+        app: AppKey,
+        origin: Arc<str>,
+        held: bool,
+        now: Timestamp,
+    ) -> Result<StoredReceiver, StoreError> {
+        self.write(WhenFull::Wait, move |batch| {
+            receivers::set_held(&batch.sql, app, &origin, held, now)
+        })
+        .await
+    }
+
+    async fn set_rate(
+        &self,
+        app: AppKey,
+        origin: Arc<str>,
+        rate: Option<u32>,
+    ) -> Result<StoredReceiver, StoreError> {
+        self.write(WhenFull::Wait, move |batch| {
+            receivers::set_rate(&batch.sql, app, &origin, rate)
+        })
+        .await
+    }
+
+    async fn stored_pushes(
+        &self,
+        _filter: PushFilter,
+        _after: Option<PushId>,
+        _limit: u32,
+    ) -> Result<Vec<StoredPush>, StoreError> {
+        Err(StoreError::Unavailable("not there yet".to_owned()))
+    }
+
+    async fn replay(
+        &self,
+        _filter: PushFilter,
+        _now: Timestamp,
+        _limit: u32,
+    ) -> Result<(u64, Vec<ReceiverKey>), StoreError> {
+        Err(StoreError::Unavailable("not there yet".to_owned()))
+    }
+
+    async fn drop_pushes(
+        &self,
+        _filter: PushFilter,
+        _now: Timestamp,
+        _limit: u32,
+    ) -> Result<u64, StoreError> {
+        Err(StoreError::Unavailable("not there yet".to_owned()))
+    }
+
+    async fn give_up_old(
+        &self,
+        _limits: PushLimits,
+        _now: Timestamp,
+        _limit: u32,
+    ) -> Result<Vec<GivenUp>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn prune_pushes(
+        &self,
+        _limits: PushLimits,
+        _now: Timestamp,
+        _limit: u32,
+    ) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    async fn push_totals(&self, _now: Timestamp) -> Result<PushTotals, StoreError> {
+        Ok(PushTotals::default())
+    }
+}
