@@ -252,6 +252,12 @@ impl Running {
         &self.addresses
     }
 
+    /// The store behind it.
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &SqliteStore {
+        &self.store
+    }
+
     /// The token of the admin API.
     pub fn admin_token(&self) -> &str {
         &self.admin_token

@@ -1,5 +1,7 @@
 //! The operator's interface over sockets.
 
+mod pushes;
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
