@@ -24,6 +24,8 @@ mod life;
 mod lists;
 #[path = "conformance/mids.rs"]
 mod mids;
+#[path = "conformance/push_ends.rs"]
+mod push_ends;
 #[path = "conformance/pushes.rs"]
 mod pushes;
 #[path = "conformance/queue.rs"]
@@ -94,6 +96,15 @@ macro_rules! suite {
             stored_pushes::ready_ones_come_in_bounds,
             stored_pushes::a_held_receiver_gives_nothing,
             stored_pushes::receivers_are_known_by_application_and_origin,
+            push_ends::lists_are_narrowed_and_paged,
+            push_ends::a_replay_takes_in_what_came_after,
+            push_ends::a_replay_overtakes_what_is_in_flight,
+            push_ends::dropped_ones_are_never_told,
+            push_ends::what_is_too_old_is_given_up_and_held_time_does_not_count,
+            push_ends::a_receiver_held_too_long_loses_its_pushes,
+            push_ends::a_record_with_stored_pushes_is_kept,
+            push_ends::an_application_goes_with_its_stored_pushes,
+            push_ends::the_rules_hold_whatever_happens,
             lists::pages_stay_put_while_commands_are_added,
             lists::filters_narrow_and_totals_count_all_that_match,
             lists::an_open_command_is_listed_as_it_stands,

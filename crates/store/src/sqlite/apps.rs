@@ -189,6 +189,12 @@ impl Batch {
         }
         self.feeds.forget_settings();
         self.revoke_tokens(app)?;
+        for query in [
+            "DELETE FROM push WHERE app = ?1",
+            "DELETE FROM receiver WHERE app = ?1",
+        ] {
+            self.sql.prepare_cached(query)?.execute([app.0])?;
+        }
         self.remove_devices(app, now)
     }
 

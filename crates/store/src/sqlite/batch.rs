@@ -104,8 +104,15 @@ impl Batch {
     /// The open command with this id, read at its first touch.
     pub(super) fn open(&mut self, id: CommandId) -> Result<Option<&mut Entry>, Failure> {
         if !self.entries.contains_key(&id) {
-            let Some(row) = WorkRow::load(&self.sql, id)? else {
-                return Ok(None);
+            let row = match WorkRow::load(&self.sql, id) {
+                Ok(Some(row)) => row,
+                Ok(None) => return Ok(None),
+                // As if it were not open: nothing else waits for it.
+                Err(failure) if failure.is_of_a_row() => {
+                    tracing::error!(command = %id, %failure, "a command cannot be read");
+                    return Ok(None);
+                }
+                Err(failure) => return Err(failure),
             };
             // If it is in the tail this is not so, and does not matter until it is moved from there.
             let in_queue_table = row.progress.is_queued();

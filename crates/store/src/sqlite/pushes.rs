@@ -7,8 +7,12 @@
 
 mod attempts;
 mod divert;
+mod filter;
+mod list;
 mod ready;
 mod receivers;
+mod removal;
+mod replay;
 mod rows;
 mod settle;
 
@@ -114,50 +118,51 @@ impl Pushes for SqliteStore {
 
     async fn stored_pushes(
         &self,
-        _filter: PushFilter,
-        _after: Option<PushId>,
-        _limit: u32,
+        filter: PushFilter,
+        after: Option<PushId>,
+        limit: u32,
     ) -> Result<Vec<StoredPush>, StoreError> {
-        Err(StoreError::Unavailable("not there yet".to_owned()))
+        self.read(move |sql| list::stored_pushes(sql, &filter, after, limit))
+            .await
     }
 
     async fn replay(
         &self,
-        _filter: PushFilter,
-        _now: Timestamp,
-        _limit: u32,
+        filter: PushFilter,
+        now: Timestamp,
+        limit: u32,
     ) -> Result<(u64, Vec<ReceiverKey>), StoreError> {
-        Err(StoreError::Unavailable("not there yet".to_owned()))
+        self.write(WhenFull::Wait, move |batch| batch.replay(&filter, now, limit))
+            .await
     }
 
-    async fn drop_pushes(
-        &self,
-        _filter: PushFilter,
-        _now: Timestamp,
-        _limit: u32,
-    ) -> Result<u64, StoreError> {
-        Err(StoreError::Unavailable("not there yet".to_owned()))
+    async fn drop_pushes(&self, filter: PushFilter, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.write(WhenFull::Wait, move |batch| {
+            batch.drop_pushes(&filter, now, limit)
+        })
+        .await
     }
 
     async fn give_up_old(
         &self,
-        _limits: PushLimits,
-        _now: Timestamp,
-        _limit: u32,
+        limits: PushLimits,
+        now: Timestamp,
+        limit: u32,
     ) -> Result<Vec<GivenUp>, StoreError> {
-        Ok(Vec::new())
+        self.write_weighing(WhenFull::Wait, lazy(1), move |batch| {
+            batch.give_up_old(limits, now, limit)
+        })
+        .await
     }
 
-    async fn prune_pushes(
-        &self,
-        _limits: PushLimits,
-        _now: Timestamp,
-        _limit: u32,
-    ) -> Result<u64, StoreError> {
-        Ok(0)
+    async fn prune_pushes(&self, limits: PushLimits, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.write_weighing(WhenFull::Wait, lazy(1), move |batch| {
+            batch.prune_pushes(limits.keep_dead, now, limit)
+        })
+        .await
     }
 
-    async fn push_totals(&self, _now: Timestamp) -> Result<PushTotals, StoreError> {
-        Ok(PushTotals::default())
+    async fn push_totals(&self, now: Timestamp) -> Result<PushTotals, StoreError> {
+        self.read(move |sql| list::totals(sql, now)).await
     }
 }

@@ -234,7 +234,14 @@ pub(super) fn sweep(
         if state == state::PENDING && acked >= seq {
             continue;
         }
-        let row = WorkRow::read(row)?;
+        let row = match WorkRow::read(row) {
+            Ok(row) => row,
+            Err(failure) if failure.is_of_a_row() => {
+                tracing::error!(command = ?last, %failure, "a command cannot be read");
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
         let near = deadline(&row.progress, policy).filter(|next| next.kind != DeadlineKind::Lifetime);
         let push = duty(sql, &row)?;
         if near.is_some() || push.is_some() {

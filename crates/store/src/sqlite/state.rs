@@ -132,6 +132,11 @@ pub(super) fn is_answered(state: &State) -> bool {
     }
 }
 
+/// The same of a stored code.
+pub(super) fn is_answered_code(code: u8) -> bool {
+    matches!(code, SUCCESSFUL | FAILED_BY_DEVICE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

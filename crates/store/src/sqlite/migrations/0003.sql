@@ -37,6 +37,7 @@ CREATE UNIQUE INDEX push_order ON push (order_key, seq);
 CREATE INDEX push_ready ON push (receiver, next_at) WHERE state = 0;
 CREATE INDEX push_age ON push (receiver, born) WHERE state < 2;
 CREATE INDEX push_dead ON push (receiver, next_at) WHERE state = 2;
+CREATE INDEX push_receiver ON push (receiver);     -- and id, for lists
 CREATE INDEX push_app ON push (app);
 
 -- The receiver under which a command has stored pushes that wait; its later changes join them. Null: it has none.

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::attempts;
 use crate::sqlite::batch::Batch;
+use crate::sqlite::events::Events;
 use crate::sqlite::failure::Failure;
 use crate::sqlite::work_row::WorkRow;
 use crate::{Attempt, OrderKey, ReceiverKey};
@@ -50,16 +51,17 @@ pub(super) struct Owed {
 impl Owed {
     /// What is still to be told of an open command.
     pub(super) fn of(row: &WorkRow) -> Vec<Self> {
-        let (last, answered) = (row.seq(), row.is_answered());
-        let owed = row
-            .events
-            .iter()
-            .filter(|event| event.seq > row.acked && event.pushed);
+        Self::among(&row.events, row.is_answered(), row.acked)
+    }
+
+    /// What is pushed of these events after the one at `after`. `answered`: the last one is the device's result.
+    pub(super) fn among(events: &Events, answered: bool, after: u16) -> Vec<Self> {
+        let owed = events.iter().filter(|event| event.seq > after && event.pushed);
         let owed = owed.map(|event| Self {
             seq: event.seq,
             status: event.status,
             at: event.at,
-            with_result: answered && event.seq == last,
+            with_result: answered && event.seq == events.len(),
         });
         owed.collect()
     }
