@@ -63,7 +63,7 @@ impl Streamed {
         read > 0
     }
 
-    async fn to_end(mut self) -> String {
+    async fn rest(mut self) -> String {
         while self.read().await {}
         self.text
     }
@@ -178,7 +178,7 @@ async fn streams_outlive_the_limits_of_a_request_and_end_at_stop() {
     let id = change(&na, &device).await;
     streamed.until(&[&format!("{id}-2")]).await;
     world.stop().await;
-    let text = tokio::time::timeout(PATIENCE, streamed.to_end()).await.unwrap();
+    let text = tokio::time::timeout(PATIENCE, streamed.rest()).await.unwrap();
     assert!(text.ends_with("0\r\n\r\n"), "not cut off: {text}");
 }
 
