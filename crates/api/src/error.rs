@@ -74,6 +74,10 @@ codes! {
     Congested = "100501" 503 "Congestion occurs, and the current network is under flow control.";
     /// At login and refresh.
     MissingParameter = "102202" 400 "Required Parameter is null or empty.";
+    /// What came after it is not kept any more. A code of our own.
+    CursorExpired = "900410" 410 "The cursor has expired: changes after it are no longer kept.";
+    /// It is off unless the operator switches it on. A code of our own.
+    FeedOff = "900409" 409 "The feed of the application is switched off.";
     /// The store is out of order; whether a change was kept is not known.
     StoreFailed = "50252" 500 "Internal server error.";
 }
@@ -123,6 +127,8 @@ impl Code {
             | Self::NotCancelable
             | Self::Congested
             | Self::MissingParameter
+            | Self::CursorExpired
+            | Self::FeedOff
             | Self::StoreFailed => serde_json::to_vec(&Business {
                 error_code: self.as_str(),
                 error_desc: &said,
@@ -166,6 +172,8 @@ mod tests {
 100435 409 The device command has been canceled, expired or executed. Cannot be canceled again.
 100501 503 Congestion occurs, and the current network is under flow control.
 102202 400 Required Parameter is null or empty.
+900410 410 The cursor has expired: changes after it are no longer kept.
+900409 409 The feed of the application is switched off.
 50252 500 Internal server error.";
         assert_eq!(rows.join("\n"), expected);
     }

@@ -9,6 +9,7 @@
 pub mod command;
 pub mod device;
 pub mod error;
+pub mod feed;
 pub mod field;
 pub mod notice;
 pub mod push;

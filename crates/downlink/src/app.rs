@@ -25,6 +25,13 @@ enum Verb {
     Create(Create),
     /// Lists the applications
     List,
+    /// Changes settings of an application; what is not given stays
+    Update {
+        /// The application's id
+        id: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
     /// Gives an application a new secret and shows it; the old one is void from then on
     RotateSecret {
         /// The application's id
@@ -54,12 +61,29 @@ struct Create {
     /// Its secret [default: made by the server]
     #[arg(long)]
     secret: Option<String>,
-    /// Which changes of a command's status are pushed [default: all]
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Default, clap::Args)]
+struct Settings {
+    /// Which changes of a command's status are pushed [at first: all]
     #[arg(long, value_enum)]
     push_statuses: Option<PushStatuses>,
     /// Whether SENT is pushed where the answer to the create call already said it
     #[arg(long, value_name = "BOOL")]
     push_sent_immediate: Option<bool>,
+    /// Whether its changes are kept for `downlink feed` [at first: off]
+    #[arg(long, value_enum)]
+    feed: Option<Switch>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    /// Yes
+    On,
+    /// No
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -75,6 +99,13 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     match args.verb {
         Verb::Create(create) => show_app(out, &admin.create_app(create.body()).await?),
         Verb::List => list(&admin, out).await,
+        Verb::Update { id, settings } => {
+            let body = given(settings.members());
+            if body.as_object().is_none_or(serde_json::Map::is_empty) {
+                return Err(Failure::Usage("nothing to change was given".to_owned()));
+            }
+            show_app(out, &admin.update_app(&id, body).await?)
+        }
         Verb::RotateSecret { id } => show_app(out, &admin.rotate_secret(&id).await?),
         Verb::Delete { id } => {
             admin.delete_app(&id).await?;
@@ -87,17 +118,30 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 impl Create {
     fn body(&self) -> Value {
-        let statuses = self.push_statuses.map(|statuses| match statuses {
-            PushStatuses::All => "all",
-            PushStatuses::Documented => "documented",
-        });
+        let [statuses, sent, feed] = self.settings.members();
         given([
             ("id", self.id.as_deref().map(Value::from)),
             ("name", self.name.as_deref().map(Value::from)),
             ("secret", self.secret.as_deref().map(Value::from)),
+            statuses,
+            sent,
+            feed,
+        ])
+    }
+}
+
+impl Settings {
+    fn members(&self) -> [(&'static str, Option<Value>); 3] {
+        let statuses = self.push_statuses.map(|statuses| match statuses {
+            PushStatuses::All => "all",
+            PushStatuses::Documented => "documented",
+        });
+        let feed = self.feed.map(|feed| feed == Switch::On);
+        [
             ("pushStatuses", statuses.map(Value::from)),
             ("pushSentImmediate", self.push_sent_immediate.map(Value::from)),
-        ])
+            ("feed", feed.map(Value::from)),
+        ]
     }
 }
 
@@ -116,6 +160,7 @@ fn show_app(out: Out, app: &Value) -> Result<(), Failure> {
             ("name", text_at(app, "/name")),
             ("secret", text_at(app, "/secret")),
             ("pushed", text_at(app, "/pushStatuses")),
+            ("feed", text_at(app, "/feed")),
             ("created", text_at(app, "/createdAt")),
         ])
     })
@@ -147,12 +192,15 @@ mod tests {
             id: Some("a".into()),
             name: None,
             secret: None,
-            push_statuses: Some(PushStatuses::Documented),
-            push_sent_immediate: Some(true),
+            settings: Settings {
+                push_statuses: Some(PushStatuses::Documented),
+                push_sent_immediate: Some(true),
+                feed: Some(Switch::Off),
+            },
         };
         assert_eq!(
             create.body(),
-            json!({"id": "a", "pushStatuses": "documented", "pushSentImmediate": true})
+            json!({"id": "a", "pushStatuses": "documented", "pushSentImmediate": true, "feed": false})
         );
     }
 }

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
-use crate::{app, check_config, command, demo, device, serve};
+use crate::{app, check_config, command, demo, device, feed, push, serve};
 
 /// A command server for fleets of IoT devices.
 #[derive(Debug, Parser)]
@@ -31,6 +31,10 @@ enum Verb {
     Device(device::Args),
     /// Commands to devices
     Command(command::Args),
+    /// The changes of an application's commands, in order, without a receiver
+    Feed(feed::Args),
+    /// Pushes that did not reach their receiver, and the receivers (over the admin interface)
+    Push(push::Args),
 }
 
 /// A runtime of so many threads; 0: as the machine has cores to spare.
@@ -47,6 +51,8 @@ impl Cli {
             Verb::App(args) => runtime(1)?.block_on(app::run(args)),
             Verb::Device(args) => runtime(1)?.block_on(device::run(args)),
             Verb::Command(args) => runtime(1)?.block_on(command::run(args)),
+            Verb::Feed(args) => runtime(1)?.block_on(feed::run(args)),
+            Verb::Push(args) => runtime(1)?.block_on(push::run(args)),
         }
     }
 }

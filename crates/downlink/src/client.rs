@@ -13,12 +13,15 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::options::Credentials;
 
-pub(crate) use call::Trust;
 use call::{Caller, Request};
+pub(crate) use call::{Streamed, Trust};
 
 const DEVICES: &[&str] = &["iocm", "app", "dm", "v1.4.0", "devices"];
 const COMMANDS: &[&str] = &["iocm", "app", "cmd", "v1.4.0", "deviceCommands"];
 const APPS: &[&str] = &["admin", "v1", "apps"];
+const FEED: &[&str] = &["downlink", "v1", "feed"];
+const PUSHES: &[&str] = &["admin", "v1", "pushes"];
+const RECEIVERS: &[&str] = &["admin", "v1", "receivers"];
 
 /// Query parameters.
 pub(crate) type Query = Vec<(&'static str, String)>;
@@ -112,6 +115,42 @@ impl Northbound {
             .await
     }
 
+    /// A page of the feed.
+    pub(crate) async fn feed(&mut self, cursor: Option<&str>) -> Result<Value, Failure> {
+        let query: Query = cursor
+            .map(|cursor| ("cursor", cursor.to_owned()))
+            .into_iter()
+            .collect();
+        self.call(Method::GET, FEED, &query, None).await
+    }
+
+    /// The feed as a stream of events.
+    pub(crate) async fn feed_stream(&mut self, cursor: Option<&str>) -> Result<Streamed, Failure> {
+        let query: Query = cursor
+            .map(|cursor| ("cursor", cursor.to_owned()))
+            .into_iter()
+            .collect();
+        let fresh = self.token.is_none();
+        let token = self.token().await?;
+        let path = [FEED, &["stream"]].concat();
+        let mut request = Request {
+            method: Method::GET,
+            path: &path,
+            query: &query,
+            body: None,
+            headers: self.headers(token),
+        };
+        match self.caller.stream(&request).await {
+            Err(failure) if failure.is_bad_token() && !fresh => {
+                self.token = None;
+                let token = self.token().await?;
+                request.headers = self.headers(token);
+                self.caller.stream(&request).await
+            }
+            outcome => outcome,
+        }
+    }
+
     async fn call(
         &mut self,
         method: Method,
@@ -184,6 +223,11 @@ impl Admin {
         self.call(Method::POST, APPS, Some(body)).await
     }
 
+    pub(crate) async fn update_app(&self, id: &str, body: Value) -> Result<Value, Failure> {
+        self.call(Method::PATCH, &[APPS, &[id]].concat(), Some(body))
+            .await
+    }
+
     pub(crate) async fn list_apps(&self) -> Result<Value, Failure> {
         self.call(Method::GET, APPS, None).await
     }
@@ -197,13 +241,84 @@ impl Admin {
         self.call(Method::DELETE, &[APPS, &[id]].concat(), None).await
     }
 
+    pub(crate) async fn list_pushes(&self, query: &Query) -> Result<Value, Failure> {
+        self.ask(PUSHES, query).await
+    }
+
+    pub(crate) async fn show_push(&self, id: i64) -> Result<Value, Failure> {
+        self.ask(&[PUSHES, &[&id.to_string()]].concat(), &[]).await
+    }
+
+    pub(crate) async fn replay_push(&self, id: i64) -> Result<Value, Failure> {
+        let id = id.to_string();
+        let path = [PUSHES, &[&id, "replay"]].concat();
+        self.call(Method::POST, &path, None).await
+    }
+
+    pub(crate) async fn drop_push(&self, id: i64) -> Result<Value, Failure> {
+        self.call(Method::DELETE, &[PUSHES, &[&id.to_string()]].concat(), None)
+            .await
+    }
+
+    pub(crate) async fn test_push(&self, body: Value) -> Result<Value, Failure> {
+        self.call(Method::POST, &[PUSHES, &["test"]].concat(), Some(body))
+            .await
+    }
+
+    pub(crate) async fn list_receivers(&self, query: &Query) -> Result<Value, Failure> {
+        self.ask(RECEIVERS, query).await
+    }
+
+    pub(crate) async fn hold_receiver(&self, body: Value) -> Result<Value, Failure> {
+        self.call(Method::POST, &[RECEIVERS, &["hold"]].concat(), Some(body))
+            .await
+    }
+
+    pub(crate) async fn release_receiver(&self, body: Value) -> Result<Value, Failure> {
+        self.call(Method::POST, &[RECEIVERS, &["release"]].concat(), Some(body))
+            .await
+    }
+
+    pub(crate) async fn rate_receiver(&self, body: Value) -> Result<Value, Failure> {
+        self.call(Method::PUT, &[RECEIVERS, &["rate"]].concat(), Some(body))
+            .await
+    }
+
+    /// Some of what was given up; `more` says whether to ask again.
+    pub(crate) async fn replay_receiver(&self, key: i64, body: Value) -> Result<Value, Failure> {
+        let key = key.to_string();
+        let path = [RECEIVERS, &[&key, "replay"]].concat();
+        self.call(Method::POST, &path, Some(body)).await
+    }
+
+    /// Some of its pushes; `more` says whether to ask again.
+    pub(crate) async fn drop_of_receiver(&self, key: i64, body: Value) -> Result<Value, Failure> {
+        let key = key.to_string();
+        let path = [RECEIVERS, &[&key, "drop"]].concat();
+        self.call(Method::POST, &path, Some(body)).await
+    }
+
     async fn call(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Value, Failure> {
+        self.send(method, path, &[], body).await
+    }
+
+    async fn ask(&self, path: &[&str], query: &[(&'static str, String)]) -> Result<Value, Failure> {
+        self.send(Method::GET, path, query, None).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&'static str, String)],
+        body: Option<Value>,
+    ) -> Result<Value, Failure> {
         let headers = vec![("authorization", format!("Bearer {}", self.token))];
         self.caller
             .call(&Request {
                 method,
                 path,
-                query: &[],
+                query,
                 body,
                 headers,
             })

@@ -1,4 +1,5 @@
-//! The program: the server (`serve`, `demo`), and a client of its interfaces (`app`, `device`, `command`).
+//! The program: the server (`serve`, `demo`), and a client of its interfaces (`app`, `device`, `command`, `feed`,
+//! `push`).
 //!
 //! The client commands speak REST only, as any application does, and never touch the server's data. How a run ended is
 //! told by its exit code, see [`failure`].
@@ -13,8 +14,10 @@ mod command;
 mod demo;
 mod device;
 mod failure;
+mod feed;
 mod options;
 mod output;
+mod push;
 mod serve;
 mod simulate;
 

@@ -6,7 +6,10 @@
 mod apps;
 mod guard;
 mod health;
+mod names;
 mod push_tls;
+mod pushes;
+mod receivers;
 mod signing_keys;
 
 #[cfg(test)]
@@ -19,10 +22,12 @@ use axum::extract::FromRef;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
+use downlink_store::{Store, StoreError};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +36,8 @@ use tokio_util::task::TaskTracker;
 use crate::http::{self, Counted, Northbound};
 use crate::push::TrustBook;
 
+pub(crate) use pushes::Tester;
+
 /// Connections open at once.
 const CONNECTIONS: usize = 64;
 
@@ -38,6 +45,7 @@ const CONNECTIONS: usize = 64;
 pub(crate) fn start(
     northbound: &Arc<Northbound>,
     trust: Arc<TrustBook>,
+    tester: Option<Arc<dyn Tester>>,
     token: String,
     listener: TcpListener,
     tasks: &TaskTracker,
@@ -47,6 +55,7 @@ pub(crate) fn start(
     let admin = Admin {
         northbound: Arc::clone(northbound),
         trust,
+        tester,
         tasks: tasks.clone(),
     };
     let router = router(admin, guard::Guard::new(token, address));
@@ -64,7 +73,15 @@ pub(crate) fn start(
 struct Admin {
     northbound: Arc<Northbound>,
     trust: Arc<TrustBook>,
+    /// None: test pushes are not made.
+    tester: Option<Arc<dyn Tester>>,
     tasks: TaskTracker,
+}
+
+impl Admin {
+    fn store(&self) -> &dyn Store {
+        self.northbound.engine.store()
+    }
 }
 
 impl FromRef<Admin> for Arc<Northbound> {
@@ -81,7 +98,17 @@ fn router(admin: Admin, guard: guard::Guard) -> Router {
         )
         .route("/admin/v1/apps", post(apps::create).get(apps::list))
         .route("/admin/v1/apps/{id}/secret", post(apps::rotate_secret))
-        .route("/admin/v1/apps/{id}", delete(apps::remove))
+        .route("/admin/v1/apps/{id}", patch(apps::change).delete(apps::remove))
+        .route("/admin/v1/pushes", get(pushes::list))
+        .route("/admin/v1/pushes/test", post(pushes::test))
+        .route("/admin/v1/pushes/{id}", get(pushes::one).delete(pushes::remove))
+        .route("/admin/v1/pushes/{id}/replay", post(pushes::replay))
+        .route("/admin/v1/receivers", get(receivers::list))
+        .route("/admin/v1/receivers/hold", post(receivers::hold))
+        .route("/admin/v1/receivers/release", post(receivers::release))
+        .route("/admin/v1/receivers/rate", put(receivers::rate))
+        .route("/admin/v1/receivers/{key}/replay", post(receivers::replay))
+        .route("/admin/v1/receivers/{key}/drop", post(receivers::drop_some))
         .route(
             "/admin/v1/apps/{id}/signing-keys",
             post(signing_keys::create).get(signing_keys::list),
@@ -115,6 +142,46 @@ fn router(admin: Admin, guard: guard::Guard) -> Router {
         .route("/readyz", get(health::ready))
         .merge(guarded)
         .with_state(admin)
+}
+
+/// A body that has to be JSON of this shape; else the answer that says why it is not.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::invalid(error.to_string()))
+}
+
+/// Why a call is not answered as it was asked to be.
+#[derive(Debug)]
+struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+        }
+    }
+
+    fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid", message)
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "an admin request failed");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        problem(self.status, self.code, &self.message)
+    }
 }
 
 /// An error of the admin API: `{"error":{"code":…,"message":…}}`.

@@ -35,6 +35,7 @@ section! {
         engine: Engine,
         store: Store,
         push: Push,
+        feed: Feed,
         log: Log,
     }
 }
@@ -152,10 +153,18 @@ section! {
         retry_first_ms: u32,
         retry_longest_ms: u32,
         record_wait_ms: u64,
+        max_age_secs: u32,
+        max_held_secs: u32,
+        keep_dead_days: u32,
         idle_per_receiver: usize,
         idle_secs: u64,
         http2: bool,
     }
+}
+
+section! {
+    /// `[feed]`
+    Feed { keep_secs: u32, page_limit: u32, streams_per_app: usize, streams: usize, }
 }
 
 section! {

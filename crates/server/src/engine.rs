@@ -7,6 +7,7 @@
 
 mod create;
 mod deadlines;
+mod feeds;
 mod sessions;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,12 +25,14 @@ use crate::telemetry::{Metrics, RefusalLabel};
 
 pub(crate) use create::{CancelError, CreateError, CreateRequest};
 pub(crate) use deadlines::{DeadlineHint, Deadlines};
+pub(crate) use feeds::{Follower, Followers};
 pub(crate) use sessions::{CloseReason, Inbox, Reach, SessionHandle, Sessions, ToSession};
 
 /// The door. Cheap to share; holds no command state itself.
 pub(crate) struct Engine {
     store: Arc<dyn Store>,
     sessions: Sessions,
+    followers: Arc<Followers>,
     mint: Mutex<Mint>,
     last_session: Mutex<SessionId>,
     hints: Hints,
@@ -69,6 +72,8 @@ pub(crate) struct Settings {
     pub(crate) queue_limit: u32,
     pub(crate) response_wait_secs: u32,
     pub(crate) max_inflight: usize,
+    pub(crate) feed_streams_per_app: usize,
+    pub(crate) feed_streams: usize,
 }
 
 impl Engine {
@@ -83,6 +88,10 @@ impl Engine {
         Self {
             store,
             sessions: Sessions::new(),
+            followers: Arc::new(Followers::new(
+                settings.feed_streams_per_app,
+                settings.feed_streams,
+            )),
             mint: Mutex::new(Mint {
                 ids: IdMint::after(last_id),
                 random: IdRandom::new(),
@@ -102,6 +111,11 @@ impl Engine {
     /// The sessions of connected devices.
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// Those who follow feeds.
+    pub(crate) fn followers(&self) -> &Arc<Followers> {
+        &self.followers
     }
 
     /// The metrics.
@@ -178,10 +192,9 @@ impl Engine {
         sent
     }
 
-    /// Hints that the store has news of a receiver: something became ready, it is held or released.
-    #[allow(dead_code)] // until the operator's interface calls it
-    pub(crate) fn hint_receiver(&self, key: ReceiverKey) {
-        if self.hints.receivers.try_send(key).is_err() {
+    /// Hints that a receiver's stored pushes are to be looked at: some wait again, or it was held or released.
+    pub(crate) fn hint_receiver(&self, receiver: ReceiverKey) {
+        if self.hints.enabled && self.hints.receivers.try_send(receiver).is_err() {
             self.metrics.hints_lost.inc();
         }
     }
@@ -201,6 +214,7 @@ impl Engine {
         if !self.hints.enabled {
             return;
         }
+        self.followers.wake(applied.app);
         let hint = DeadlineHint {
             command: applied.command,
             deadline: applied.deadline,

@@ -11,6 +11,7 @@ mod commands;
 mod devices;
 mod error;
 mod events;
+mod feed;
 mod finish;
 mod login;
 mod paging;
@@ -41,7 +42,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use accept::{Accepting, accept};
+pub(crate) use accept::{Accepting, LongLived, accept};
 pub(crate) use error::{Fault, JSON};
 pub(crate) use finish::finish;
 use request::Query;
@@ -93,6 +94,7 @@ impl Northbound {
 pub(crate) struct Api {
     pub(crate) north: Arc<Northbound>,
     pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
 }
 
 /// Serves on `listener` (over TLS if an acceptor is given) until `stop`; requests in flight are finished.
@@ -106,6 +108,7 @@ pub(crate) fn start(
     let api = Api {
         north: Arc::clone(northbound),
         tasks: tasks.clone(),
+        stop: stop.clone(),
     };
     let metrics = northbound.engine.metrics();
     let counted = Counted {
@@ -209,6 +212,8 @@ fn router(api: Api) -> Router {
             post(subscriptions::subscribe_to_upgrades),
         )
         .route("/downlink/v1/commands/{id}", get(events::history))
+        .route("/downlink/v1/feed", get(feed::pull))
+        .route("/downlink/v1/feed/stream", get(feed::stream::follow))
         .fallback(|| std::future::ready(Fault::from(Code::NotFound)))
         .method_not_allowed_fallback(|| std::future::ready(Fault::from(Code::IllegalRequest)))
         .with_state(api)

@@ -16,6 +16,7 @@ mod schedule;
 mod sign;
 mod target;
 mod tls;
+mod trial;
 mod trust;
 
 use std::net::SocketAddr;
@@ -33,11 +34,13 @@ use self::client::Client;
 use self::dispatch::{Dispatcher, Inbox};
 use self::guard::Guard;
 use self::schedule::Limits;
+use self::target::Target;
 use crate::config::{self, ConfigError};
 use crate::telemetry::Metrics;
 
 pub(crate) use self::sign::SigningSecret;
 pub(crate) use self::tls::{OwnTls, Roots, fingerprints};
+pub(crate) use self::trial::Trial;
 pub(crate) use self::trust::{TrustBook, TrustRefused};
 
 /// Where hints come from.
@@ -57,7 +60,7 @@ pub(crate) fn origin(url: &str) -> Option<Arc<str>> {
 }
 
 /// Starts the dispatcher. `own`: addresses of this server's own listeners, never pushed to, even inside an allowed
-/// range. Attempts in flight at `stop` are finished; what is not told stays in the store.
+/// range. Attempts in flight at `stop` are finished; what is not told stays in the store. Gives what tries receivers.
 ///
 /// # Errors
 /// An entry of `push.allow` that is neither an address nor a range; the error names it.
@@ -71,7 +74,7 @@ pub(crate) fn start(
     metrics: Arc<Metrics>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> Result<(), ConfigError> {
+) -> Result<Arc<Trial>, ConfigError> {
     let guard = Guard::new(&config.allow, own)?;
     let client = Arc::new(Client::new(config, guard, trust));
     let look_every = hints.look_every;
@@ -79,9 +82,16 @@ pub(crate) fn start(
         duties: hints.duties,
         receivers: hints.receivers,
     };
+    let trial = Arc::new(Trial::new(Arc::clone(&client)));
     let dispatcher = Dispatcher::new(limits(config), client, store, metrics, look_every);
     tasks.spawn(dispatcher.run(inbox, stop.clone()));
-    Ok(())
+    Ok(trial)
+}
+
+/// The origin of the receiver that a URL leads to, as the store names receivers; none: not a URL that can be pushed to.
+pub(crate) fn origin_of(url: &str) -> Option<Arc<str>> {
+    let target = Target::of(url);
+    target.ask.is_some().then_some(target.origin)
 }
 
 fn limits(config: &config::Push) -> Limits {

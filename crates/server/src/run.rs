@@ -156,7 +156,7 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
     ));
     let sealer = Arc::new(Sealer::new(&master_key));
     let trust = trust_book(&store, &sealer, &config.push).await?;
-    push::start(
+    let tester = push::start(
         port,
         push::Hints {
             duties: push_inbox,
@@ -178,6 +178,7 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
         &engine,
         sealer,
         trust,
+        tester,
         config,
         &data_dir,
         &admin_token,
@@ -202,6 +203,7 @@ fn serve(
     engine: &Arc<Engine>,
     sealer: Arc<Sealer>,
     trust: Arc<TrustBook>,
+    tester: Arc<dyn admin::Tester>,
     config: Config,
     data_dir: &Path,
     admin_token: &str,
@@ -239,7 +241,15 @@ fn serve(
         mqtt::start(&gateway, listener, mqtt_tls, tasks, stop);
     }
     if let Some(listener) = listeners.admin {
-        admin::start(&northbound, trust, admin_token.to_owned(), listener, tasks, stop);
+        admin::start(
+            &northbound,
+            trust,
+            Some(tester),
+            admin_token.to_owned(),
+            listener,
+            tasks,
+            stop,
+        );
     }
     Ok(())
 }
@@ -272,6 +282,12 @@ impl Running {
     /// Where it listens.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// The store behind it.
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &SqliteStore {
+        &self.store
     }
 
     /// The token of the admin API.
@@ -430,5 +446,7 @@ fn settings(config: &Config) -> Settings {
         queue_limit: config.commands.queue_limit,
         response_wait_secs: config.commands.response_wait_secs,
         max_inflight: config.mqtt.max_inflight,
+        feed_streams_per_app: config.feed.streams_per_app,
+        feed_streams: config.feed.streams,
     }
 }

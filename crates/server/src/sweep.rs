@@ -5,8 +5,10 @@
 
 mod deadlines;
 mod expiry;
+mod feed;
 mod open;
 mod prune;
+mod pushes;
 mod queues;
 
 use std::sync::Arc;
@@ -29,14 +31,28 @@ pub(crate) fn start(
 ) {
     let page = config.engine.sweep_page;
     let deadlines = deadlines::Watch::new(Arc::clone(engine), hints, config.engine.max_deadlines);
-    let feed = deadlines.feed();
+    let deadline_feed = deadlines.feed();
     tasks.spawn(deadlines.run(stop.clone()));
     let expiry = Duration::from_millis(config.engine.expiry_sweep_ms);
     tasks.spawn(expiry::run(Arc::clone(engine), expiry, page, stop.clone()));
     let queues = Duration::from_millis(config.engine.queue_sweep_ms);
     tasks.spawn(queues::run(Arc::clone(engine), queues, page, stop.clone()));
     let open = Duration::from_millis(config.engine.open_sweep_ms);
-    tasks.spawn(open::run(Arc::clone(engine), feed, open, page, stop.clone()));
+    tasks.spawn(open::run(
+        Arc::clone(engine),
+        deadline_feed,
+        open,
+        page,
+        stop.clone(),
+    ));
+    tasks.spawn(feed::run(
+        Arc::clone(engine),
+        config.feed.keep_secs,
+        page,
+        stop.clone(),
+    ));
+    let limits = pushes::limits(&config.push);
+    tasks.spawn(pushes::run(Arc::clone(engine), limits, page, stop.clone()));
     tasks.spawn(prune::run(
         Arc::clone(engine),
         config.commands.retention_days,

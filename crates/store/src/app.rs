@@ -12,6 +12,19 @@ pub struct AppSettings {
     pub push_documented_only: bool,
     /// Push SENT also where the answer to the create call already said it.
     pub push_sent_immediate: bool,
+    /// Keep its changes for its feed.
+    pub feed: bool,
+}
+
+/// New values of some settings; none: it stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AppSettingsChange {
+    /// See [`AppSettings`].
+    pub push_documented_only: Option<bool>,
+    /// See [`AppSettings`].
+    pub push_sent_immediate: Option<bool>,
+    /// See [`AppSettings`]. A feed that is switched on begins with the changes from then on.
+    pub feed: Option<bool>,
 }
 
 impl Default for AppSettings {
@@ -19,6 +32,7 @@ impl Default for AppSettings {
         Self {
             push_documented_only: false,
             push_sent_immediate: true,
+            feed: false,
         }
     }
 }
@@ -99,8 +113,19 @@ pub trait Apps {
     /// The application with this id.
     async fn app(&self, id: &AppId) -> Result<Option<App>, StoreError>;
 
+    /// The application with this key, if it was not removed.
+    async fn app_by_key(&self, app: AppKey) -> Result<Option<App>, StoreError>;
+
     /// All applications, by id, `skip` of them left out.
     async fn apps(&self, skip: u64, limit: u32) -> Result<Vec<App>, StoreError>;
+
+    /// Changes settings of an application; they hold for what is created from then on. Gives it as it is then; `None` if
+    /// it is not there.
+    async fn set_app_settings(
+        &self,
+        app: AppKey,
+        change: AppSettingsChange,
+    ) -> Result<Option<App>, StoreError>;
 
     /// Replaces the hash of an application's secret and revokes its tokens. False if it is not there.
     async fn set_app_secret(&self, app: AppKey, secret_hash: String) -> Result<bool, StoreError>;

@@ -119,6 +119,8 @@ pub struct Changed {
 pub struct Applied {
     /// Which command.
     pub command: CommandId,
+    /// Whose.
+    pub app: AppKey,
     /// Of which device.
     pub device: DeviceKey,
     /// The status before.

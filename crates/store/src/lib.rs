@@ -10,18 +10,20 @@ pub mod app;
 pub mod command;
 pub mod device;
 pub mod error;
+pub mod feed;
 pub mod push;
 pub mod sqlite;
 pub mod subscription;
 pub mod trust;
 
-pub use app::{App, AppSettings, Apps, NewApp, NewToken, Token, TokenKind};
+pub use app::{App, AppSettings, AppSettingsChange, Apps, NewApp, NewToken, Token, TokenKind};
 pub use command::{
     Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, Figures, NewCommand,
     OpenCommand, Page, PushDuty, PushEvent, Record, Submission, Target, Told,
 };
 pub use device::{Device, DeviceFilter, DeviceName, Devices, NewDevice, RegisterRefused};
 pub use error::StoreError;
+pub use feed::{Feed, FeedItem, FeedPage};
 pub use push::{
     Attempt, Diverted, Fate, GivenUp, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
     PushTotals, Pushes, Ready, ReadyPush, ReceiverKey, Settled, StoredPush, StoredReceiver, Stowed,
@@ -33,6 +35,12 @@ pub use subscription::{
 pub use trust::{AddKeyRefused, AppTrust, PushTls, SigningKey, Trust};
 
 /// All of the port.
-pub trait Store: Commands + Pushes + Devices + Apps + Subscriptions + Trust + Send + Sync + 'static {}
+pub trait Store:
+    Commands + Pushes + Devices + Apps + Feed + Subscriptions + Trust + Send + Sync + 'static
+{
+}
 
-impl<T: Commands + Pushes + Devices + Apps + Subscriptions + Trust + Send + Sync + 'static> Store for T {}
+impl<T: Commands + Pushes + Devices + Apps + Feed + Subscriptions + Trust + Send + Sync + 'static> Store
+    for T
+{
+}

@@ -17,6 +17,7 @@ mod disk;
 mod entry;
 mod events;
 mod failure;
+mod feed;
 mod gate;
 mod list;
 mod memo;

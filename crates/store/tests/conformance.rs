@@ -16,6 +16,8 @@ mod apps;
 mod create;
 #[path = "conformance/devices.rs"]
 mod devices;
+#[path = "conformance/feed.rs"]
+mod feed;
 #[path = "conformance/life.rs"]
 mod life;
 #[path = "conformance/lists.rs"]
@@ -135,6 +137,10 @@ macro_rules! suite {
             subscriptions::one_of_a_kind_and_an_application,
             subscriptions::many_end_by_filter_and_with_their_application,
             subscriptions::only_what_is_subscribed_to_stirs_a_receiver,
+            feed::a_feed_tells_every_change_in_order,
+            feed::a_feed_is_read_in_bounded_pages,
+            feed::a_feed_is_of_its_application_and_its_settings,
+            feed::a_place_with_a_gap_behind_it_is_expired,
         }
     };
     ($open:path; $($module:ident :: $case:ident),* $(,)?) => {

@@ -9,6 +9,10 @@ use crate::failure::Failure;
 
 /// Largest answer that is read.
 const MAX_ANSWER: usize = 64 << 20;
+/// How long a stream may be silent before it is taken for dead.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Longer than anybody waits.
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 /// How much of an answer that is no JSON is shown.
 const MAX_EXCERPT: usize = 200;
 
@@ -66,6 +70,26 @@ impl Caller {
 
     /// Makes the call. An answer without a body is `null`.
     pub(super) async fn call(&self, request: &Request<'_>) -> Result<Value, Failure> {
+        self.send(self.build(request)).await
+    }
+
+    /// Makes a call whose answer has no end. It takes as long as it takes, but no piece of it may be too long in coming.
+    pub(super) async fn stream(&self, request: &Request<'_>) -> Result<Streamed, Failure> {
+        let builder = self.build(request).timeout(FOR_EVER);
+        let response = builder.send().await.map_err(|error| self.broken(&error))?;
+        let status = response.status().as_u16();
+        if status == 200 {
+            let place = self.server.origin().ascii_serialization();
+            return Ok(Streamed { response, place });
+        }
+        let body = self.read(response).await?;
+        judge(status, &body)?;
+        Err(Failure::Failed(format!(
+            "the stream was answered with HTTP {status}"
+        )))
+    }
+
+    fn build(&self, request: &Request<'_>) -> RequestBuilder {
         let mut builder = self
             .http
             .request(request.method.clone(), self.url(request.path))
@@ -76,7 +100,7 @@ impl Caller {
         if let Some(body) = &request.body {
             builder = builder.json(body);
         }
-        self.send(builder).await
+        builder
     }
 
     pub(super) async fn post_form(&self, path: &[&str], form: &[(&str, &str)]) -> Result<Value, Failure> {
@@ -117,6 +141,27 @@ impl Caller {
             Failure::Usage(chain(error))
         } else {
             Failure::Unreachable(format!("cannot reach {place}: {}", chain(error)))
+        }
+    }
+}
+
+/// An answer that comes piece by piece.
+pub(crate) struct Streamed {
+    response: Response,
+    place: String,
+}
+
+impl Streamed {
+    /// The next piece; none: it is over. A server sends something every 15 s.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        match tokio::time::timeout(SILENCE, self.response.chunk()).await {
+            Ok(Ok(piece)) => Ok(piece.map(|piece| piece.to_vec())),
+            Ok(Err(error)) => Err(Failure::Unreachable(format!(
+                "{} broke off: {}",
+                self.place,
+                chain(&error)
+            ))),
+            Err(_silent) => Err(Failure::TimedOut(format!("{} fell silent", self.place))),
         }
     }
 }

@@ -10,11 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use downlink_api::time::IsoTime;
 use downlink_core::{AppId, DeviceKey};
-use downlink_store::{App, AppSettings, NewApp, StoreError};
+use downlink_store::{App, AppSettings, AppSettingsChange, NewApp, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, json, problem};
+use super::{Admin, Problem, json, problem};
 use crate::clock;
 use crate::engine::{CloseReason, Engine};
 use crate::http::{Northbound, finish};
@@ -32,6 +32,15 @@ struct NewAppBody {
     secret: Option<String>,
     push_statuses: Option<PushStatuses>,
     push_sent_immediate: Option<bool>,
+    feed: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ChangedAppBody {
+    push_statuses: Option<PushStatuses>,
+    push_sent_immediate: Option<bool>,
+    feed: Option<bool>,
 }
 
 /// Which changes are pushed.
@@ -51,6 +60,7 @@ struct AppBody {
     secret: Option<String>,
     push_statuses: PushStatuses,
     push_sent_immediate: bool,
+    feed: bool,
     created_at: String,
 }
 
@@ -80,6 +90,7 @@ pub(super) async fn create(State(northbound): State<Arc<Northbound>>, body: Byte
         settings: AppSettings {
             push_documented_only: asked.push_statuses == Some(PushStatuses::Documented),
             push_sent_immediate: asked.push_sent_immediate.unwrap_or(true),
+            feed: asked.feed.unwrap_or(false),
         },
         created_at: clock::now(),
     };
@@ -106,6 +117,32 @@ pub(super) async fn list(
             let apps: Vec<_> = apps.iter().map(|app| AppBody::of(app, None)).collect();
             json(StatusCode::OK, &serde_json::json!({ "apps": apps }))
         }
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// `PATCH /admin/v1/apps/{id}`: changes the settings that are given; they hold for commands created from then on, the feed
+/// for changes from then on.
+pub(super) async fn change(State(admin): State<Admin>, Path(id): Path<String>, body: Bytes) -> Response {
+    let asked: ChangedAppBody = match serde_json::from_slice(&body) {
+        Ok(asked) => asked,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, "invalid", &error.to_string()),
+    };
+    let app = match find(&admin.northbound, &id).await {
+        Ok(app) => app,
+        Err(answer) => return answer,
+    };
+    let northbound = Arc::clone(&admin.northbound);
+    let work = async move {
+        let store = northbound.engine.store();
+        let changed = store.set_app_settings(app.key, asked.settings()).await;
+        // Calls with a token that was used before would go by the old settings.
+        northbound.tokens.forget_app(app.key);
+        changed
+    };
+    match finish(&admin.tasks, work).await {
+        Ok(Some(app)) => json(StatusCode::OK, &AppBody::of(&app, None)),
+        Ok(None) => unknown(),
         Err(error) => unavailable(&error),
     }
 }
@@ -170,6 +207,19 @@ async fn cancel_queues(engine: &Engine, devices: &[DeviceKey]) -> Result<(), Sto
     Ok(())
 }
 
+/// The application with this id.
+pub(super) async fn named(northbound: &Northbound, id: &str) -> Result<App, Problem> {
+    let found = northbound.engine.store().app(&AppId::new(id)).await?;
+    let unknown = || {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "unknown_app",
+            "there is no such application",
+        )
+    };
+    found.ok_or_else(unknown)
+}
+
 /// What a body asks for; an empty one for nothing in particular. The error says what is wrong with it.
 pub(super) fn read<T: Default + DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     match body.is_empty() {
@@ -226,6 +276,16 @@ impl NewAppBody {
     }
 }
 
+impl ChangedAppBody {
+    fn settings(&self) -> AppSettingsChange {
+        AppSettingsChange {
+            push_documented_only: self.push_statuses.map(|which| which == PushStatuses::Documented),
+            push_sent_immediate: self.push_sent_immediate,
+            feed: self.feed,
+        }
+    }
+}
+
 impl AppBody {
     fn of(app: &App, secret: Option<String>) -> Self {
         let documented = app.settings.push_documented_only;
@@ -239,6 +299,7 @@ impl AppBody {
                 PushStatuses::All
             },
             push_sent_immediate: app.settings.push_sent_immediate,
+            feed: app.settings.feed,
             created_at: IsoTime(app.created_at).to_string(),
         }
     }

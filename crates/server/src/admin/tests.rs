@@ -1,5 +1,7 @@
 //! The operator's interface over sockets.
 
+mod pushes;
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -79,7 +81,7 @@ async fn an_application_from_creation_to_removal() {
         .await;
     let (id, secret) = (made.at("/id"), made.at("/secret"));
     let golden = format!(
-        r#"{{"id":"{id}","name":"N","secret":"{secret}","pushStatuses":"documented","pushSentImmediate":true,"createdAt":"{}"}}"#,
+        r#"{{"id":"{id}","name":"N","secret":"{secret}","pushStatuses":"documented","pushSentImmediate":true,"feed":false,"createdAt":"{}"}}"#,
         made.at("/createdAt")
     );
     assert_eq!(
@@ -135,6 +137,42 @@ async fn an_application_from_creation_to_removal() {
     }
     // The node id is free again, for another application too.
     world.na().await.device("n1").await;
+}
+
+#[tokio::test]
+async fn settings_are_changed_one_by_one() {
+    let world = World::start().await;
+    let made = world
+        .operate("POST", "/admin/v1/apps", r#"{"id":"mine","feed":true}"#)
+        .await;
+    assert_eq!(made.at("/feed"), "true");
+    let path = "/admin/v1/apps/mine";
+    let changed = world
+        .operate("PATCH", path, r#"{"pushStatuses":"documented","feed":false}"#)
+        .await;
+    assert_eq!(
+        (changed.status, changed.at("/pushStatuses"), changed.at("/feed")),
+        (200, "documented".into(), "false".into())
+    );
+    let changed = world
+        .operate("PATCH", path, r#"{"pushSentImmediate":false}"#)
+        .await;
+    assert_eq!(
+        (changed.at("/pushStatuses"), changed.at("/pushSentImmediate")),
+        ("documented".into(), "false".into())
+    );
+    for (path, body, status) in [
+        (path, r#"{"name":"x"}"#, 400),
+        (path, r#"{"feed":"on"}"#, 400),
+        (path, "", 400),
+        ("/admin/v1/apps/none", "{}", 404),
+    ] {
+        assert_eq!(
+            world.operate("PATCH", path, body).await.status,
+            status,
+            "{path} {body}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -196,6 +196,7 @@ impl Config {
             ("engine.queue_sweep_ms", self.engine.queue_sweep_ms),
             ("engine.expiry_sweep_ms", self.engine.expiry_sweep_ms),
             ("engine.open_sweep_ms", self.engine.open_sweep_ms),
+            ("feed.page_limit", u64::from(self.feed.page_limit)),
             ("store.write_queue", self.store.write_queue as u64),
             ("store.max_batch", self.store.max_batch as u64),
             ("store.readers", self.store.readers as u64),

@@ -5,15 +5,17 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as HttpBody, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -142,8 +144,10 @@ impl Accepting {
         let service = service_fn(move |request| {
             let (beat, answering) = (Beat::start(&beat), answer(request));
             async move {
-                let response: Response<Body> = answering.await;
-                drop(beat);
+                let mut response: Response<Body> = answering.await;
+                if response.extensions_mut().remove::<LongLived>().is_some() {
+                    response = response.map(|body| Body::new(Beating { body, _beat: beat }));
+                }
                 Ok::<_, Infallible>(response)
             }
         });
@@ -188,6 +192,28 @@ impl Accepting {
             .max_header_list_size(MAX_HEAD_BYTES as u32)
             .max_concurrent_streams(MAX_STREAMS);
         builder
+    }
+}
+
+/// In an answer's extensions: its body goes on for long, and the connection is not idle until it is over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LongLived;
+
+/// A body that counts as a request in flight.
+struct Beating {
+    body: Body,
+    _beat: Beat,
+}
+
+impl HttpBody for Beating {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
     }
 }
 

@@ -76,6 +76,11 @@ impl Fault {
         self.code == code
     }
 
+    /// What the application is told, as one line of JSON.
+    pub(crate) fn told(&self) -> String {
+        String::from_utf8_lossy(&self.code.body(&self.detail)).into_owned()
+    }
+
     #[cfg(test)]
     pub(crate) fn code(&self) -> Code {
         self.code

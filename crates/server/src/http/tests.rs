@@ -3,6 +3,7 @@
 mod auth;
 mod commands;
 mod devices;
+mod feed;
 mod subscriptions;
 mod wire;
 pub(crate) mod world;

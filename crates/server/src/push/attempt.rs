@@ -70,7 +70,7 @@ impl Ended {
     pub(super) fn ending(&self) -> Ending {
         match self.failure() {
             None => Ending::Accepted,
-            Some(failure) => Ending::Failed(failure, self.record()),
+            Some(failure) => Ending::Failed(failure, record(&self.report, self.began, self.took)),
         }
     }
 
@@ -85,17 +85,17 @@ impl Ended {
             }
         }
     }
+}
 
-    fn record(&self) -> Attempt {
-        let report = &self.report;
-        Attempt {
-            at: self.began,
-            took_ms: u32::try_from(self.took.as_millis()).unwrap_or(u32::MAX),
-            outcome: report.outcome.word().into(),
-            phase: report.phase.word().into(),
-            status: report.status,
-            detail: report.outcome.to_string().into(),
-            excerpt: Arc::clone(&report.excerpt),
-        }
+/// An attempt for the record.
+pub(super) fn record(report: &Report, began: Timestamp, took: Duration) -> Attempt {
+    Attempt {
+        at: began,
+        took_ms: u32::try_from(took.as_millis()).unwrap_or(u32::MAX),
+        outcome: report.outcome.word().into(),
+        phase: report.phase.word().into(),
+        status: report.status,
+        detail: report.outcome.to_string().into(),
+        excerpt: Arc::clone(&report.excerpt),
     }
 }

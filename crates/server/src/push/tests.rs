@@ -469,5 +469,5 @@ async fn a_bad_entry_is_an_error_that_names_it() {
         &tasks,
         &stop,
     );
-    assert!(error.unwrap_err().to_string().contains("10.0.0.0/40"));
+    assert!(error.err().unwrap().to_string().contains("10.0.0.0/40"));
 }

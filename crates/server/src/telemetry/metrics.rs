@@ -86,6 +86,7 @@ pub(crate) enum SweepLabel {
     Queue,
     Open,
     Prune,
+    Feed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -112,6 +113,10 @@ pub(crate) struct Metrics {
     pub(crate) push_first_attempt_seconds: Histogram,
     pub(crate) push_backlog: Gauge,
     pub(crate) push_in_flight: Gauge,
+    pub(crate) push_stored: Gauge,
+    pub(crate) push_dead: Gauge,
+    pub(crate) push_oldest_due_seconds: Gauge,
+    pub(crate) push_given_up: Counter,
     pub(crate) http_requests: Counter,
     pub(crate) http_connections: Gauge,
     pub(crate) open_commands: Gauge<i64>,
@@ -192,6 +197,14 @@ impl Metrics {
             "Commands held in memory: with pushes due, or with acceptances to be recorded",
         );
         let push_in_flight = gauge(r, "push_in_flight", "Attempts to push in flight");
+        let push_stored = gauge(r, "push_stored", "Stored pushes that wait");
+        let push_dead = gauge(r, "push_dead", "Stored pushes that were given up");
+        let push_oldest_due_seconds = gauge(
+            r,
+            "push_oldest_due_seconds",
+            "How long the oldest stored push is due that is not held; 0 if none is",
+        );
+        let push_given_up = counter(r, "push_given_up", "Pushes given up");
         let http_requests = counter(r, "http_requests", "Northbound requests");
         let http_connections = gauge(r, "http_connections", "Northbound connections open");
         let open_commands = gauge(
@@ -235,6 +248,10 @@ impl Metrics {
             push_first_attempt_seconds,
             push_backlog,
             push_in_flight,
+            push_stored,
+            push_dead,
+            push_oldest_due_seconds,
+            push_given_up,
             http_requests,
             http_connections,
             open_commands,

@@ -10,11 +10,11 @@ use super::SqliteStore;
 use super::batch::Batch;
 use super::failure::Failure;
 use super::gate::WhenFull;
-use crate::{App, AppSettings, Apps, NewApp, NewToken, StoreError, Token, TokenKind};
+use crate::{App, AppSettings, AppSettingsChange, Apps, NewApp, NewToken, StoreError, Token, TokenKind};
 
 macro_rules! app_columns {
     () => {
-        "a.key, a.id, a.name, a.secret_hash, a.push_documented_only, a.push_sent_immediate, a.created_at"
+        "a.key, a.id, a.name, a.secret_hash, a.push_documented_only, a.push_sent_immediate, a.feed, a.created_at"
     };
 }
 
@@ -41,8 +41,21 @@ impl Apps for SqliteStore {
         .await
     }
 
+    async fn app_by_key(&self, app: AppKey) -> Result<Option<App>, StoreError> {
+        self.read(move |sql| by_key(sql, app)).await
+    }
+
     async fn apps(&self, skip: u64, limit: u32) -> Result<Vec<App>, StoreError> {
         self.read(move |sql| list(sql, skip, limit)).await
+    }
+
+    async fn set_app_settings(
+        &self,
+        app: AppKey,
+        change: AppSettingsChange,
+    ) -> Result<Option<App>, StoreError> {
+        self.write(WhenFull::Wait, move |batch| batch.set_app_settings(app, change))
+            .await
     }
 
     async fn set_app_secret(&self, app: AppKey, secret_hash: String) -> Result<bool, StoreError> {
@@ -98,8 +111,8 @@ impl Batch {
         let key = self
             .sql
             .prepare_cached(
-                "INSERT INTO app (id, name, secret_hash, push_documented_only, push_sent_immediate, created_at) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING RETURNING key",
+                "INSERT INTO app (id, name, secret_hash, push_documented_only, push_sent_immediate, created_at, feed) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING RETURNING key",
             )?
             .query_row(
                 params![
@@ -109,10 +122,12 @@ impl Batch {
                     new.settings.push_documented_only,
                     new.settings.push_sent_immediate,
                     new.created_at.as_millis(),
+                    new.settings.feed,
                 ],
                 |row| row.get(0).map(AppKey),
             )
             .optional()?;
+        self.feeds.forget_settings();
         Ok(key.map(|key| App {
             key,
             id: new.id.clone(),
@@ -129,6 +144,28 @@ impl Batch {
             .sql
             .prepare_cached("SELECT 1 FROM app WHERE key = ?1 AND removed_at IS NULL")?;
         Ok(statement.exists([app.0])?)
+    }
+
+    fn set_app_settings(&mut self, app: AppKey, change: AppSettingsChange) -> Result<Option<App>, Failure> {
+        let Some(before) = by_key(&self.sql, app)? else {
+            return Ok(None);
+        };
+        self.sql
+            .prepare_cached(
+                "UPDATE app SET push_documented_only = coalesce(?2, push_documented_only), \
+                 push_sent_immediate = coalesce(?3, push_sent_immediate), feed = coalesce(?4, feed) WHERE key = ?1",
+            )?
+            .execute(params![
+                app.0,
+                change.push_documented_only,
+                change.push_sent_immediate,
+                change.feed,
+            ])?;
+        if change.feed == Some(true) && !before.settings.feed {
+            self.begin_feed(app)?;
+        }
+        self.feeds.forget_settings();
+        by_key(&self.sql, app)
     }
 
     fn set_app_secret(&mut self, app: AppKey, secret_hash: &str) -> Result<bool, Failure> {
@@ -150,6 +187,7 @@ impl Batch {
         if removed == 0 {
             return Ok(Vec::new());
         }
+        self.feeds.forget_settings();
         self.revoke_tokens(app)?;
         self.unsubscribe(app, |_| true)?;
         for query in [
@@ -195,6 +233,16 @@ impl Batch {
     }
 }
 
+fn by_key(sql: &Connection, app: AppKey) -> Result<Option<App>, Failure> {
+    let query = concat!(
+        "SELECT ",
+        app_columns!(),
+        " FROM app a WHERE a.key = ?1 AND removed_at IS NULL"
+    );
+    let mut statement = sql.prepare_cached(query)?;
+    Ok(statement.query_row([app.0], read).optional()?)
+}
+
 fn list(sql: &Connection, skip: u64, limit: u32) -> Result<Vec<App>, Failure> {
     let query = concat!(
         "SELECT ",
@@ -232,7 +280,7 @@ fn token(
     let found = statement.query_row(params![hash, now.as_millis()], |row| {
         Ok(Token {
             app: read(row)?,
-            until: Timestamp::from_millis(row.get(7)?),
+            until: Timestamp::from_millis(row.get(8)?),
         })
     });
     Ok(found.optional()?)
@@ -248,7 +296,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<App> {
         settings: AppSettings {
             push_documented_only: row.get(4)?,
             push_sent_immediate: row.get(5)?,
+            feed: row.get(6)?,
         },
-        created_at: Timestamp::from_millis(row.get(6)?),
+        created_at: Timestamp::from_millis(row.get(7)?),
     })
 }

@@ -17,6 +17,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::entry::{Dirt, Entry};
 use super::failure::Failure;
+use super::feed::{FeedRow, Feeds};
 use super::memo::Memo;
 use super::merge::Merge;
 use super::mids::Block;
@@ -50,6 +51,7 @@ pub(super) struct Batch {
     /// The highest id met so far: a higher one is certainly new.
     pub(super) last_id: Option<CommandId>,
     tallies: HashMap<AppKey, Tally>,
+    pub(super) feeds: Feeds,
     /// The newest commands, which the tables by device do not have yet.
     pub(super) tail: Arc<Tail>,
     pub(super) merge: Merge,
@@ -104,6 +106,7 @@ impl Batch {
             last_ord: at.last_ord,
             last_id: at.last_id,
             tallies: HashMap::default(),
+            feeds: Feeds::default(),
             tail: at.tail,
             merge: at.merge,
             dropped: Vec::new(),
@@ -180,6 +183,15 @@ impl Batch {
         for event in &transition.events {
             let pushed = row.pushes(event.status);
             row.events.push(event, pushed);
+            self.feeds.note(FeedRow {
+                app: row.app,
+                command: id,
+                device: row.device,
+                seq: row.events.len(),
+                status: event.status,
+                with_result: transition.result.is_some() && event.status.is_end(),
+                at: event.at,
+            });
         }
         if transition.proves_delivery {
             row.delivered_at.get_or_insert(now);
@@ -281,6 +293,7 @@ impl Batch {
         let (row, result) = (&entry.row, entry.result.clone());
         let mut applied = Applied {
             command: id,
+            app: row.app,
             device: row.device,
             from,
             status: row.status(),
@@ -311,6 +324,7 @@ impl Batch {
             entry.write(&self.sql, in_tail)?;
         }
         self.tell_news()?;
+        self.feeds.write(&self.sql)?;
         self.merge()?;
         for (app, tally) in &self.tallies {
             self.sql
@@ -376,6 +390,7 @@ impl Batch {
         self.dirty.clear();
         self.queues.clear();
         self.tallies.clear();
+        self.feeds.forget_all();
         self.facts.clear();
         self.mids.each(Block::retire);
         self.dropped.clear();

@@ -117,6 +117,7 @@ impl Batch {
             Some(_) => self.applied(id, Status::Pending)?,
             None => Applied {
                 command: id,
+                app: record.app,
                 device: record.device,
                 from: Status::Pending,
                 status: record.status,

@@ -31,15 +31,21 @@ pub(crate) async fn an_id_is_given_once(stores: Stores) {
         settings: AppSettings {
             push_documented_only: true,
             push_sent_immediate: false,
+            feed: true,
         },
         created_at: at(5),
     };
     let made = world.store.create_app(new.clone()).await.unwrap().unwrap();
     assert_eq!((made.settings, made.created_at), (new.settings, at(5)));
     assert_eq!(world.store.app(&id).await.unwrap(), Some(made.clone()));
+    assert_eq!(
+        world.store.app_by_key(made.key).await.unwrap(),
+        Some(made.clone())
+    );
     assert_eq!(world.store.create_app(new.clone()).await.unwrap(), None);
     world.store.remove_app(made.key, at(6)).await.unwrap();
     assert_eq!(world.store.app(&id).await.unwrap(), None);
+    assert_eq!(world.store.app_by_key(made.key).await.unwrap(), None);
     assert_eq!(
         world.store.create_app(new).await.unwrap(),
         None,

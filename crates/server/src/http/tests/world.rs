@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use downlink_store::sqlite::SqliteStore;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
@@ -119,6 +120,10 @@ impl World {
 
     pub(crate) fn admin(&self) -> SocketAddr {
         self.running.addresses().admin.unwrap()
+    }
+
+    pub(crate) fn store(&self) -> &SqliteStore {
+        self.running.store()
     }
 
     pub(crate) fn admin_token(&self) -> String {

@@ -13,6 +13,7 @@ use downlink_core::{Span, Timestamp};
 use downlink_store::{
     Diverted, Ready, ReceiverKey, Settled, Store, StoreError, StoredReceiver, Stowed, Told,
 };
+use foldhash::{HashSet, HashSetExt};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::sleep;
@@ -56,6 +57,8 @@ pub(super) enum Done {
     Read(ReceiverKey, Result<Ready, StoreError>),
     Looked(Result<Option<StoredReceiver>, StoreError>),
     Paged(Result<Vec<StoredReceiver>, StoreError>),
+    /// Notices made something ready of these.
+    Stirred(Vec<ReceiverKey>),
 }
 
 type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -69,6 +72,9 @@ pub(super) struct Calls {
     diverting: bool,
     reads: usize,
     paging: bool,
+    listening: bool,
+    /// Receivers that this round of looking has found held.
+    held: HashSet<ReceiverKey>,
     looks: VecDeque<ReceiverKey>,
     refusals: u32,
     look_every: Duration,
@@ -88,6 +94,8 @@ impl Calls {
             diverting: false,
             reads: 0,
             paging: false,
+            listening: false,
+            held: HashSet::new(),
             looks: VecDeque::new(),
             refusals: 0,
             look_every,
@@ -106,6 +114,7 @@ impl Calls {
             Done::Diverted(..) => self.diverting = false,
             Done::Read(..) | Done::Looked(_) => self.reads -= 1,
             Done::Paged(_) => self.paging = false,
+            Done::Stirred(_) => self.listening = false,
         }
         Some(done)
     }
@@ -169,6 +178,7 @@ impl Dispatcher {
         if !stopping {
             self.read();
             self.page();
+            self.listen();
         }
     }
 
@@ -246,6 +256,20 @@ impl Dispatcher {
         self.calls.start(call, false);
     }
 
+    /// Hears which receivers notices made something ready for.
+    fn listen(&mut self) {
+        if self.calls.listening {
+            return;
+        }
+        self.calls.listening = true;
+        let store = Arc::clone(&self.calls.store);
+        let call = async move {
+            store.stirred().await;
+            Done::Stirred(store.take_stirred())
+        };
+        self.calls.start(call, false);
+    }
+
     /// A call came back.
     pub(super) fn done(&mut self, done: Done) {
         let (now, wall) = (self.began.elapsed(), clock::now());
@@ -276,6 +300,13 @@ impl Dispatcher {
                 }
             }
             Done::Looked(Err(error)) => tracing::debug!(%error, "a receiver was not read"),
+            Done::Stirred(keys) => {
+                for key in keys {
+                    if !self.schedule.stir(key, now) {
+                        self.calls.look_at(key);
+                    }
+                }
+            }
             Done::Paged(Ok(page)) => self.paged(&page, now, wall),
             Done::Paged(Err(error)) => {
                 tracing::debug!(%error, "receivers were not read; trying on");
@@ -287,11 +318,19 @@ impl Dispatcher {
     fn paged(&mut self, page: &[StoredReceiver], now: Duration, wall: Timestamp) {
         for known in page {
             self.schedule.stored(known, now, wall);
+            if known.held_at.is_some() {
+                self.calls.held.insert(known.key);
+            }
         }
         let full = page.len() == PAGE as usize;
         self.calls.next_page = page.last().map(|last| last.key).filter(|_| full);
         if !full {
             self.calls.next_look = now + self.calls.look_every;
+            // One that was released and has nothing waiting is not among them.
+            let held = std::mem::take(&mut self.calls.held);
+            for key in self.schedule.held().filter(|key| !held.contains(key)) {
+                self.calls.look_at(key);
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Stored pushes: read when their receiver can take them, and what the store says of receivers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use downlink_core::{CommandId, Timestamp};
@@ -39,6 +40,12 @@ impl Schedule {
             self.divert_all(id, wall);
         }
         self.settle(id, now);
+    }
+
+    /// The receivers that are held, as far as is known here.
+    pub(in crate::push) fn held(&self) -> impl Iterator<Item = ReceiverKey> {
+        let held = self.receivers.values().filter(|receiver| receiver.held);
+        held.filter_map(|receiver| receiver.key)
     }
 
     /// Something may have become ready of a receiver. False: it is not known here; the store has to say what it is.
@@ -136,14 +143,8 @@ impl Schedule {
         strangers
     }
 
-    fn stowed(
-        &mut self,
-        stowed: &Stowed,
-        origin: &std::sync::Arc<str>,
-        due: Option<Duration>,
-        now: Duration,
-    ) -> bool {
-        let by_key = self.by_key.get(&(stowed.app, std::sync::Arc::clone(origin)));
+    fn stowed(&mut self, stowed: &Stowed, origin: &Arc<str>, due: Option<Duration>, now: Duration) -> bool {
+        let by_key = self.by_key.get(&(stowed.app, Arc::clone(origin)));
         let Some(id) = by_key.copied() else {
             return false;
         };
@@ -167,7 +168,7 @@ impl Schedule {
         let Some(receiver) = self.receivers.get(&held.receiver) else {
             return;
         };
-        let origin = std::sync::Arc::clone(&receiver.origin);
+        let origin = Arc::clone(&receiver.origin);
         self.diverts
             .add(command, origin, (held.accepted, held.last_seq()), failed, wall);
     }

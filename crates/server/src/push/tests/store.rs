@@ -102,7 +102,9 @@ unused! {
     Apps {
         fn create_app(a: NewApp) -> Option<App>;
         fn app(a: &AppId) -> Option<App>;
+        fn app_by_key(a: AppKey) -> Option<App>;
         fn apps(a: u64, b: u32) -> Vec<App>;
+        fn set_app_settings(a: AppKey, b: AppSettingsChange) -> Option<App>;
         fn set_app_secret(a: AppKey, b: String) -> bool;
         fn remove_app(a: AppKey, b: Timestamp) -> Vec<DeviceKey>;
         fn add_token(a: NewToken, b: u32) -> ();
@@ -203,6 +205,14 @@ impl Pushes for FakeStore {
 
     async fn push_totals(&self, _: Timestamp) -> Result<PushTotals, StoreError> {
         unreachable!("a sweep's business")
+    }
+}
+
+unused! {
+    Feed {
+        fn read_feed(a: AppKey, b: Option<u64>, c: u32, d: usize) -> FeedPage;
+        fn feed_head(a: AppKey) -> Option<u64>;
+        fn prune_feed(a: Timestamp, b: u32) -> u64;
     }
 }
 

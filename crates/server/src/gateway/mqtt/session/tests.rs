@@ -566,6 +566,7 @@ impl Rig {
 
 fn applied(command: CommandId) -> Applied {
     Applied {
+        app: downlink_core::AppKey(1),
         command,
         device: DEVICE,
         from: Status::Sent,

@@ -135,8 +135,8 @@ impl Rig {
 fn engine(store: Arc<FakeStore>, metrics: &Arc<Metrics>, max_inflight: usize) -> Engine {
     // Nobody reads the hints: they are lost, and nothing here needs them.
     let (push, _) = mpsc::channel(1);
-    let (receivers, _) = mpsc::channel(1);
     let (deadlines, _) = mpsc::channel(1);
+    let (receivers, _) = mpsc::channel(1);
     let hints = Hints {
         enabled: true,
         push,
@@ -149,6 +149,8 @@ fn engine(store: Arc<FakeStore>, metrics: &Arc<Metrics>, max_inflight: usize) ->
         queue_limit: 20,
         response_wait_secs: 300,
         max_inflight,
+        feed_streams_per_app: 1,
+        feed_streams: 1,
     };
     Engine::new(
         store as Arc<dyn Store>,

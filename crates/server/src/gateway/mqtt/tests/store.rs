@@ -129,6 +129,7 @@ impl Row {
         self.result = transition.result.or(self.result.take());
         Some(Ok(Applied {
             command: id,
+            app: APP,
             device: self.device,
             from,
             status: self.progress.state.status(),
@@ -210,6 +211,7 @@ impl Commands for FakeStore {
         }
         let pending = Applied {
             command: new.id,
+            app: APP,
             device: new.device,
             from: Status::Pending,
             status: Status::Pending,
@@ -403,7 +405,15 @@ impl Apps for FakeStore {
         unimplemented!()
     }
 
+    async fn app_by_key(&self, _: AppKey) -> Result<Option<App>, StoreError> {
+        unimplemented!()
+    }
+
     async fn apps(&self, _: u64, _: u32) -> Result<Vec<App>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn set_app_settings(&self, _: AppKey, _: AppSettingsChange) -> Result<Option<App>, StoreError> {
         unimplemented!()
     }
 
@@ -428,6 +438,21 @@ impl Apps for FakeStore {
     }
 
     async fn prune_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
+}
+
+#[async_trait]
+impl Feed for FakeStore {
+    async fn read_feed(&self, _: AppKey, _: Option<u64>, _: u32, _: usize) -> Result<FeedPage, StoreError> {
+        unimplemented!()
+    }
+
+    async fn feed_head(&self, _: AppKey) -> Result<Option<u64>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn prune_feed(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
         unimplemented!()
     }
 }

@@ -1,0 +1,228 @@
+//! Stored pushes and receivers as the operator meets them.
+
+use downlink_core::{CommandId, Timestamp};
+use downlink_store::{Attempt, Diverted, Fate, Pushes};
+use serde_json::Value;
+
+use crate::clock;
+use crate::http::tests::world::{APP, Answer, COMMANDS, Na, World, command};
+
+const ORIGIN: &str = "http://127.0.0.1:9";
+
+/// A cancelled command whose push failed, with this fate. Gives its id.
+async fn stored(world: &World, na: &Na<'_>, device: &str, fate: Fate) -> String {
+    let body = command(device, r#","callbackUrl":"http://127.0.0.1:9/cb""#);
+    let id = na.call("POST", COMMANDS, &body).await.at("/commandId");
+    let path = format!("{COMMANDS}/{id}");
+    na.call("PUT", &path, r#"{"status":"CANCELED"}"#).await;
+    let now = clock::now();
+    let diverted = Diverted {
+        command: id.parse::<CommandId>().unwrap(),
+        origin: ORIGIN.into(),
+        accepted: 1,
+        failed: Some((attempt(now), fate)),
+        now,
+    };
+    assert!(world.store().divert(vec![diverted]).await.unwrap()[0].is_some());
+    id
+}
+
+fn attempt(at: Timestamp) -> Attempt {
+    Attempt {
+        at,
+        took_ms: 12,
+        outcome: "status".into(),
+        phase: "answer".into(),
+        status: Some(503),
+        detail: "503".into(),
+        excerpt: "busy <b>".into(),
+    }
+}
+
+fn dead() -> Fate {
+    Fate::Dead("gone".into())
+}
+
+fn again() -> Fate {
+    Fate::Again(Timestamp::from_millis(clock::now().as_millis() + 3_600_000))
+}
+
+fn list(answer: &Answer, member: &str) -> Vec<Value> {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()[member].as_array().unwrap().clone()
+}
+
+async fn pushes(world: &World, query: &str) -> Vec<Value> {
+    let answer = world
+        .operate("GET", &format!("/admin/v1/pushes{query}"), "")
+        .await;
+    list(&answer, "pushes")
+}
+
+fn code(answer: &Answer) -> (u16, String) {
+    (answer.status, answer.at("/error/code"))
+}
+
+#[tokio::test]
+async fn pushes_are_listed_and_shown_with_their_attempts() {
+    let world = World::start().await;
+    let na = world.na().await;
+    let device = na.device("n1").await;
+    let first = stored(&world, &na, &device, dead()).await;
+    let second = stored(&world, &na, &device, again()).await;
+    let all = pushes(&world, "").await;
+    assert_eq!(all.len(), 2);
+    assert_eq!((&all[0]["app"], &all[0]["origin"]), (&APP.into(), &ORIGIN.into()));
+    assert_eq!(
+        (&all[0]["webhookId"], &all[0]["status"], &all[0]["deadBecause"]),
+        (&format!("{first}-2").into(), &"CANCELED".into(), &"gone".into())
+    );
+    assert!(all[0].get("attempts").is_none());
+    for (query, ids) in [
+        ("?state=dead", vec![&first]),
+        ("?state=due", vec![&second]),
+        ("?state=held", vec![]),
+        ("?app=app-1", vec![&first, &second]),
+        ("?since=20991231T000000Z", vec![]),
+        (&format!("?command={second}"), vec![&second]),
+        ("?limit=1", vec![&first]),
+        (&format!("?after={}", all[0]["id"]), vec![&second]),
+        ("?receiver=99", vec![]),
+    ] {
+        let found = pushes(&world, query).await;
+        let found: Vec<_> = found
+            .iter()
+            .map(|push| push["commandId"].as_str().unwrap())
+            .collect();
+        assert_eq!(found, ids, "{query}");
+    }
+    let page = world.operate("GET", "/admin/v1/pushes?limit=1", "").await;
+    assert_eq!(page.json()["nextAfter"], all[0]["id"]);
+    let one = world
+        .operate("GET", &format!("/admin/v1/pushes/{}", all[0]["id"]), "")
+        .await;
+    assert_eq!(
+        (
+            one.at("/attempts/0/excerpt"),
+            one.at("/attempts/0/status"),
+            one.at("/attempts/0/tookMs")
+        ),
+        ("busy <b>".into(), "503".into(), "12".into())
+    );
+    for query in ["?state=gone", "?command=x", "?since=yesterday"] {
+        let answer = world
+            .operate("GET", &format!("/admin/v1/pushes{query}"), "")
+            .await;
+        assert_eq!(code(&answer), (400, "invalid".into()), "{query}");
+    }
+    let none = world.operate("GET", "/admin/v1/pushes?app=none", "").await;
+    assert_eq!(code(&none), (404, "unknown_app".into()));
+    let none = world.operate("GET", "/admin/v1/pushes/999", "").await;
+    assert_eq!(code(&none), (404, "unknown_push".into()));
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_sent_again_or_dropped() {
+    let world = World::start().await;
+    let na = world.na().await;
+    let device = na.device("n1").await;
+    for fate in [dead(), dead(), dead(), again()] {
+        stored(&world, &na, &device, fate).await;
+    }
+    let dead = pushes(&world, "?state=dead").await;
+    let path = format!("/admin/v1/pushes/{}", dead[0]["id"]);
+    let replayed = world.operate("POST", &format!("{path}/replay"), "").await;
+    assert_eq!((replayed.status, replayed.at("/replayed")), (200, "1".into()));
+    let refused = world.operate("POST", &format!("{path}/replay"), "").await;
+    assert_eq!(code(&refused), (409, "not_dead".into()));
+    assert_eq!(world.operate("DELETE", &path, "").await.status, 204);
+    assert_eq!(world.operate("DELETE", &path, "").await.status, 404);
+
+    let receiver = format!("/admin/v1/receivers/{}", dead[1]["receiver"]);
+    let late = format!("{receiver}/replay");
+    let none = world
+        .operate("POST", &late, r#"{"since":"20991231T000000Z"}"#)
+        .await;
+    assert_eq!(
+        (none.at("/replayed"), none.at("/more")),
+        ("0".into(), "false".into())
+    );
+    let rest = world.operate("POST", &late, "").await;
+    assert_eq!(rest.at("/replayed"), "2");
+    assert_eq!(pushes(&world, "?state=due").await.len(), 3);
+    let dropped = world
+        .operate("POST", &format!("{receiver}/drop"), r#"{"state":"due"}"#)
+        .await;
+    assert_eq!(
+        (dropped.at("/dropped"), dropped.at("/more")),
+        ("3".into(), "false".into())
+    );
+    assert_eq!(pushes(&world, "").await.len(), 0);
+    for (body, status) in [("{}", 400), (r#"{"state":"all"}"#, 400), ("", 400)] {
+        let answer = world.operate("POST", &format!("{receiver}/drop"), body).await;
+        assert_eq!(answer.status, status, "{body}");
+    }
+    let unknown = world.operate("POST", "/admin/v1/receivers/999/replay", "").await;
+    assert_eq!(code(&unknown), (404, "unknown_receiver".into()));
+}
+
+#[tokio::test]
+async fn a_receiver_is_held_released_and_given_a_rate() {
+    let world = World::start().await;
+    let na = world.na().await;
+    let device = na.device("n1").await;
+    let named = r#"{"app":"app-1","url":"http://0x7f.1:9/any?x"}"#;
+    let held = world.operate("POST", "/admin/v1/receivers/hold", named).await;
+    assert_eq!((held.status, held.at("/origin")), (200, ORIGIN.into()));
+    assert_ne!(held.at("/heldAt"), "null");
+    stored(&world, &na, &device, again()).await;
+    let key = held.at("/key");
+    let rated = world
+        .operate(
+            "PUT",
+            "/admin/v1/receivers/rate",
+            &format!(r#"{{"key":{key},"rate":7}}"#),
+        )
+        .await;
+    assert_eq!(
+        (rated.at("/rate"), rated.at("/waiting")),
+        ("7".into(), "1".into())
+    );
+    let all = world.operate("GET", "/admin/v1/receivers?busy=true", "").await;
+    let all = list(&all, "receivers");
+    assert_eq!((all.len(), &all[0]["app"]), (1, &APP.into()));
+    let released = world
+        .operate(
+            "POST",
+            "/admin/v1/receivers/release",
+            &format!(r#"{{"key":{key}}}"#),
+        )
+        .await;
+    assert_eq!(
+        (released.at("/heldAt"), released.at("/key")),
+        ("null".into(), key.clone())
+    );
+    let unlimited = format!(r#"{{"key":{key},"rate":null}}"#);
+    let rated = world.operate("PUT", "/admin/v1/receivers/rate", &unlimited).await;
+    assert_eq!(rated.at("/rate"), "null");
+    for (body, status) in [
+        (format!(r#"{{"key":{key}}}"#), 400),
+        (format!(r#"{{"key":{key},"rate":0}}"#), 400),
+        (r#"{"key":999,"rate":1}"#.to_owned(), 404),
+        (r#"{"app":"app-1","rate":1}"#.to_owned(), 400),
+        (r#"{"app":"app-1","url":"ftp://x/","rate":1}"#.to_owned(), 400),
+        (r#"{"app":"none","url":"http://x/","rate":1}"#.to_owned(), 404),
+    ] {
+        let answer = world.operate("PUT", "/admin/v1/receivers/rate", &body).await;
+        assert_eq!(answer.status, status, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_test_push_is_asked_for_by_application_and_url() {
+    let world = World::start().await;
+    for (body, status) in [("{}", 400), (r#"{"app":"none","url":"http://h/x"}"#, 404)] {
+        let answer = world.operate("POST", "/admin/v1/pushes/test", body).await;
+        assert_eq!(answer.status, status, "{body}");
+    }
+}

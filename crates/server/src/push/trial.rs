@@ -1,0 +1,38 @@
+//! One push to try a receiver with, for the operator: sent as an application's pushes are, and not kept.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use downlink_core::AppKey;
+use downlink_store::Attempt;
+use tokio::time::Instant;
+
+use super::attempt::record;
+use super::client::{Client, Outgoing};
+use super::target::Target;
+use crate::clock;
+
+/// Makes attempts outside the schedule. Who asks is bounded by who asks: one attempt a request.
+pub(crate) struct Trial {
+    client: Arc<Client>,
+}
+
+impl Trial {
+    pub(super) fn new(client: Arc<Client>) -> Self {
+        Self { client }
+    }
+
+    /// Sends `body` to `url` once, past the guard, signed and secured as the application's pushes are.
+    pub(crate) async fn attempt(&self, app: AppKey, url: &str, body: &'static [u8]) -> Attempt {
+        let (began, since) = (clock::now(), Instant::now());
+        let outgoing = Outgoing {
+            app,
+            target: Arc::new(Target::of(url)),
+            webhook_id: format!("test-{}", uuid::Uuid::new_v4().simple()).into(),
+            sequence: 0,
+            body: Bytes::from_static(body),
+        };
+        let report = self.client.attempt(&outgoing).await;
+        record(&report, began, since.elapsed())
+    }
+}

@@ -1,0 +1,84 @@
+//! Stored pushes: those that are too old are given up, those that were given up long ago go; and their sums, for the metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use downlink_core::{Span, Timestamp};
+use downlink_store::{PushLimits, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use super::rest;
+use crate::clock;
+use crate::config;
+use crate::engine::Engine;
+
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Every so many rounds what was given up long ago is looked for.
+const PRUNE_EVERY: u32 = 60;
+
+/// Steps of one round at the most: between rounds others have the store.
+const STEPS: u32 = 50;
+
+/// The limits that the configuration sets.
+pub(super) fn limits(config: &config::Push) -> PushLimits {
+    PushLimits {
+        max_age: Span::from_secs(config.max_age_secs),
+        max_held: Span::from_secs(config.max_held_secs),
+        keep_dead: Span::from_secs(86_400).times(config.keep_dead_days),
+    }
+}
+
+pub(super) async fn run(engine: Arc<Engine>, limits: PushLimits, page: u32, stop: CancellationToken) {
+    let mut rounds = 0u32;
+    while rest(PAUSE, &stop).await {
+        rounds = rounds.wrapping_add(1);
+        let prune = rounds.is_multiple_of(PRUNE_EVERY);
+        if let Err(error) = round(&engine, limits, page, prune).await {
+            tracing::error!(%error, "the sweep over stored pushes failed");
+        }
+    }
+}
+
+async fn round(engine: &Engine, limits: PushLimits, page: u32, prune: bool) -> Result<(), StoreError> {
+    let now = clock::now();
+    let totals = engine.store().push_totals(now).await?;
+    let metrics = engine.metrics();
+    metrics.push_stored.set(as_gauge(totals.waiting));
+    metrics.push_dead.set(as_gauge(totals.dead));
+    let oldest = totals
+        .oldest_due
+        .map_or(0, |due| now.since(due).as_millis() / 1000);
+    metrics.push_oldest_due_seconds.set(oldest);
+    if totals.waiting > 0 {
+        give_up(engine, limits, page, now).await?;
+    }
+    if prune {
+        engine.store().prune_pushes(limits, now, page).await?;
+    }
+    Ok(())
+}
+
+async fn give_up(engine: &Engine, limits: PushLimits, page: u32, now: Timestamp) -> Result<(), StoreError> {
+    for _ in 0..STEPS {
+        let given_up = engine.store().give_up_old(limits, now, page).await?;
+        for one in &given_up {
+            engine.metrics().push_given_up.inc_by(one.pushes);
+            tracing::warn!(
+                receiver = one.receiver.0,
+                pushes = one.pushes,
+                "pushes were given up: too old, or held for too long"
+            );
+            // Those behind them may be ready now.
+            engine.hint_receiver(one.receiver);
+        }
+        if given_up.iter().map(|one| one.pushes).sum::<u64>() < u64::from(page) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn as_gauge(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
