@@ -91,7 +91,7 @@ struct Replay {
     #[arg(long, value_name = "KEY")]
     receiver: Option<i64>,
     /// Only those of changes from then on (UTC, like 20260102T030405Z)
-    #[arg(long, value_name = "TIME", requires = "receiver")]
+    #[arg(long, value_name = "TIME", requires = "receiver", conflicts_with = "id")]
     since: Option<String>,
 }
 
@@ -104,7 +104,7 @@ struct Drop {
     #[arg(long, value_name = "KEY", requires = "state")]
     receiver: Option<i64>,
     /// In which state
-    #[arg(long, value_enum, requires = "receiver")]
+    #[arg(long, value_enum, requires = "receiver", conflicts_with = "id")]
     state: Option<State>,
 }
 
@@ -312,6 +312,7 @@ mod tests {
             ("replay 7 --receiver 3", false),
             ("replay 7 --since 20260102T030405Z", false),
             ("drop 7", true),
+            ("drop 7 --state dead", false),
             ("drop --receiver 3 --state dead", true),
             ("drop --receiver 3", false),
             ("drop --state dead", false),
