@@ -288,8 +288,11 @@ async fn a_store_of_the_first_schema_is_taken_over() {
     )
     .unwrap();
     // Nor what came after the second.
-    sql.execute_batch("DROP TABLE signing_key; DROP TABLE push_tls;")
-        .unwrap();
+    sql.execute_batch(
+        "DROP TABLE signing_key; DROP TABLE push_tls; DROP TABLE feed; DROP TABLE feed_begin; \
+         ALTER TABLE app DROP COLUMN feed;",
+    )
+    .unwrap();
     let old = dir.path().join("old");
     crash(&data, &old);
     drop((sql, store));

@@ -325,6 +325,12 @@ impl Schedule {
         (self.limits.in_flight - self.limits.in_flight / 4).max(1)
     }
 
+    /// How many stored pushes one receiver may have loaded, as far as others leave room.
+    fn most_rows(&self) -> usize {
+        let room = (self.limits.backlog / 2).saturating_sub(self.loaded);
+        self.limits.per_receiver.min(room).max(FEW_ROWS)
+    }
+
     /// Does what is due by time.
     fn wake(&mut self, now: Duration) {
         self.recent.forget(now);
@@ -343,7 +349,7 @@ impl Schedule {
     /// it has had nothing to do for long.
     fn settle(&mut self, id: ReceiverId, now: Duration) {
         let crowded = self.receivers.len() > RECEIVERS_IDLE;
-        let few = self.loaded >= self.limits.backlog / 2;
+        let most = self.most_rows();
         let Some(receiver) = self.receivers.get_mut(&id) else {
             return;
         };
@@ -353,7 +359,6 @@ impl Schedule {
                 self.turns.push(lane, receiver.app, id);
             }
         }
-        let most = if few { FEW_ROWS } else { self.limits.per_receiver };
         if !receiver.wants_rows && receiver.wanted_rows(now, most).is_some() {
             receiver.wants_rows = true;
             self.to_read.push_back(id);

@@ -437,7 +437,7 @@ async fn beyond_the_backlog_pushes_are_stored_and_sent_all_the_same() {
         running.push(sent(n, &receiver.url("/"))).await;
     }
     until(|| async { (receiver.requests().len() == 8).then_some(()) }).await;
-    assert!(running.metrics.push_backlog.get() <= 10 + 8);
+    until(|| async { (running.metrics.push_backlog.get() <= 10 + 5 + 4).then_some(()) }).await;
     release.send(true).unwrap();
     for n in 0..50 {
         running.told(n, 1).await;

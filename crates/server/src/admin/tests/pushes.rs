@@ -9,6 +9,15 @@ use crate::http::tests::world::{APP, Answer, COMMANDS, Na, World, command};
 
 const ORIGIN: &str = "http://127.0.0.1:9";
 
+/// A server whose own pushes nothing wakes, so that what is stored is what the test stores.
+async fn quiet() -> World {
+    let more = vec![
+        ("engine", "hints", false.into()),
+        ("engine", "open_sweep_ms", 3_600_000.into()),
+    ];
+    World::with(more).await
+}
+
 /// A cancelled command whose push failed, with this fate. Gives its id.
 async fn stored(world: &World, na: &Na<'_>, device: &str, fate: Fate) -> String {
     let body = command(device, r#","callbackUrl":"http://127.0.0.1:9/cb""#);
@@ -65,7 +74,7 @@ fn code(answer: &Answer) -> (u16, String) {
 
 #[tokio::test]
 async fn pushes_are_listed_and_shown_with_their_attempts() {
-    let world = World::start().await;
+    let world = quiet().await;
     let na = world.na().await;
     let device = na.device("n1").await;
     let first = stored(&world, &na, &device, dead()).await;
@@ -123,7 +132,7 @@ async fn pushes_are_listed_and_shown_with_their_attempts() {
 
 #[tokio::test]
 async fn what_was_given_up_is_sent_again_or_dropped() {
-    let world = World::start().await;
+    let world = quiet().await;
     let na = world.na().await;
     let device = na.device("n1").await;
     for fate in [dead(), dead(), dead(), again()] {
@@ -168,7 +177,7 @@ async fn what_was_given_up_is_sent_again_or_dropped() {
 
 #[tokio::test]
 async fn a_receiver_is_held_released_and_given_a_rate() {
-    let world = World::start().await;
+    let world = quiet().await;
     let na = world.na().await;
     let device = na.device("n1").await;
     let named = r#"{"app":"app-1","url":"http://0x7f.1:9/any?x"}"#;
@@ -220,7 +229,7 @@ async fn a_receiver_is_held_released_and_given_a_rate() {
 
 #[tokio::test]
 async fn a_test_push_is_asked_for_by_application_and_url() {
-    let world = World::start().await;
+    let world = quiet().await;
     for (body, status) in [("{}", 400), (r#"{"app":"none","url":"http://h/x"}"#, 404)] {
         let answer = world.operate("POST", "/admin/v1/pushes/test", body).await;
         assert_eq!(answer.status, status, "{body}");

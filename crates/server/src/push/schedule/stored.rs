@@ -6,9 +6,9 @@ use std::time::Duration;
 use downlink_core::{CommandId, Timestamp};
 use downlink_store::{Attempt, Diverted, Fate, PushId, Ready, ReceiverKey, StoredReceiver, Stowed};
 
+use super::Schedule;
 use super::ends::later;
 use super::receiver::ReceiverId;
-use super::{FEW_ROWS, Schedule};
 
 /// What is to be read: [`Pushes::ready`](downlink_store::Pushes::ready) of a receiver.
 #[derive(Debug, Clone)]
@@ -64,10 +64,7 @@ impl Schedule {
     /// [`Schedule::not_refilled`].
     pub(in crate::push) fn take_refill(&mut self, now: Duration) -> Option<Refill> {
         self.wake(now);
-        let most = match self.loaded >= self.limits.backlog / 2 {
-            true => FEW_ROWS,
-            false => self.limits.per_receiver,
-        };
+        let most = self.most_rows();
         while let Some(id) = self.to_read.pop_front() {
             let Some(receiver) = self.receivers.get_mut(&id) else {
                 continue;
