@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::calls::{Calls, Done};
 use super::attempt::{Ended, attempt};
 use super::client::Client;
+use super::outcome::Outcome;
 use super::schedule::{Hinted, Limits, Notice, Schedule, Source};
 use crate::clock;
 use crate::telemetry::Metrics;
@@ -183,6 +184,10 @@ impl Dispatcher {
         let (now, wall) = (self.began.elapsed(), clock::now());
         let random = self.random(push.source, push.failures);
         let receiver = &*push.target.origin;
+        if matches!(outcome, Outcome::Gone) {
+            self.metrics.push_given_up.inc();
+            tracing::warn!(receiver, key = ?push.key, seq = push.seq, "a push was given up: 410 (gone)");
+        }
         match self.schedule.ended(push, ended.ending(), now, wall, random) {
             Some(Notice::Failing) => {
                 tracing::warn!(receiver, %outcome, "pushes to a receiver fail; trying on")

@@ -78,11 +78,21 @@ impl Pool {
         target: &Target,
         profile: &Arc<TlsProfile>,
     ) -> Result<Taken, ConnectError> {
-        let https = target.ask.as_ref().is_some_and(|ask| ask.https);
         let key = key(target, profile);
-        if let Some(taken) = self.reuse(&key).await {
-            return Ok(taken);
+        match self.reuse(&key).await {
+            Some(taken) => Ok(taken),
+            // Apart, since what dialling needs is large, and most attempts need it not.
+            None => Box::pin(self.make(key, target, profile)).await,
         }
+    }
+
+    async fn make(
+        &self,
+        key: Key,
+        target: &Target,
+        profile: &Arc<TlsProfile>,
+    ) -> Result<Taken, ConnectError> {
+        let https = target.ask.as_ref().is_some_and(|ask| ask.https);
         if !(https && profile.http2) {
             return self.dial(key, target, profile).await;
         }

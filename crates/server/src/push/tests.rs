@@ -435,9 +435,10 @@ async fn beyond_the_backlog_pushes_are_stored_and_sent_all_the_same() {
     let running = Running::start(&config);
     for n in 0..50 {
         running.push(sent(n, &receiver.url("/"))).await;
+        // Else more are on their way to the store than may be, and wait for a sweep.
+        until(|| async { (running.metrics.push_backlog.get() <= 10 + 5 + 4).then_some(()) }).await;
     }
     until(|| async { (receiver.requests().len() == 8).then_some(()) }).await;
-    until(|| async { (running.metrics.push_backlog.get() <= 10 + 5 + 4).then_some(()) }).await;
     release.send(true).unwrap();
     for n in 0..50 {
         running.told(n, 1).await;

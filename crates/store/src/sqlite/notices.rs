@@ -80,8 +80,18 @@ struct News {
 /// A receiver's row.
 struct Receiver {
     key: ReceiverKey,
-    held: bool,
+    held_at: Option<i64>,
     held_ms: i64,
+}
+
+impl Receiver {
+    /// When something happened by its own clock, which stands still while it is held.
+    fn born(&self, at: Timestamp) -> i64 {
+        let at = self
+            .held_at
+            .map_or(at.as_millis(), |held| held.min(at.as_millis()));
+        at.saturating_sub(self.held_ms)
+    }
 }
 
 /// The last push of a key.
@@ -154,13 +164,13 @@ impl Batch {
         let mut statement = self.sql.prepare_cached(
             "INSERT INTO receiver (app, origin) VALUES (?1, ?2) \
              ON CONFLICT (app, origin) DO UPDATE SET origin = origin \
-             RETURNING key, held_at IS NOT NULL, held_ms",
+             RETURNING key, held_at, held_ms",
         )?;
         Ok(
             statement.query_row(params![subscription.app.0, subscription.origin], |row| {
                 Ok(Receiver {
                     key: ReceiverKey(row.get(0)?),
-                    held: row.get(1)?,
+                    held_at: row.get(1)?,
                     held_ms: row.get(2)?,
                 })
             })?,
@@ -188,7 +198,7 @@ impl Batch {
     fn tell_instead(&self, push: i64, body: &str, to: &Receiver, at: Timestamp) -> Result<(), Failure> {
         self.sql
             .prepare_cached("UPDATE push SET body = ?2, at = ?3, born = ?4, next_at = ?3 WHERE id = ?1")?
-            .execute(params![push, body, at.as_millis(), at.as_millis() - to.held_ms])?;
+            .execute(params![push, body, at.as_millis(), to.born(at)])?;
         Ok(())
     }
 
@@ -219,12 +229,12 @@ impl Batch {
                 id,
                 body,
                 at.as_millis(),
-                at.as_millis() - to.held_ms,
+                to.born(at),
             ])?;
         self.sql
             .prepare_cached("UPDATE receiver SET waiting = waiting + 1 WHERE key = ?1")?
             .execute([to.key.0])?;
-        if !behind && !to.held {
+        if !behind && to.held_at.is_none() {
             self.notices.ready.insert(to.key);
         }
         Ok(())

@@ -69,11 +69,11 @@ impl Schedule {
                 self.divert(command, fate.map(|fate| (attempt, fate)), wall);
             }
             (Source::Stored(id), Ending::Accepted) => {
-                self.to_settle(push.receiver, id, None, Fate::Accepted, wall);
+                self.note_end(push.receiver, id, None, Fate::Accepted, wall);
             }
             (Source::Stored(id), Ending::Failed(_, attempt)) => {
                 let fate = fate.unwrap_or(Fate::Again(wall));
-                self.to_settle(push.receiver, id, Some(attempt), fate, wall);
+                self.note_end(push.receiver, id, Some(attempt), fate, wall);
             }
         }
         self.learn(push, failure, now, wall)
@@ -158,7 +158,7 @@ impl Schedule {
         notice
     }
 
-    fn to_settle(
+    fn note_end(
         &mut self,
         receiver: ReceiverId,
         id: PushId,

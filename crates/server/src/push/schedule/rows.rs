@@ -18,9 +18,13 @@ pub(super) struct Rows {
     reading: Option<HashSet<PushId>>,
     may_have: bool,
     next_at: Option<Duration>,
-    /// It works again after a time of failures: once all that is due is read, those that wait for their pause are, once.
-    ahead: bool,
+    /// It works again after a time of failures: once all that is due is read, those that wait for their pause are.
+    ahead: u8,
+    looking: bool,
 }
+
+/// How many such reads are made at the most: pushes that fail again must not be attempted again and again.
+const AHEAD: u8 = 64;
 
 /// What is to be read.
 pub(super) struct Wanted {
@@ -39,7 +43,8 @@ impl Rows {
 
     /// Whether a read now may give something; not while one is under way.
     pub(super) fn may_have(&self, now: Duration) -> bool {
-        self.reading.is_none() && (self.may_have || self.next_at.is_some_and(|at| at <= now || self.ahead))
+        self.reading.is_none()
+            && (self.may_have || self.next_at.is_some_and(|at| at <= now || self.ahead > 0))
     }
 
     /// When the next falls due.
@@ -68,14 +73,15 @@ impl Rows {
 
     /// The receiver works again.
     pub(super) fn look_ahead(&mut self) {
-        self.ahead = true;
+        self.ahead = AHEAD;
     }
 
     /// A read begins.
     pub(super) fn begin_read(&mut self, now: Duration) -> Wanted {
         let due = self.may_have || self.next_at.is_some_and(|at| at <= now);
-        let ahead = self.ahead && !due;
-        self.ahead &= !ahead;
+        let ahead = self.ahead > 0 && !due;
+        self.ahead -= u8::from(ahead);
+        self.looking = ahead;
         (self.may_have, self.next_at) = (false, None);
         self.reading = Some(HashSet::new());
         Wanted {
@@ -99,6 +105,9 @@ impl Rows {
             }
         }
         self.may_have |= more;
+        if std::mem::take(&mut self.looking) && !more {
+            self.ahead = 0;
+        }
         if let Some(at) = next_at {
             self.due_at(at);
         }

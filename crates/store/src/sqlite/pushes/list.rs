@@ -31,7 +31,12 @@ pub(super) fn stored_pushes(
     let mut rows = statement.query(params_from_iter(condition.values))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(read(row)?);
+        match read(row) {
+            Ok(push) => found.push(push),
+            // The others are to be seen all the same.
+            Err(failure @ Failure::Corrupt(_)) => tracing::error!(%failure, "a stored push cannot be read"),
+            Err(failure) => return Err(failure),
+        }
     }
     Ok(found)
 }

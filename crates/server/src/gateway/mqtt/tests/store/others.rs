@@ -1,0 +1,138 @@
+//! What the gateway and the engine use little of: notices are noted; feeds, stored pushes and trust are not there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use downlink_core::{AppKey, DeviceKey, Timestamp};
+use downlink_store::*;
+
+use super::FakeStore;
+
+#[async_trait]
+impl Feed for FakeStore {
+    async fn read_feed(&self, _: AppKey, _: Option<u64>, _: u32, _: usize) -> Result<FeedPage, StoreError> {
+        unimplemented!()
+    }
+
+    async fn feed_head(&self, _: AppKey) -> Result<Option<u64>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn prune_feed(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
+}
+
+/// The gateway and the engine know nothing of stored pushes.
+macro_rules! unused {
+    ($noun:ident { $(fn $name:ident($($type:ty),*) -> $out:ty;)* }) => {
+        #[async_trait]
+        impl $noun for FakeStore {
+            $(async fn $name(&self, $(_: $type),*) -> Result<$out, StoreError> {
+                unimplemented!()
+            })*
+        }
+    };
+}
+
+unused! {
+    Pushes {
+        fn divert(Vec<Diverted>) -> Vec<Option<Stowed>>;
+        fn settle(Vec<Settled>) -> Vec<ReceiverKey>;
+        fn ready(ReceiverKey, Vec<PushId>, Timestamp, u32, usize) -> Ready;
+        fn receiver(ReceiverKey) -> Option<StoredReceiver>;
+        fn receivers(Option<ReceiverKey>, bool, u32) -> Vec<StoredReceiver>;
+        fn set_held(AppKey, Arc<str>, bool, Timestamp) -> StoredReceiver;
+        fn set_rate(AppKey, Arc<str>, Option<u32>) -> StoredReceiver;
+        fn stored_pushes(PushFilter, Option<PushId>, u32) -> Vec<StoredPush>;
+        fn replay(PushFilter, Timestamp, u32) -> (u64, Vec<ReceiverKey>);
+        fn drop_pushes(PushFilter, Timestamp, u32) -> u64;
+        fn give_up_old(PushLimits, Timestamp, u32) -> Vec<GivenUp>;
+        fn prune_pushes(PushLimits, Timestamp, u32) -> u64;
+        fn push_totals(Timestamp) -> PushTotals;
+    }
+}
+
+#[async_trait]
+impl Trust for FakeStore {
+    async fn trusts(&self) -> Result<Vec<(AppKey, AppTrust)>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn trust(&self, _: AppKey) -> Result<AppTrust, StoreError> {
+        unimplemented!()
+    }
+
+    async fn add_signing_key(
+        &self,
+        _: AppKey,
+        _: SigningKey,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<Result<(), AddKeyRefused>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn remove_signing_key(&self, _: AppKey, _: Arc<str>, _: Timestamp) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+
+    async fn set_push_tls(&self, _: AppKey, _: Option<PushTls>) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+}
+
+#[async_trait]
+impl Subscriptions for FakeStore {
+    async fn subscribe(&self, _: Subscription) -> Result<Result<Subscription, SubscribeRefused>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn subscription(&self, _: AppKey, _: &str) -> Result<Option<Subscription>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn subscriptions(
+        &self,
+        _: AppKey,
+        _: SubscriptionFilter,
+        _: u64,
+        _: u32,
+    ) -> Result<Page<Subscription>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn unsubscribe(&self, _: AppKey, _: &str) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+
+    async fn unsubscribe_many(&self, _: AppKey, _: SubscriptionFilter) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
+
+    fn wants(&self, _: AppKey, _: &[NotifyType]) -> bool {
+        self.subscribed.load(Ordering::SeqCst)
+    }
+
+    async fn presence(&self, _: DeviceKey, online: bool, _: Timestamp) -> Result<(), StoreError> {
+        self.presence.lock().unwrap().push(online);
+        Ok(())
+    }
+
+    async fn report(&self, _: DeviceKey, reports: Vec<Report>, _: Timestamp) -> Result<(), StoreError> {
+        if self.failing.load(Ordering::SeqCst) {
+            return Err(StoreError::Busy);
+        }
+        self.reports.lock().unwrap().extend(reports);
+        Ok(())
+    }
+
+    fn take_stirred(&self) -> Vec<downlink_store::ReceiverKey> {
+        Vec::new()
+    }
+
+    async fn stirred(&self) {
+        std::future::pending().await
+    }
+}
