@@ -6,6 +6,7 @@
 //! A [`Dispatch`] is not a hint: it is a committed Send, and whoever gets it writes it or reports the session lost.
 
 mod create;
+mod crowded;
 mod deadlines;
 mod feeds;
 mod sessions;
@@ -24,6 +25,7 @@ use crate::secrets::IdRandom;
 use crate::telemetry::{Metrics, RefusalLabel};
 
 pub(crate) use create::{CancelError, CreateError, CreateRequest};
+pub(crate) use crowded::Crowded;
 pub(crate) use deadlines::{DeadlineHint, Deadlines};
 pub(crate) use feeds::{Follower, Followers};
 pub(crate) use sessions::{CloseReason, Inbox, Reach, SessionHandle, Sessions, ToSession};
@@ -32,6 +34,7 @@ pub(crate) use sessions::{CloseReason, Inbox, Reach, SessionHandle, Sessions, To
 pub(crate) struct Engine {
     store: Arc<dyn Store>,
     sessions: Sessions,
+    crowded: Crowded,
     followers: Arc<Followers>,
     mint: Mutex<Mint>,
     last_session: Mutex<SessionId>,
@@ -88,6 +91,7 @@ impl Engine {
         Self {
             store,
             sessions: Sessions::new(),
+            crowded: Crowded::default(),
             followers: Arc::new(Followers::new(
                 settings.feed_streams_per_app,
                 settings.feed_streams,
@@ -116,6 +120,11 @@ impl Engine {
     /// Those who follow feeds.
     pub(crate) fn followers(&self) -> &Arc<Followers> {
         &self.followers
+    }
+
+    /// Who may create no more commands to be told of.
+    pub(crate) fn crowded(&self) -> &Crowded {
+        &self.crowded
     }
 
     /// The metrics.

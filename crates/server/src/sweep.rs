@@ -51,7 +51,7 @@ pub(crate) fn start(
         page,
         stop.clone(),
     ));
-    let limits = pushes::limits(&config.push);
+    let limits = pushes::Limits::of(&config.push);
     tasks.spawn(pushes::run(Arc::clone(engine), limits, page, stop.clone()));
     tasks.spawn(prune::run(
         Arc::clone(engine),

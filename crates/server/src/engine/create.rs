@@ -37,6 +37,9 @@ pub(crate) enum CreateError {
     /// The device is reachable, and too much is under way to it already.
     #[error("too many commands are under way to the device")]
     Congested,
+    /// Too many pushes of the application wait for its receivers.
+    #[error("too many pushes of the application wait")]
+    Crowded,
     /// The store said no.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -60,6 +63,10 @@ impl Engine {
     /// Creates a command. When this returns `Ok`, it is on disk, and sent if the device is reachable and nothing
     /// is before it.
     pub(crate) async fn create(&self, app: &App, request: CreateRequest) -> Result<Record, CreateError> {
+        if request.callback.is_some() && self.crowded.has(app.key) {
+            self.metrics.create_refused.inc();
+            return Err(CreateError::Crowded);
+        }
         let now = clock::now();
         let device = request.device;
         let mode = self.mode(request.expire_time, now);

@@ -116,6 +116,10 @@ impl From<CreateError> for Fault {
             CreateError::Congested => {
                 Self::new(Code::Congested, "Too many commands are under way to the device.")
             }
+            CreateError::Crowded => Self::new(
+                Code::Congested,
+                "Too many pushes of the application wait for their receivers.",
+            ),
             CreateError::Store(error) => error.into(),
         }
     }
@@ -175,6 +179,7 @@ mod tests {
                 409,
             ),
             (CreateError::Congested.into(), Code::Congested, 503),
+            (CreateError::Crowded.into(), Code::Congested, 503),
             (CreateError::Store(StoreError::Busy).into(), Code::Congested, 503),
             (
                 CreateError::Store(StoreError::DiskLow).into(),

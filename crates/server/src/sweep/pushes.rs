@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use downlink_core::{Span, Timestamp};
+use downlink_core::{AppKey, Span, Timestamp};
 use downlink_store::{PushLimits, StoreError};
+use foldhash::{HashMap, HashSet};
 use tokio_util::sync::CancellationToken;
 
 use super::rest;
@@ -21,15 +22,26 @@ const PRUNE_EVERY: u32 = 60;
 const STEPS: u32 = 50;
 
 /// The limits that the configuration sets.
-pub(super) fn limits(config: &config::Push) -> PushLimits {
-    PushLimits {
-        max_age: Span::from_secs(config.max_age_secs),
-        max_held: Span::from_secs(config.max_held_secs),
-        keep_dead: Span::from_secs(86_400).times(config.keep_dead_days),
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    push: PushLimits,
+    per_app: u64,
+}
+
+impl Limits {
+    pub(super) fn of(config: &config::Push) -> Self {
+        Self {
+            push: PushLimits {
+                max_age: Span::from_secs(config.max_age_secs),
+                max_held: Span::from_secs(config.max_held_secs),
+                keep_dead: Span::from_secs(86_400).times(config.keep_dead_days),
+            },
+            per_app: config.max_stored_per_app,
+        }
     }
 }
 
-pub(super) async fn run(engine: Arc<Engine>, limits: PushLimits, page: u32, stop: CancellationToken) {
+pub(super) async fn run(engine: Arc<Engine>, limits: Limits, page: u32, stop: CancellationToken) {
     let mut rounds = 0u32;
     while rest(PAUSE, &stop).await {
         rounds = rounds.wrapping_add(1);
@@ -40,7 +52,7 @@ pub(super) async fn run(engine: Arc<Engine>, limits: PushLimits, page: u32, stop
     }
 }
 
-async fn round(engine: &Engine, limits: PushLimits, page: u32, prune: bool) -> Result<(), StoreError> {
+async fn round(engine: &Engine, limits: Limits, page: u32, prune: bool) -> Result<(), StoreError> {
     let now = clock::now();
     let totals = engine.store().push_totals(now).await?;
     let metrics = engine.metrics();
@@ -50,13 +62,35 @@ async fn round(engine: &Engine, limits: PushLimits, page: u32, prune: bool) -> R
         .oldest_due
         .map_or(0, |due| now.since(due).as_millis() / 1000);
     metrics.push_oldest_due_seconds.set(oldest);
+    engine.crowded().set(match totals.waiting > limits.per_app {
+        true => crowded(engine, limits.per_app, page).await?,
+        false => HashSet::default(),
+    });
     if totals.waiting > 0 {
-        give_up(engine, limits, page, now).await?;
+        give_up(engine, limits.push, page, now).await?;
     }
     if prune {
-        engine.store().prune_pushes(limits, now, page).await?;
+        engine.store().prune_pushes(limits.push, now, page).await?;
     }
     Ok(())
+}
+
+/// The applications of which more than `limit` stored pushes wait.
+async fn crowded(engine: &Engine, limit: u64, page: u32) -> Result<HashSet<AppKey>, StoreError> {
+    let mut waiting: HashMap<AppKey, u64> = HashMap::default();
+    let mut after = None;
+    loop {
+        let some = engine.store().receivers(after, true, page.max(1)).await?;
+        for receiver in &some {
+            *waiting.entry(receiver.app).or_default() += receiver.waiting;
+        }
+        after = some.last().map(|receiver| receiver.key);
+        if some.len() < page.max(1) as usize {
+            break;
+        }
+    }
+    let crowded = waiting.into_iter().filter(|(_, waiting)| *waiting > limit);
+    Ok(crowded.map(|(app, _)| app).collect())
 }
 
 async fn give_up(engine: &Engine, limits: PushLimits, page: u32, now: Timestamp) -> Result<(), StoreError> {
