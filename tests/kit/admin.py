@@ -41,6 +41,10 @@ class Admin:
                 return found
             after = {"after": page["nextAfter"]}
 
+    def any_push(self) -> bool:
+        """Whether there is a stored push."""
+        return bool(self.call("GET", "/pushes?limit=1")["pushes"])
+
     def push(self, push_id: int) -> dict:
         return self.call("GET", f"/pushes/{push_id}")
 

@@ -188,3 +188,22 @@ def check_headers(pushes: list[Push]) -> None:
         assert push.headers["content-type"].split(";")[0] == "application/json"
         assert push.headers["downlink-sequence"] == str(push.seq)
         assert int(push.headers["webhook-timestamp"]) > 1_700_000_000
+
+
+def overtakings(requests: list[Push]) -> list[str]:
+    """Requests, refused ones too, that came before an earlier push of their command was accepted; and pushes that changed
+    from one request to the next. `requests` must hold all, to the end."""
+    first: dict[str, int] = {}
+    bodies: dict[str, set[bytes]] = {}
+    of_command: dict[str, set[tuple[int, str]]] = {}
+    for at, push in enumerate(requests):
+        bodies.setdefault(push.webhook_id, set()).add(push.body)
+        of_command.setdefault(push.command_id, set()).add((push.seq, push.webhook_id))
+        if push.accepted:
+            first.setdefault(push.webhook_id, at)
+    found = [f"{push_id} has {len(texts)} bodies" for push_id, texts in bodies.items() if len(texts) > 1]
+    for at, push in enumerate(requests):
+        for seq, earlier in of_command[push.command_id]:
+            if seq < push.seq and first.get(earlier, at) >= at:
+                found.append(f"{push.webhook_id} came before {earlier} was accepted")
+    return found
