@@ -305,3 +305,30 @@ def test_all_dead_of_a_receiver_are_dropped(world):
     world.receiver.answer_status = 200
     world.check_alive()
     assert world.receiver.statuses(command["commandId"]) == []
+
+
+@SOON
+@pytest.mark.settings(push_max_age_secs=3)
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("end", ["dropped", "too old", "gone"])
+def test_what_happens_after_all_before_has_ended_is_told(world, end, restart):
+    world.receiver.decide = refuse("SENT", "DELIVERED", with_status=410 if end == "gone" else 500)
+    device = world.device(PahoDevice)
+    command = world.create(device)
+    mid = device.next_command()["mid"]
+    until(lambda: world.status(command) == "DELIVERED", what="DELIVERED in the record")
+    if end == "dropped":
+        for push in reversed(stored(world, command, 2, "due")):
+            assert world.admin.raw("DELETE", f"/pushes/{push['id']}").status == 204
+    else:
+        stored(world, command, 2, "dead")
+    if restart:
+        device.stop()
+        world.server.restart("kill")
+        device = world.device(PahoDevice, device.credentials)
+    device.answer(mid)
+    world.receiver.expect(command, ("SUCCESSFUL", '{"result":0}'))
+    if end == "dropped":
+        nothing_left(world)
+    else:
+        stored(world, command, 2, "dead")
