@@ -3,7 +3,9 @@
 import json
 import socket
 import threading
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from kit.wait import until
@@ -17,6 +19,7 @@ class Push:
     headers: dict[str, str]
     body: bytes
     accepted: bool
+    came_at: float = 0
 
     @property
     def webhook_id(self) -> str:
@@ -35,6 +38,16 @@ class Push:
         return json.loads(self.body)["result"]["resultCode"]
 
 
+@dataclass
+class Reply:
+    """What a receiver answers, and what it waits for before."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b"ok"
+    after_secs: float = 0
+
+
 def body_of(device_id: str, command_id: str, status: str, detail: str = "null") -> bytes:
     """The exact bytes of a push: compact, members in the documented order."""
     result = f'{{"resultCode":"{status}","resultDetail":{detail}}}'
@@ -50,6 +63,8 @@ class Receiver:
         self._server: ThreadingHTTPServer | None = None
         self._open: set[socket.socket] = set()
         self.answer_status = 200
+        # Decides on each request, instead of `answer_status`. Called by one thread at a time.
+        self.decide: Callable[[Push], Reply] | None = None
         self.port = 0
         self.back()
 
@@ -110,18 +125,23 @@ class Receiver:
 
     def _take(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
-        status = self.answer_status
+        reply = Reply(self.answer_status)
         headers = {key.lower(): value for key, value in handler.headers.items()}
         with self._lock:
             if self._server is None:
                 handler.close_connection = True
                 return
-            self._requests.append(Push(handler.path, headers, body, 200 <= status < 300))
-        handler.send_response(status)
-        handler.send_header("Content-Type", "text/plain")
-        handler.send_header("Content-Length", "2")
+            push = Push(handler.path, headers, body, True, time.time())
+            reply = self.decide(push) if self.decide else reply
+            push.accepted = 200 <= reply.status < 300
+            self._requests.append(push)
+        time.sleep(reply.after_secs)
+        handler.send_response(reply.status)
+        for name, value in {"Content-Type": "text/plain", **reply.headers}.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(reply.body)))
         handler.end_headers()
-        handler.wfile.write(b"ok")
+        handler.wfile.write(reply.body)
 
     def requests(self) -> list[Push]:
         """All requests, refused ones too, in the order they came."""
@@ -168,3 +188,22 @@ def check_headers(pushes: list[Push]) -> None:
         assert push.headers["content-type"].split(";")[0] == "application/json"
         assert push.headers["downlink-sequence"] == str(push.seq)
         assert int(push.headers["webhook-timestamp"]) > 1_700_000_000
+
+
+def overtakings(requests: list[Push]) -> list[str]:
+    """Requests, refused ones too, that came before an earlier push of their command was accepted; and pushes that changed
+    from one request to the next. `requests` must hold all, to the end."""
+    first: dict[str, int] = {}
+    bodies: dict[str, set[bytes]] = {}
+    of_command: dict[str, set[tuple[int, str]]] = {}
+    for at, push in enumerate(requests):
+        bodies.setdefault(push.webhook_id, set()).add(push.body)
+        of_command.setdefault(push.command_id, set()).add((push.seq, push.webhook_id))
+        if push.accepted:
+            first.setdefault(push.webhook_id, at)
+    found = [f"{push_id} has {len(texts)} bodies" for push_id, texts in bodies.items() if len(texts) > 1]
+    for at, push in enumerate(requests):
+        for seq, earlier in of_command[push.command_id]:
+            if seq < push.seq and first.get(earlier, at) >= at:
+                found.append(f"{push.webhook_id} came before {earlier} was accepted")
+    return found

@@ -37,6 +37,7 @@ class Server:
         self.data_dir = directory / "data"
         self.env = env or {}
         self.listeners = {**LISTENERS, **(listeners or {})}
+        self.push_allow = ["127.0.0.0/8"]
         self.arguments: list[str] = []
         self.log = directory / "server.log"
         self.process: subprocess.Popen | None = None
@@ -47,7 +48,9 @@ class Server:
         command = [str(binary()), "serve", "--data-dir", str(self.data_dir)]
         for name, address in self.listeners.items():
             command += [f"--{name}", address]
-        return command + ["--push-allow", "127.0.0.0/8", "--app", f"{APP_ID}:{APP_SECRET}", *self.arguments]
+        for allowed in self.push_allow:
+            command += ["--push-allow", allowed]
+        return command + ["--app", f"{APP_ID}:{APP_SECRET}", *self.arguments]
 
     def spawn(self, **more_env: str) -> subprocess.Popen:
         """Starts a process without waiting for it."""

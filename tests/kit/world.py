@@ -2,6 +2,7 @@
 
 import contextlib
 
+from kit.admin import Admin
 from kit.device import PahoDevice
 from kit.na import NA, Credentials
 from kit.rawmqtt import RawDevice
@@ -14,6 +15,7 @@ class World:
 
     def __init__(self, server: Server):
         self.server, self.na, self.receiver = server, NA(server), Receiver()
+        self.admin = Admin(server)
         self._closing = contextlib.ExitStack()
 
     def device(self, make=RawDevice, credentials: Credentials | None = None, **more):
