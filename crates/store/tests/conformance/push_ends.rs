@@ -306,7 +306,7 @@ pub(crate) async fn the_rules_hold_whatever_happens(stores: Stores) {
             2 => drop(world.apply(change(id, ok_reply(), now)).await),
             3 => drop(world.apply(change(id, Input::Cancel("x".into()), now)).await),
             4 if dice.roll(3) == 0 => drop(world.store.replay(of_command(id), now, 9).await.unwrap()),
-            5 if dice.roll(3) == 0 => drop(world.store.drop_pushes(of_command(id), now, 1).await.unwrap()),
+            5 if dice.roll(3) == 0 => drop(world.store.drop_pushes(of_command(id), now, 9).await.unwrap()),
             6 => world.hold(dice.roll(3) == 0, now).await,
             7 => drop(world.store.give_up_old(LIMITS, now, 2).await.unwrap()),
             _ => {

@@ -119,7 +119,7 @@ impl Batch {
         let ids = self
             .sql
             .prepare_cached(
-                "SELECT id FROM push WHERE receiver = ?1 AND state < 2 AND born <= ?2 ORDER BY born LIMIT ?3",
+                "SELECT id FROM push WHERE receiver = ?1 AND state < 2 AND born <= ?2 ORDER BY born, seq LIMIT ?3",
             )?
             .query_map(params![receiver.0, born_until, limit as i64], |row| row.get(0))?
             .collect::<Result<Vec<i64>, _>>()?;

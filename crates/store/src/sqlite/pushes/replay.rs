@@ -88,6 +88,10 @@ impl Batch {
             return Ok(0);
         };
         let born = clock.at(now);
+        // What waits behind it has the same new life: else it would be given up before what it waits for.
+        self.sql
+            .prepare_cached("UPDATE push SET born = ?3 WHERE order_key = ?1 AND seq >= ?2 AND state < 2")?
+            .execute(params![again.key.to_bytes(), again.from, born])?;
         let risen = self
             .sql
             .prepare_cached(
