@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::batch::Batch;
 use super::failure::Failure;
+use super::pushes::Clock;
 use super::state::is_answered;
 use crate::{
     CommandStage, Notice, NoticeDevice, NotifyType, OrderKey, ReceiverKey, Report, ServiceData, Subscription,
@@ -80,18 +81,7 @@ struct News {
 /// A receiver's row.
 struct Receiver {
     key: ReceiverKey,
-    held_at: Option<i64>,
-    held_ms: i64,
-}
-
-impl Receiver {
-    /// When something happened by its own clock, which stands still while it is held.
-    fn born(&self, at: Timestamp) -> i64 {
-        let at = self
-            .held_at
-            .map_or(at.as_millis(), |held| held.min(at.as_millis()));
-        at.saturating_sub(self.held_ms)
-    }
+    clock: Clock,
 }
 
 /// The last push of a key.
@@ -170,8 +160,10 @@ impl Batch {
             statement.query_row(params![subscription.app.0, subscription.origin], |row| {
                 Ok(Receiver {
                     key: ReceiverKey(row.get(0)?),
-                    held_at: row.get(1)?,
-                    held_ms: row.get(2)?,
+                    clock: Clock {
+                        held_at: row.get(1)?,
+                        held_ms: row.get(2)?,
+                    },
                 })
             })?,
         )
@@ -198,7 +190,7 @@ impl Batch {
     fn tell_instead(&self, push: i64, body: &str, to: &Receiver, at: Timestamp) -> Result<(), Failure> {
         self.sql
             .prepare_cached("UPDATE push SET body = ?2, at = ?3, born = ?4, next_at = ?3 WHERE id = ?1")?
-            .execute(params![push, body, at.as_millis(), to.born(at)])?;
+            .execute(params![push, body, at.as_millis(), to.clock.at(at)])?;
         Ok(())
     }
 
@@ -229,12 +221,12 @@ impl Batch {
                 id,
                 body,
                 at.as_millis(),
-                to.born(at),
+                to.clock.at(at),
             ])?;
         self.sql
             .prepare_cached("UPDATE receiver SET waiting = waiting + 1 WHERE key = ?1")?
             .execute([to.key.0])?;
-        if !behind && to.held_at.is_none() {
+        if !behind && to.clock.held_at.is_none() {
             self.notices.ready.insert(to.key);
         }
         Ok(())

@@ -16,6 +16,8 @@ mod replay;
 mod rows;
 mod settle;
 
+pub(super) use self::receivers::Clock;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

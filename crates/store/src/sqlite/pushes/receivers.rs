@@ -112,9 +112,9 @@ pub(super) fn set_rate(
 
 /// A receiver's own clock, by which its pushes age: it stands still while the receiver is held.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
-    held_at: Option<i64>,
-    held_ms: i64,
+pub(in crate::sqlite) struct Clock {
+    pub(in crate::sqlite) held_at: Option<i64>,
+    pub(in crate::sqlite) held_ms: i64,
 }
 
 impl Clock {
@@ -131,7 +131,7 @@ impl Clock {
     }
 
     /// What it showed at this instant.
-    pub(super) fn at(self, at: Timestamp) -> i64 {
+    pub(in crate::sqlite) fn at(&self, at: Timestamp) -> i64 {
         let at = self
             .held_at
             .map_or(at.as_millis(), |held| held.min(at.as_millis()));
