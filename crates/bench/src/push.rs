@@ -1,5 +1,6 @@
-//! Pushes alone: commands that wait for absent devices are all cancelled, which makes one push each. Beside the server, in
-//! turns, a bare client posts as many of the same to the same receiver.
+//! Pushes alone: commands that wait for absent devices are all cancelled, which makes one push each. Beside it, in turns, the
+//! same server cancels as many that name no callback, and a bare client posts as many of the same to the same receiver: what
+//! the first costs more than the second is what pushing costs, and the third is the least that it can.
 
 mod bare;
 mod cancel;
@@ -21,6 +22,9 @@ use crate::world::sink::{self, Pushed};
 use crate::world::tls::Tls;
 use crate::world::usage::Usage;
 use crate::world::{Common, disk};
+
+/// The figure that the three are compared by.
+const CPU: &str = "cpu_us_per_push";
 
 /// What is pushed of each command.
 const CANCELED: &[&str] = &["CANCELED"];
@@ -46,38 +50,67 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     report.fact("by", format!("{:?}", options.by));
     for turn in 1..=options.runs {
         eprintln!("run {turn} of {}: downlink", options.runs);
-        report.add("downlink", served(&options).await?);
+        let pushing = served(&options, Told::Pushed).await?;
+        eprintln!("run {turn} of {}: downlink without callbacks", options.runs);
+        let silent = served(&options, Told::Nobody).await?;
         eprintln!("run {turn} of {}: bare client", options.runs);
-        report.add("bare", LocalSet::new().run_until(bare(options.commands)).await?);
+        let bare = LocalSet::new().run_until(bare(options.commands)).await?;
+        let above = above(&pushing, &silent, &bare);
+        report.add("downlink", pushing);
+        report.add("silent", silent);
+        report.add("bare", bare);
+        report.add("above_silent", above);
     }
     report.give(options.common.json.as_deref())
 }
 
-async fn served(options: &Options) -> anyhow::Result<Run> {
+/// What pushing costs by itself, and how often the bare client's cost that is.
+fn above(pushing: &Run, silent: &Run, bare: &Run) -> Run {
+    let cost = |run: &Run| run.value(CPU).unwrap_or_default();
+    let above = cost(pushing) - cost(silent);
+    let mut run = Run::default();
+    run.add("cpu_us_above_silent", above);
+    run.add("times_bare", above / cost(bare));
+    run
+}
+
+/// Whether the commands have a receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Pushed,
+    Nobody,
+}
+
+async fn served(options: &Options, told: Told) -> anyhow::Result<Run> {
     let dir = &options.common.data_dir;
     disk::prepare(dir)?;
-    let run = LocalSet::new().run_until(measure(options)).await;
+    let run = LocalSet::new().run_until(measure(options, told)).await;
     std::fs::remove_dir_all(dir)?;
     run
 }
 
-async fn measure(options: &Options) -> anyhow::Result<Run> {
+async fn measure(options: &Options, told: Told) -> anyhow::Result<Run> {
     let plan = Plan {
         devices: 0,
         payload: 0,
         expire_time: 172_800,
         tls: false,
     };
-    let stage = Stage::open(Target::Downlink, &options.common, &plan).await?;
+    let mut stage = Stage::open(Target::Downlink, &options.common, &plan).await?;
     stage.pushed.borrow_mut().expect(CANCELED);
+    if told == Told::Nobody {
+        stage.callback.clear();
+    }
     let queued = cancel::queue(&stage, options.commands).await?;
     let (spent, answered) = queued.cancel(&stage, options.by).await?;
     let mut run = Run::default();
     let count = options.commands;
     run.add("pushes_per_s", spent.rate(count));
-    run.add("cpu_us_per_push", spent.cpu_us(count));
+    run.add(CPU, spent.cpu_us(count));
     run.add("pushes_per_s_per_core", 1e6 / spent.cpu_us(count));
-    add_pushed(&mut run, &stage.pushed.borrow(), count);
+    if told == Told::Pushed {
+        add_pushed(&mut run, &stage.pushed.borrow(), count);
+    }
     run.add("driver_cpu_share", spent.driver_share());
     run.add("bytes_written_per_push", spent.bytes(count));
     run.add(
@@ -114,7 +147,7 @@ async fn bare(count: u64) -> anyhow::Result<Run> {
     let mut run = Run::default();
     run.add("pushes_per_s", count as f64 / spent.wall.as_secs_f64());
     let cpu_us = spent.cpu.as_secs_f64() * 1e6 / count as f64;
-    run.add("cpu_us_per_push", cpu_us);
+    run.add(CPU, cpu_us);
     run.add("pushes_per_s_per_core", 1e6 / cpu_us);
     add_pushed(&mut run, &pushed.borrow(), count);
     run.add(

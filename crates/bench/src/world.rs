@@ -98,14 +98,19 @@ pub(crate) async fn register(client: &mut Client, n: usize) -> anyhow::Result<St
     }
 }
 
-/// A command for a device. `number` tells it from all others on the device's side, `pad` makes it larger.
+/// A command for a device; with an empty `callback` it names none. `number` tells it from all others on the device's side,
+/// `pad` makes it larger.
 pub(crate) fn command(device: &str, number: u64, pad: usize, callback: &str, expire: u32) -> String {
     let padding = match pad {
         0 => String::new(),
         pad => format!(r#","pad":"{}""#, "x".repeat(pad)),
     };
+    let callback = match callback {
+        "" => String::new(),
+        url => format!(r#""callbackUrl":"{url}","#),
+    };
     format!(
-        r#"{{"deviceId":"{device}","command":{{"serviceId":"Lamp","method":"SWITCH","paras":{{"value":{number}{padding}}}}},"callbackUrl":"{callback}","expireTime":{expire}}}"#
+        r#"{{"deviceId":"{device}","command":{{"serviceId":"Lamp","method":"SWITCH","paras":{{"value":{number}{padding}}}}},{callback}"expireTime":{expire}}}"#
     )
 }
 

@@ -48,6 +48,17 @@ impl CommandId {
         self.0.to_be_bytes()
     }
 
+    /// Its 32 hex digits, as it stands on the wire.
+    pub fn digits(self) -> Digits {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 32];
+        for (byte, digits) in self.to_bytes().into_iter().zip(text.chunks_exact_mut(2)) {
+            digits[0] = DIGITS[usize::from(byte >> 4)];
+            digits[1] = DIGITS[usize::from(byte & 15)];
+        }
+        Digits(text)
+    }
+
     /// The id with these stored bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bytes))
@@ -66,13 +77,18 @@ impl CommandId {
 
 impl fmt::Display for CommandId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 32];
-        for (byte, digits) in self.to_bytes().into_iter().zip(text.chunks_exact_mut(2)) {
-            digits[0] = DIGITS[usize::from(byte >> 4)];
-            digits[1] = DIGITS[usize::from(byte & 15)];
-        }
-        f.write_str(std::str::from_utf8(&text).expect("hex digits are ASCII"))
+        f.write_str(self.digits().as_str())
+    }
+}
+
+/// The 32 hex digits of a [`CommandId`].
+#[derive(Debug, Clone, Copy)]
+pub struct Digits([u8; 32]);
+
+impl Digits {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hex digits are ASCII")
     }
 }
 

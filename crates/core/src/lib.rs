@@ -15,6 +15,6 @@ pub mod time;
 
 pub use command::{CommandBody, Event, Mode, ResponseRule, Status, StatusSet};
 pub use device::{Mid, Offer, Proof, SessionId, TopicFamily};
-pub use id::{AppId, AppKey, CommandId, DeviceId, DeviceKey, IdMint};
+pub use id::{AppId, AppKey, CommandId, DeviceId, DeviceKey, Digits, IdMint};
 pub use policy::Policy;
 pub use time::{Span, Timestamp};

@@ -1,11 +1,12 @@
 //! Between a push and its attempt: what is sent, and what the end of the attempt says to the schedule.
 
+use std::fmt::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use downlink_core::Timestamp;
+use downlink_core::{CommandId, Digits, Timestamp};
 use downlink_store::{Attempt, PushContent};
 use futures_util::FutureExt;
 use tokio::time::Instant;
@@ -45,14 +46,15 @@ fn outgoing(push: &Push) -> Outgoing {
             status,
             result,
         } => {
-            let command = push.key.command().map(|id| id.to_string()).unwrap_or_default();
+            let digits = push.key.command().map(CommandId::digits);
+            let command = digits.as_ref().map_or("", Digits::as_str);
             let body = downlink_api::push::status_change(
                 device_id.as_str(),
-                &command,
+                command,
                 status.as_str(),
                 result.as_deref(),
             );
-            (format!("{command}-{}", push.seq).into(), Bytes::from(body))
+            (webhook_id(command, push.seq), Bytes::from(body))
         }
         PushContent::Notice { id, body } => (Arc::clone(id), Bytes::copy_from_slice(body.as_bytes())),
     };
@@ -63,6 +65,14 @@ fn outgoing(push: &Push) -> Outgoing {
         sequence: push.seq,
         body,
     }
+}
+
+fn webhook_id(command: &str, seq: u32) -> Arc<str> {
+    let mut id = String::with_capacity(command.len() + 11);
+    id.push_str(command);
+    // A string takes all that is written to it.
+    let _taken = write!(id, "-{seq}");
+    id.into()
 }
 
 impl Ended {

@@ -20,6 +20,9 @@ const SEQUENCE: HeaderName = HeaderName::from_static("downlink-sequence");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("downlink/", env!("CARGO_PKG_VERSION")));
 
+/// Headers of a request, at the most.
+const HEADERS: usize = 7;
+
 /// What is sent, found fit to be sent.
 pub(super) struct Letter<'a> {
     pub(super) outgoing: &'a Outgoing,
@@ -58,6 +61,7 @@ impl<'a> Letter<'a> {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();
         let headers = request.headers_mut();
+        headers.reserve(HEADERS);
         if with_host {
             headers.insert(HOST, self.ask.host.clone());
         }

@@ -7,6 +7,9 @@ use foldhash::HashMap;
 
 use super::receiver::{Lane, ReceiverId};
 
+/// Applications whose empty queues are kept.
+const KEPT: usize = 256;
+
 /// Receivers that may start something, first tries and stored pushes apart. Who stands in it is the caller's to remember.
 #[derive(Default)]
 pub(super) struct Turns {
@@ -42,7 +45,9 @@ impl Turns {
         let receiver = of_app.pop_front()?;
         queue.len -= 1;
         match of_app.is_empty() {
-            true => drop(queue.of.remove(&app)),
+            // Its queue is kept for the next time, while those of few applications are: making one costs.
+            true if queue.of.len() > KEPT => drop(queue.of.remove(&app)),
+            true => {}
             false => queue.apps.push_back(app),
         }
         Some(receiver)
