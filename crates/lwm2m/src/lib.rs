@@ -6,19 +6,31 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod answers;
+mod arguments;
+mod assembly;
+mod bucket;
 pub mod coap;
 mod counters;
+mod device;
+mod exchanges;
+mod flight;
+mod location;
 mod order;
+mod outbox;
 mod output;
 mod peer;
 mod random;
 mod recent;
+mod registry;
 mod schedule;
 mod settings;
+mod station;
 mod time;
 
 pub use counters::Counters;
 pub use output::{Access, ExchangeId, NotReachable, Outcome, Output, Parting, Refusal, WorkMode};
 pub use peer::{DeviceNumber, Peer};
 pub use settings::{AckSchedule, Reordered, Settings};
+pub use station::Station;
 pub use time::Millis;

@@ -141,7 +141,14 @@ pub enum Output {
         /// Which.
         device: DeviceNumber,
     },
-    /// A write ended. Comes exactly once for each write that was taken, unless the device is forgotten.
+    /// A registered device renewed its registration; it was answered already.
+    Updated {
+        /// Which.
+        device: DeviceNumber,
+        /// Its lifetime from now on, in seconds.
+        lifetime_secs: u32,
+    },
+    /// A write ended. Comes exactly once for each write that was taken.
     Written {
         /// To which device.
         device: DeviceNumber,
@@ -150,7 +157,7 @@ pub enum Output {
         /// How.
         outcome: Outcome,
     },
-    /// A registration ended.
+    /// A registration ended, and the device cannot be written to.
     Gone {
         /// Whose.
         device: DeviceNumber,

@@ -87,7 +87,7 @@ impl Recents {
 }
 
 /// Tells two datagrams of one device apart (FNV-1a). Nobody gains by making them alike but the device itself.
-fn print(datagram: &[u8]) -> u64 {
+pub(crate) fn print(datagram: &[u8]) -> u64 {
     datagram.iter().fold(0xcbf2_9ce4_8422_2325, |sum, &byte| {
         (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     })

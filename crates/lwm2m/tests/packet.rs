@@ -8,14 +8,14 @@ fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
     digits
         .chunks(2)
-        .map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap())
+        .map(|two| u8::from_str_radix(std::str::from_utf8(two).expect("ASCII"), 16).expect("hex"))
         .collect()
 }
 
 fn texts(message: &Message<'_>, number: u16) -> Vec<String> {
     message
         .values(number)
-        .map(|value| String::from_utf8(value.to_vec()).unwrap())
+        .map(|value| String::from_utf8(value.to_vec()).expect("text"))
         .collect()
 }
 
