@@ -1,0 +1,73 @@
+//! When a sleeping device may be written to: for a window after it spoke, unless it has more to report first.
+
+use super::Station;
+use crate::output::Output;
+use crate::peer::DeviceNumber;
+use crate::registry::Slot;
+use crate::time::Millis;
+
+impl Station {
+    /// Says whether a decoded report has more behind it. While it has, a sleeping device is left alone, for a limited
+    /// time; once it has not, the device may be written to. To be called after every report of a device that sleeps.
+    pub fn report_has_more(&mut self, now: Millis, device: DeviceNumber, more: bool) {
+        let Some(slot) = self.registry.by_number(device) else {
+            return;
+        };
+        let limit = self.settings.hold_limit_ms;
+        let Some(device) = self.registry.get_mut(slot) else {
+            return;
+        };
+        device.hearing.held = (more && device.sleeps()).then(|| now.after(limit));
+        self.tell_hearing(now, slot);
+        self.registry.reschedule(slot);
+    }
+
+    /// Counts a message from the device: it hears for one more window.
+    pub(super) fn heard(&mut self, now: Millis, slot: Slot) {
+        if let Some(device) = self.registry.get_mut(slot) {
+            device.hearing.until = now.after(self.settings.awake_window_ms);
+        }
+        self.tell_hearing(now, slot);
+    }
+
+    /// Counts a report. What woke up to report is left alone until the caller has said whether it has more.
+    pub(super) fn heard_report(&mut self, now: Millis, slot: Slot) {
+        let limit = now.after(self.settings.hold_limit_ms);
+        if let Some(device) = self.registry.get_mut(slot)
+            && device.sleeps()
+            && !device.hearing.told
+        {
+            device.hearing.held.get_or_insert(limit);
+        }
+        self.heard(now, slot);
+    }
+
+    /// Tells the caller whether the device can be written to, if that is news.
+    pub(super) fn tell_hearing(&mut self, now: Millis, slot: Slot) {
+        let Some(device) = self.registry.get_mut(slot) else {
+            return;
+        };
+        let hears = device.hears(now);
+        if hears == device.hearing.told {
+            return;
+        }
+        device.hearing.told = hears;
+        let device = device.number;
+        self.outbox.tell(if hears {
+            Output::Awake { device }
+        } else {
+            Output::Asleep { device }
+        });
+    }
+
+    /// Tells the caller that the device cannot be written to, if it was told otherwise.
+    pub(super) fn tell_asleep(&mut self, slot: Slot) {
+        let Some(device) = self.registry.get_mut(slot) else {
+            return;
+        };
+        if std::mem::take(&mut device.hearing.told) {
+            let device = device.number;
+            self.outbox.tell(Output::Asleep { device });
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! When a device may be written to, by work mode.
+
+use crate::sending::names;
+use crate::world::{DEVICE, REGISTER, World, ended, hex, sent};
+use downlink_lwm2m::{NotReachable, Outcome, Output, WorkMode};
+
+const AWAKE: Output = Output::Awake { device: DEVICE };
+const ASLEEP: Output = Output::Asleep { device: DEVICE };
+
+fn last_sent(outputs: &[Output]) -> Option<&[u8]> {
+    outputs.iter().rev().find_map(|output| {
+        if let Output::Send { bytes, .. } = output {
+            Some(&bytes[..])
+        } else {
+            None
+        }
+    })
+}
+
+#[test]
+fn a_sleeping_device_hears_for_a_window_after_its_last_word() {
+    let mut world = World::new();
+    world.registered();
+    world.pass(50_000);
+    let (mid, token) = names(&world.write(1, &[1]));
+    assert_eq!(
+        world.receive(&format!("68 44 {mid} {token}")),
+        [ended(1, Outcome::Acked)]
+    );
+    assert_eq!(world.pass(92_999), [], "its answer was a word too");
+    assert_eq!(world.pass(1), [ASLEEP]);
+    assert_eq!(
+        world.station.write(world.now, DEVICE, 2, vec![1], None),
+        Err(NotReachable::Asleep)
+    );
+}
+
+#[test]
+fn a_report_wakes_once_it_is_known_to_be_the_last() {
+    let mut world = World::new();
+    let token = world.registered();
+    world.pass(100_000);
+    for (mid, more) in [(1, true), (2, true), (3, false)] {
+        let outputs = world.receive(&format!("58 45 000{mid} {token} 61 1{mid} ff 01"));
+        assert!(
+            matches!(outputs[..], [Output::Report { exchange: None, .. }]),
+            "{outputs:?}"
+        );
+        assert_eq!(
+            world.station.write(world.now, DEVICE, 1, vec![1], None),
+            Err(NotReachable::Asleep)
+        );
+        world.station.report_has_more(world.now, DEVICE, more);
+        assert_eq!(world.outputs(), if more { vec![] } else { vec![AWAKE] });
+    }
+    // While it is awake, more to come puts off what is next.
+    world.receive(&format!("58 45 0004 {token} 61 14 ff 01"));
+    world.station.report_has_more(world.now, DEVICE, true);
+    assert_eq!(world.outputs(), [ASLEEP]);
+    assert_eq!(world.pass(60_000), [AWAKE], "not for ever");
+}
+
+#[test]
+fn a_write_that_times_out_says_that_the_device_sleeps() {
+    let mut world = World::new();
+    world.registered();
+    world
+        .station
+        .write(world.now, DEVICE, 1, vec![1], Some(0))
+        .unwrap();
+    world
+        .station
+        .write(world.now, DEVICE, 2, vec![1], Some(0))
+        .unwrap();
+    sent(&world.outputs());
+    let outputs = world.pass(15_000);
+    assert_eq!(
+        outputs,
+        [ended(1, Outcome::TimedOut), ended(2, Outcome::NeverSent), ASLEEP]
+    );
+    assert!(world.now.0 < 93_000, "long before the window ends");
+}
+
+#[test]
+fn an_observation_that_is_not_answered_is_asked_for_again_with_the_next_update() {
+    let mut world = World::new();
+    let outputs = world.receive(REGISTER);
+    let [Output::Register { exchange, .. }] = outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    world.station.accept(world.now, exchange, DEVICE, WorkMode::Psm);
+    let outputs = world.outputs();
+    let [
+        Output::Send { bytes: created, .. },
+        Output::Send { bytes: observe, .. },
+        AWAKE,
+    ] = &outputs[..]
+    else {
+        panic!("{outputs:?}")
+    };
+    let token = names(observe).1;
+    world.station.write(world.now, DEVICE, 1, vec![1], None).unwrap();
+    let outputs = world.pass(300_000);
+    assert_eq!(
+        outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Send { .. }))
+            .count(),
+        3
+    );
+    assert!(
+        outputs.contains(&ended(1, Outcome::NeverSent)) && outputs.contains(&ASLEEP),
+        "{outputs:?}"
+    );
+    let outputs = world.receive(&format!("41 02 2000 b1 b2 7264 0a {}", hex(&created[9..])));
+    let observe = last_sent(&outputs);
+    assert_eq!(
+        names(observe.unwrap()).1,
+        token,
+        "with the same token: it may be in force after all"
+    );
+}
+
+#[test]
+fn others_are_always_awake() {
+    let mut world = World::new();
+    let unqueued = "41 02 1001 a1 b2 7264 44 65703d78 03 623d55";
+    for mode in [WorkMode::Drx, WorkMode::Edrx { cycle_secs: 20 }] {
+        let outputs = world.receive(unqueued);
+        let [Output::Register { exchange, .. }] = outputs[..] else {
+            panic!("{outputs:?}")
+        };
+        world.station.accept(world.now, exchange, DEVICE, mode);
+        let outputs = world.outputs();
+        let observe = last_sent(&outputs).map(names);
+        let (mid, token) = observe.unwrap();
+        world.receive(&format!("68 45 {mid} {token} 60"));
+        assert_eq!(world.pass(3_600_000), [], "{mode:?}");
+        world
+            .station
+            .write(world.now, DEVICE, 1, vec![1], Some(0))
+            .unwrap();
+        sent(&world.outputs());
+        assert_eq!(
+            world.pass(36_000),
+            [ended(1, Outcome::TimedOut)],
+            "and stays so after a timeout"
+        );
+    }
+}
+
+#[test]
+fn a_device_that_says_it_queues_sleeps_although_it_was_said_to_hear() {
+    let mut world = World::new();
+    world.registered_as(WorkMode::Drx);
+    assert_eq!(world.pass(93_000), [ASLEEP]);
+}
+
+#[test]
+fn five_writes_go_out_in_a_window_of_ten_seconds_each_after_the_answer_to_the_one_before() {
+    let mut world = World::new();
+    world.registered();
+    let begun = world.now;
+    for tag in 1..=5 {
+        let (mid, token) = names(&world.write(tag, &[tag as u8]));
+        assert_eq!(world.pass(1900), []);
+        assert_eq!(
+            world.receive(&format!("68 44 {mid} {token}")),
+            [ended(tag, Outcome::Acked)]
+        );
+    }
+    assert!(world.now.since(begun) < 10_000);
+}
