@@ -109,10 +109,9 @@ impl<'a> Node<'a> {
     }
 
     fn text(&self) -> Result<String, DefinitionError> {
-        match self.value {
-            Value::String(text) if !text.is_empty() => Ok(text.clone()),
-            _ => Err(self.rule("must be a text, and not empty")),
-        }
+        let text = self.value.as_str().filter(|text| !text.is_empty());
+        text.map(str::to_owned)
+            .ok_or_else(|| self.rule("must be a text, and not empty"))
     }
 
     /// The whole number of a member.

@@ -18,7 +18,7 @@ pub use binary::Binary;
 pub use codec::Codec;
 pub use error::{DecodeError, DefinitionError, EncodeError, ScriptError};
 pub use message::{Command, CommandResult, FromDevice, Report, ReportAnswer, ServiceData, ToDevice};
-pub use script::{Script, ScriptHost};
+pub use script::{MAX_RESULT, Script, ScriptHost};
 
 /// The most bytes of one message of a device, either way.
 pub const MAX_MESSAGE: usize = 64 * 1024;
