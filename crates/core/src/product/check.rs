@@ -7,6 +7,9 @@ use std::borrow::Cow;
 
 use super::{CommandForm, DataType, Decimal, Para, Profile};
 
+/// Characters that an error shows of a name that the profile does not know.
+const NAME_SHOWN: usize = 64;
+
 /// A value as an application gave it, as far as the check has to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -111,7 +114,11 @@ impl CommandForm {
         let declared = |name: &str| self.paras.iter().any(|para| para.name == name);
         match given.iter().find(|(name, _)| !declared(name)) {
             None => Ok(()),
-            Some((name, _)) => Err(unfit(name, Rule::Declared)),
+            // The application's own text, of whatever length.
+            Some((name, _)) => Err(unfit(
+                &name.chars().take(NAME_SHOWN).collect::<String>(),
+                Rule::Declared,
+            )),
         }
     }
 }
