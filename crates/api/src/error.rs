@@ -66,6 +66,8 @@ codes! {
     DuplicateNode = "100426" 400 "The nodeId is duplicated.";
     /// For immediate commands.
     NotOnline = "100428" 409 "The device is not online.";
+    /// The product of the device has no such service, or no such command of it.
+    NoService = "100431" 400 "The serviceType is not exist.";
     /// Unknown, or of another application.
     NoCommand = "100434" 404 "The device command is not existed.";
     /// It was sent, or is over.
@@ -123,6 +125,7 @@ impl Code {
             | Self::NoDeviceData
             | Self::DuplicateNode
             | Self::NotOnline
+            | Self::NoService
             | Self::NoCommand
             | Self::NotCancelable
             | Self::Congested
@@ -168,6 +171,7 @@ mod tests {
 100418 404 The deviceData is not existed.
 100426 400 The nodeId is duplicated.
 100428 409 The device is not online.
+100431 400 The serviceType is not exist.
 100434 404 The device command is not existed.
 100435 409 The device command has been canceled, expired or executed. Cannot be canceled again.
 100501 503 Congestion occurs, and the current network is under flow control.

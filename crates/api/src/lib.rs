@@ -12,6 +12,7 @@ pub mod error;
 pub mod feed;
 pub mod field;
 pub mod notice;
+pub mod product;
 pub mod push;
 pub mod subscription;
 pub mod time;

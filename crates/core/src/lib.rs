@@ -10,6 +10,7 @@ pub mod device;
 pub mod id;
 pub mod lifecycle;
 pub mod policy;
+pub mod product;
 pub mod retry;
 pub mod time;
 
@@ -17,4 +18,5 @@ pub use command::{CommandBody, Event, Mode, ResponseRule, Status, StatusSet};
 pub use device::{Mid, Offer, Proof, SessionId, TopicFamily};
 pub use id::{AppId, AppKey, CommandId, DeviceId, DeviceKey, Digits, IdMint};
 pub use policy::Policy;
+pub use product::{ProductNames, ProductRef, ProductSettings, Profile};
 pub use time::{Span, Timestamp};

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
-use crate::{app, check_config, command, demo, device, feed, push, serve};
+use crate::{app, check_config, command, demo, device, feed, product, push, serve};
 
 /// A command server for fleets of IoT devices.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Verb {
     CheckConfig(check_config::Args),
     /// Applications that may use the server (over the admin interface)
     App(app::Args),
+    /// Products of an application: what its devices can do (over the admin interface)
+    Product(product::Args),
     /// Devices of an application
     Device(device::Args),
     /// Commands to devices
@@ -49,6 +51,7 @@ impl Cli {
             Verb::Demo(args) => runtime(0)?.block_on(demo::run(args)),
             Verb::CheckConfig(args) => check_config::run(&args),
             Verb::App(args) => runtime(1)?.block_on(app::run(args)),
+            Verb::Product(args) => runtime(1)?.block_on(product::run(args)),
             Verb::Device(args) => runtime(1)?.block_on(device::run(args)),
             Verb::Command(args) => runtime(1)?.block_on(command::run(args)),
             Verb::Feed(args) => runtime(1)?.block_on(feed::run(args)),
@@ -76,6 +79,11 @@ mod tests {
             "app push-tls set a --ca f --no-check-name --certificate f --key f",
             "app push-tls show a",
             "app push-tls clear a",
+            "product put a f --id p --codec c --codec-kind binary --check-paras off --work-mode psm --response-wait 9 --secure",
+            "product put a f --work-mode edrx --cycle 41 --app i:s",
+            "product get a p --output json",
+            "product list a",
+            "product delete a p",
         ] {
             let words = std::iter::once("downlink").chain(line.split(' '));
             assert!(super::Cli::try_parse_from(words).is_ok(), "{line}");
@@ -84,6 +92,8 @@ mod tests {
             "app push-tls set a",
             "app push-tls set a --key f",
             "app push-tls set a --no-check-name",
+            "product put a",
+            "product put a f --work-mode edrx",
         ] {
             let words = std::iter::once("downlink").chain(line.split(' '));
             assert!(super::Cli::try_parse_from(words).is_err(), "{line}");

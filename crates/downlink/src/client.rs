@@ -4,6 +4,7 @@
 
 mod app_trust;
 mod call;
+mod products;
 
 use std::time::Duration;
 

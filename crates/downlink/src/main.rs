@@ -1,5 +1,5 @@
-//! The program: the server (`serve`, `demo`), and a client of its interfaces (`app`, `device`, `command`, `feed`,
-//! `push`).
+//! The program: the server (`serve`, `demo`), and a client of its interfaces (`app`, `product`, `device`, `command`,
+//! `feed`, `push`).
 //!
 //! The client commands speak REST only, as any application does, and never touch the server's data. How a run ended is
 //! told by its exit code, see [`failure`].
@@ -17,6 +17,7 @@ mod failure;
 mod feed;
 mod options;
 mod output;
+mod product;
 mod push;
 mod serve;
 mod simulate;

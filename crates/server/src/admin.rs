@@ -7,6 +7,7 @@ mod apps;
 mod guard;
 mod health;
 mod names;
+mod products;
 mod push_tls;
 mod pushes;
 mod receivers;
@@ -26,8 +27,7 @@ use axum::routing::{delete, get, patch, post, put};
 use downlink_store::{Store, StoreError};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -121,6 +121,14 @@ fn router(admin: Admin, guard: guard::Guard) -> Router {
             "/admin/v1/apps/{id}/push-tls",
             put(push_tls::set).get(push_tls::show).delete(push_tls::clear),
         )
+        .route(
+            "/admin/v1/apps/{id}/products",
+            put(products::put).get(products::list),
+        )
+        .route(
+            "/admin/v1/apps/{id}/products/{product}",
+            get(products::one).delete(products::remove),
+        )
         .fallback(|| async {
             problem(
                 StatusCode::NOT_FOUND,
@@ -145,7 +153,7 @@ fn router(admin: Admin, guard: guard::Guard) -> Router {
 }
 
 /// A body that has to be JSON of this shape; else the answer that says why it is not.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| Problem::invalid(error.to_string()))
 }
 

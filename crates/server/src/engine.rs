@@ -10,6 +10,7 @@ mod crowded;
 mod deadlines;
 mod feeds;
 mod sessions;
+mod terms;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +22,7 @@ use downlink_store::{
 use tokio::sync::mpsc;
 
 use crate::clock;
+use crate::products::{NamedCodecs, ProductBook};
 use crate::secrets::IdRandom;
 use crate::telemetry::{Metrics, RefusalLabel};
 
@@ -35,6 +37,7 @@ pub(crate) struct Engine {
     store: Arc<dyn Store>,
     sessions: Sessions,
     crowded: Crowded,
+    products: ProductBook,
     followers: Arc<Followers>,
     mint: Mutex<Mint>,
     last_session: Mutex<SessionId>,
@@ -92,6 +95,7 @@ impl Engine {
             store,
             sessions: Sessions::new(),
             crowded: Crowded::default(),
+            products: ProductBook::new(Arc::new(NamedCodecs)),
             followers: Arc::new(Followers::new(
                 settings.feed_streams_per_app,
                 settings.feed_streams,
@@ -125,6 +129,11 @@ impl Engine {
     /// Who may create no more commands to be told of.
     pub(crate) fn crowded(&self) -> &Crowded {
         &self.crowded
+    }
+
+    /// The products.
+    pub(crate) fn products(&self) -> &ProductBook {
+        &self.products
     }
 
     /// The metrics.

@@ -13,6 +13,7 @@ mod gateway;
 mod http;
 mod net;
 mod notices;
+mod products;
 mod push;
 pub mod run;
 pub mod runtime;

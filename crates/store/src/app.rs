@@ -130,7 +130,7 @@ pub trait Apps {
     /// Replaces the hash of an application's secret and revokes its tokens. False if it is not there.
     async fn set_app_secret(&self, app: AppKey, secret_hash: String) -> Result<bool, StoreError>;
 
-    /// Removes an application: its tokens, its devices. Its commands and their records stay until retention ends
+    /// Removes an application: its tokens, its devices, its products. Its commands and their records stay until retention ends
     /// them; the open ones are the caller's to end. Gives the keys of the devices that went with it.
     async fn remove_app(
         &self,

@@ -1,7 +1,9 @@
 //! The port's part on devices.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use downlink_core::{AppKey, DeviceId, DeviceKey, Timestamp, TopicFamily};
+use downlink_core::{AppKey, DeviceId, DeviceKey, ProductRef, Timestamp, TopicFamily};
 
 use crate::{Page, StoreError};
 
@@ -53,6 +55,8 @@ pub struct Device {
     pub bind_until: Option<Timestamp>,
     /// The topic family it was seen to speak.
     pub family: Option<TopicFamily>,
+    /// What its `info` says of its product (`productId`, `manufacturerId`, `model`, `deviceType`), if it does.
+    pub product: Option<Arc<ProductRef>>,
 }
 
 /// How a device is looked up when it connects.

@@ -11,6 +11,7 @@ pub mod command;
 pub mod device;
 pub mod error;
 pub mod feed;
+pub mod product;
 pub mod push;
 pub mod sqlite;
 pub mod subscription;
@@ -24,6 +25,7 @@ pub use command::{
 pub use device::{Device, DeviceFilter, DeviceName, Devices, NewDevice, RegisterRefused};
 pub use error::StoreError;
 pub use feed::{Feed, FeedItem, FeedPage};
+pub use product::{Codec, NewProduct, Product, ProductHead, ProductKey, Products, Put, PutRefused};
 pub use push::{
     Attempt, Diverted, Fate, GivenUp, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
     PushTotals, Pushes, Ready, ReadyPush, ReceiverKey, Settled, StoredPush, StoredReceiver, Stowed,
@@ -36,11 +38,11 @@ pub use trust::{AddKeyRefused, AppTrust, PushTls, SigningKey, Trust};
 
 /// All of the port.
 pub trait Store:
-    Commands + Pushes + Devices + Apps + Feed + Subscriptions + Trust + Send + Sync + 'static
+    Commands + Pushes + Devices + Products + Apps + Feed + Subscriptions + Trust + Send + Sync + 'static
 {
 }
 
-impl<T: Commands + Pushes + Devices + Apps + Feed + Subscriptions + Trust + Send + Sync + 'static> Store
-    for T
+impl<T: Commands + Pushes + Devices + Products + Apps + Feed + Subscriptions + Trust + Send + Sync + 'static>
+    Store for T
 {
 }

@@ -27,6 +27,7 @@ mod migrate;
 mod notices;
 mod open;
 mod options;
+mod products;
 mod pushes;
 mod queue;
 mod read;
@@ -40,6 +41,7 @@ mod trust;
 mod work_row;
 mod writer;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use downlink_core::Policy;
@@ -68,6 +70,7 @@ pub struct SqliteStore {
     policy: Policy,
     disk: DiskGuard,
     devices: Arc<DeviceCache>,
+    product_changes: Arc<AtomicU64>,
     tail: Arc<Tail>,
     stats: Arc<StoreStats>,
     wanted: Arc<Wanted>,

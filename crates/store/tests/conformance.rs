@@ -24,6 +24,8 @@ mod life;
 mod lists;
 #[path = "conformance/mids.rs"]
 mod mids;
+#[path = "conformance/products.rs"]
+mod products;
 #[path = "conformance/push_ends.rs"]
 mod push_ends;
 #[path = "conformance/pushes.rs"]
@@ -126,6 +128,12 @@ macro_rules! suite {
             devices::seen_notes_the_first_connection_and_the_family,
             devices::unbound_devices_lapse,
             devices::devices_are_listed_by_time,
+            products::a_product_is_kept_whole_and_replaced_whole,
+            products::ids_of_products_are_unique_in_their_application,
+            products::a_device_finds_its_product,
+            products::a_device_says_what_its_product_is,
+            products::every_change_of_a_product_is_counted,
+            products::products_are_listed_by_their_names,
             apps::an_id_is_given_once,
             apps::a_new_secret_revokes_the_tokens,
             apps::tokens_end_and_are_limited,

@@ -290,7 +290,7 @@ async fn a_store_of_the_first_schema_is_taken_over() {
     // Nor what came after the second.
     sql.execute_batch(
         "DROP TABLE signing_key; DROP TABLE push_tls; DROP TABLE feed; DROP TABLE feed_begin; \
-         ALTER TABLE app DROP COLUMN feed;",
+         ALTER TABLE app DROP COLUMN feed; DROP TABLE product;",
     )
     .unwrap();
     let old = dir.path().join("old");

@@ -72,6 +72,14 @@ pub(super) struct Paging {
     page_size: Option<u32>,
 }
 
+impl Paging {
+    /// How many to leave out and how many to show, pages having `most` at the most.
+    pub(super) fn window(&self, most: u32) -> (u64, u32) {
+        let size = self.page_size.unwrap_or(most).clamp(1, most);
+        (u64::from(self.page_no) * u64::from(size), size)
+    }
+}
+
 /// `POST /admin/v1/apps`
 pub(super) async fn create(State(northbound): State<Arc<Northbound>>, body: Bytes) -> Response {
     let asked = match read::<NewAppBody>(&body) {
@@ -110,8 +118,7 @@ pub(super) async fn list(
     State(northbound): State<Arc<Northbound>>,
     Query(paging): Query<Paging>,
 ) -> Response {
-    let size = paging.page_size.unwrap_or(PAGE).clamp(1, PAGE);
-    let skip = u64::from(paging.page_no) * u64::from(size);
+    let (skip, size) = paging.window(PAGE);
     match northbound.engine.store().apps(skip, size).await {
         Ok(apps) => {
             let apps: Vec<_> = apps.iter().map(|app| AppBody::of(app, None)).collect();

@@ -1,5 +1,6 @@
 //! The operator's interface over sockets.
 
+mod products;
 mod pushes;
 
 use std::time::Duration;

@@ -2,15 +2,18 @@
 
 use std::sync::{Arc, PoisonError};
 
+use downlink_api::Invalid;
 use downlink_core::id::bucket_of;
 use downlink_core::lifecycle::{Input, Refusal};
+use downlink_core::product::Unfit;
 use downlink_core::{
-    CommandBody, CommandId, DeviceId, DeviceKey, Mode, ResponseRule, Span, Status, StatusSet, Timestamp,
+    CommandBody, CommandId, DeviceId, DeviceKey, Mode, ProductRef, Span, Status, StatusSet, Timestamp,
 };
 use downlink_store::{
     App, Change, CreateRefused, Created, Dispatch, NewCommand, Record, StoreError, Submission, Target,
 };
 
+use super::terms::Terms;
 use super::{AppSettings, Engine, ToSession};
 use crate::clock;
 
@@ -19,6 +22,8 @@ use crate::clock;
 pub(crate) struct CreateRequest {
     pub(crate) device: DeviceKey,
     pub(crate) device_id: DeviceId,
+    /// What the device says of its product.
+    pub(crate) product: Option<Arc<ProductRef>>,
     pub(crate) body: CommandBody,
     pub(crate) callback: Option<String>,
     /// In seconds; `None`: the default. 0: immediate.
@@ -40,6 +45,12 @@ pub(crate) enum CreateError {
     /// Too many pushes of the application wait for its receivers.
     #[error("too many pushes of the application wait")]
     Crowded,
+    /// The device's product has no such service, or no such command of it.
+    #[error(transparent)]
+    Unfit(Unfit),
+    /// The parameters do not fit the device's product, which is set to refuse such.
+    #[error(transparent)]
+    Paras(Invalid),
     /// The store said no.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,6 +78,13 @@ impl Engine {
             self.metrics.create_refused.inc();
             return Err(CreateError::Crowded);
         }
+        let terms = match self.terms(app, &request).await {
+            Ok(terms) => terms,
+            Err(error) => {
+                self.metrics.create_refused.inc();
+                return Err(error);
+            }
+        };
         let now = clock::now();
         let device = request.device;
         let mode = self.mode(request.expire_time, now);
@@ -79,7 +97,7 @@ impl Engine {
             self.metrics.create_refused.inc();
             return Err(CreateError::Congested);
         }
-        let command = self.command(app, request, mode, now);
+        let command = self.command(app, request, mode, terms, now);
         let submission = Submission {
             command,
             offer: offer.filter(|_| !full),
@@ -172,7 +190,14 @@ impl Engine {
         }
     }
 
-    fn command(&self, app: &App, request: CreateRequest, mode: Mode, now: Timestamp) -> NewCommand {
+    fn command(
+        &self,
+        app: &App,
+        request: CreateRequest,
+        mode: Mode,
+        terms: Terms,
+        now: Timestamp,
+    ) -> NewCommand {
         let bucket = bucket_of(&app.id, &request.device_id);
         let id = self
             .mint
@@ -195,11 +220,12 @@ impl Engine {
                 .expire_time
                 .unwrap_or(u64::from(self.settings.default_expire_secs)),
             max_retransmit: request.max_retransmit,
-            response: ResponseRule::Expected {
-                within: Span::from_secs(self.settings.response_wait_secs),
-            },
+            response: terms.response,
             created_at: now,
-            detail: format!("request {}", request.request_id),
+            detail: match terms.remark {
+                None => format!("request {}", request.request_id),
+                Some(remark) => format!("request {}; {remark}", request.request_id),
+            },
         }
     }
 

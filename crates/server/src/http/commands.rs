@@ -38,6 +38,7 @@ pub(super) async fn create(
     let request = CreateRequest {
         device: device.key,
         device_id: device.id,
+        product: device.product,
         body: CommandBody {
             service: asked.service_id,
             method: asked.method,

@@ -1,8 +1,11 @@
 //! What a northbound handler answers when it cannot do what was asked: code, status, text; the cause for the log only.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use downlink_api::{Code, Invalid};
+use downlink_core::product::Unfit;
 use downlink_store::{CreateRefused, StoreError};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
@@ -58,6 +61,19 @@ impl Fault {
             cause: Some(cause.into()),
             ..Self::from(Code::Internal)
         }
+    }
+
+    /// A command that the device's product does not have.
+    fn unfit(unfit: Unfit) -> Self {
+        let field = match &unfit {
+            Unfit::Service => Cow::Borrowed("command.serviceId"),
+            Unfit::Command => Cow::Borrowed("command.method"),
+            Unfit::Para { name, .. } => Cow::Owned(format!("command.paras.{name}")),
+        };
+        Self::new(
+            Code::NoService,
+            Invalid::new(field, unfit.to_string()).to_string(),
+        )
     }
 
     /// What is answered where no handler could.
@@ -120,6 +136,8 @@ impl From<CreateError> for Fault {
                 Code::Congested,
                 "Too many pushes of the application wait for their receivers.",
             ),
+            CreateError::Unfit(unfit) => Self::unfit(unfit),
+            CreateError::Paras(invalid) => invalid.into(),
             CreateError::Store(error) => error.into(),
         }
     }
@@ -180,6 +198,13 @@ mod tests {
             ),
             (CreateError::Congested.into(), Code::Congested, 503),
             (CreateError::Crowded.into(), Code::Congested, 503),
+            (CreateError::Unfit(Unfit::Service).into(), Code::NoService, 400),
+            (CreateError::Unfit(Unfit::Command).into(), Code::NoService, 400),
+            (
+                CreateError::Paras(Invalid::missing("command.paras.p")).into(),
+                Code::InvalidInput,
+                400,
+            ),
             (CreateError::Store(StoreError::Busy).into(), Code::Congested, 503),
             (
                 CreateError::Store(StoreError::DiskLow).into(),

@@ -4,6 +4,7 @@ mod auth;
 mod commands;
 mod devices;
 mod feed;
+mod products;
 mod subscriptions;
 mod wire;
 pub(crate) mod world;

@@ -99,6 +99,7 @@ pub(crate) struct Metrics {
     pub(crate) registry: Registry,
     pub(crate) created: Counter,
     pub(crate) create_refused: Counter,
+    pub(crate) unfit_paras: Counter,
     transitions: Family<TransitionLabels, Counter>,
     refusals: Family<RefusalLabels, Counter>,
     pub(crate) hints_lost: Counter,
@@ -136,6 +137,11 @@ impl Metrics {
             r,
             "commands_refused",
             "Create calls refused: queue full, unreachable, no device",
+        );
+        let unfit_paras = counter(
+            r,
+            "commands_unfit",
+            "Commands created though their parameters do not fit the product of their device",
         );
         let transitions = Family::default();
         r.register(
@@ -234,6 +240,7 @@ impl Metrics {
             registry,
             created,
             create_refused,
+            unfit_paras,
             transitions,
             refusals,
             hints_lost,

@@ -46,6 +46,8 @@ pub(super) struct Batch {
     pub(super) mapped: HashMap<(DeviceKey, Mid), CommandId>,
     /// Devices whose row this batch changed: to be dropped from the lookup cache after the commit.
     pub(super) changed_devices: Vec<DeviceId>,
+    /// It put or removed a product: to be told after the commit.
+    pub(super) products_changed: bool,
     /// The highest `ord` given so far.
     pub(super) last_ord: i64,
     /// The highest id met so far: a higher one is certainly new.
@@ -103,6 +105,7 @@ impl Batch {
             mids: Memo::new(DEVICES_REMEMBERED),
             mapped: HashMap::default(),
             changed_devices: Vec::new(),
+            products_changed: false,
             last_ord: at.last_ord,
             last_id: at.last_id,
             tallies: HashMap::default(),

@@ -102,6 +102,7 @@ mod tests {
             activated_at: None,
             bind_until: None,
             family: None,
+            product: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use downlink_core::{AppKey, DeviceId, DeviceKey, Timestamp, TopicFamily};
+use downlink_core::{AppKey, DeviceId, DeviceKey, ProductRef, Timestamp, TopicFamily};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteStore;
@@ -14,11 +14,26 @@ use crate::{
     Device, DeviceFilter, DeviceName, Devices, NewDevice, NoticeDevice, Page, RegisterRefused, StoreError,
 };
 
+/// A member of what the application said of a device.
+macro_rules! info_member {
+    ($name:literal) => {
+        concat!("CASE WHEN json_valid(info) THEN info ->> '$.", $name, "' END")
+    };
+}
+
 macro_rules! select_device {
     ($rest:literal) => {
         concat!(
             "SELECT key, app, id, node_id, secret, verify_code, info, created_at, modified_at, activated_at, \
-             bind_until, family FROM device WHERE removed_at IS NULL ",
+             bind_until, family, ",
+            info_member!("productId"),
+            ", ",
+            info_member!("manufacturerId"),
+            ", ",
+            info_member!("model"),
+            ", ",
+            info_member!("deviceType"),
+            " FROM device WHERE removed_at IS NULL ",
             $rest
         )
     };
@@ -115,7 +130,10 @@ impl Batch {
             info: new.info.clone(),
         };
         self.tell_added(new.app, key, &shown, new.created_at)?;
-        Ok(Ok(registered(new, key)))
+        let registered = one(&self.sql, select_device!("AND id = ?1"), new.id.as_str())?;
+        let registered =
+            registered.ok_or_else(|| Failure::corrupt("a device that was just registered is gone"))?;
+        Ok(Ok(registered))
     }
 
     fn exists(&self, query: &str, value: &str) -> Result<bool, Failure> {
@@ -324,24 +342,17 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Device> {
         activated_at: time(9)?,
         bind_until: time(10)?,
         family: row.get::<_, Option<u8>>(11)?.and_then(family_of),
+        product: product_ref(row)?,
     })
 }
 
-fn registered(new: &NewDevice, key: DeviceKey) -> Device {
-    Device {
-        key,
-        app: new.app,
-        id: new.id.clone(),
-        node_id: new.node_id.clone(),
-        secret: new.secret.clone(),
-        verify_code: new.verify_code.clone(),
-        info: new.info.clone(),
-        created_at: new.created_at,
-        modified_at: new.created_at,
-        activated_at: None,
-        bind_until: new.bind_until,
-        family: None,
-    }
+/// What the device says of its product; a member that is no text says nothing.
+fn product_ref(row: &Row<'_>) -> rusqlite::Result<Option<Arc<ProductRef>>> {
+    let text = |at: usize| {
+        row.get_ref(at)
+            .map(|value| value.as_str().ok().map(str::to_owned))
+    };
+    Ok(ProductRef::new(text(12)?, text(13)?, text(14)?, text(15)?).map(Arc::new))
 }
 
 fn family_code(family: TopicFamily) -> u8 {

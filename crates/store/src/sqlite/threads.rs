@@ -1,5 +1,6 @@
 //! The store's threads: started together, waited for together.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
@@ -72,6 +73,7 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
     let dir = DataDir::open(&options)?;
     let stats = Arc::new(StoreStats::default());
     let devices = Arc::new(DeviceCache::new(options.device_cache));
+    let product_changes = Arc::new(AtomicU64::new(0));
     let disk = DiskGuard::new(
         dir.path().to_owned(),
         options.min_free_bytes,
@@ -102,6 +104,7 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
         lazy_wait: options.lazy_wait,
         stats: Arc::clone(&stats),
         devices: Arc::clone(&devices),
+        product_changes: Arc::clone(&product_changes),
         checkpoints,
     };
     let read_inbox = Arc::new(Mutex::new(read_inbox));
@@ -121,6 +124,7 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
         policy: options.policy,
         disk,
         devices,
+        product_changes,
         tail,
         stats,
         wanted,

@@ -6,6 +6,7 @@
 //! tried one by one, so that only the culprit fails; if the transaction cannot be begun or committed, all are told so.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,7 @@ pub(super) struct Writer {
     pub(super) lazy_wait: Duration,
     pub(super) stats: Arc<StoreStats>,
     pub(super) devices: Arc<DeviceCache>,
+    pub(super) product_changes: Arc<AtomicU64>,
     pub(super) checkpoints: Checkpoints,
 }
 
@@ -170,6 +172,9 @@ impl Writer {
         // whether the commit was kept.
         self.devices
             .changed(std::mem::take(&mut self.batch.changed_devices));
+        if std::mem::take(&mut self.batch.products_changed) {
+            self.product_changes.fetch_add(1, Ordering::Release);
+        }
         outcome.map(|_| ())
     }
 

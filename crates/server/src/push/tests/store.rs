@@ -217,6 +217,19 @@ unused! {
 }
 
 unused! {
+    Products {
+        fn put_product(a: NewProduct, b: u32) -> Result<Put, PutRefused>;
+        fn product(a: AppKey, b: &str) -> Option<Product>;
+        fn products(a: AppKey, b: u64, c: u32) -> Page<ProductHead>;
+        fn remove_product(a: AppKey, b: &str) -> Option<ProductHead>;
+        fn product_of(a: AppKey, b: &downlink_core::ProductRef) -> Option<Product>;
+    }
+    fn product_changes(&self) -> u64 {
+        0
+    }
+}
+
+unused! {
     Trust {
         fn trusts() -> Vec<(AppKey, AppTrust)>;
         fn trust(a: AppKey) -> AppTrust;

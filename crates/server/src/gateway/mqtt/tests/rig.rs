@@ -103,6 +103,7 @@ impl Rig {
         let request = CreateRequest {
             device: self.device,
             device_id: DeviceId::new("dev"),
+            product: None,
             body: CommandBody {
                 service: "Lamp".into(),
                 method: "SWITCH".into(),

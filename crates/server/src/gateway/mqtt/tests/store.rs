@@ -80,6 +80,7 @@ impl FakeStore {
             activated_at: None,
             bind_until: None,
             family: None,
+            product: None,
         });
         key
     }

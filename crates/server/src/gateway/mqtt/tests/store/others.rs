@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use downlink_core::{AppKey, DeviceKey, Timestamp};
+use downlink_core::{AppKey, DeviceKey, ProductRef, Timestamp};
 use downlink_store::*;
 
 use super::FakeStore;
@@ -51,6 +51,33 @@ unused! {
         fn give_up_old(PushLimits, Timestamp, u32) -> Vec<GivenUp>;
         fn prune_pushes(PushLimits, Timestamp, u32) -> u64;
         fn push_totals(Timestamp) -> PushTotals;
+    }
+}
+
+#[async_trait]
+impl Products for FakeStore {
+    fn product_changes(&self) -> u64 {
+        0
+    }
+
+    async fn put_product(&self, _: NewProduct, _: u32) -> Result<Result<Put, PutRefused>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn product(&self, _: AppKey, _: &str) -> Result<Option<Product>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn products(&self, _: AppKey, _: u64, _: u32) -> Result<Page<ProductHead>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn remove_product(&self, _: AppKey, _: &str) -> Result<Option<ProductHead>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn product_of(&self, _: AppKey, _: &ProductRef) -> Result<Option<Product>, StoreError> {
+        unimplemented!()
     }
 }
 
