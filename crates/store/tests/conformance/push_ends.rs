@@ -3,7 +3,8 @@
 use downlink_core::lifecycle::Input;
 use downlink_core::{CommandId, Span, Status, Timestamp};
 use downlink_store::{
-    Fate, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState, ReceiverKey, StoredPush,
+    Fate, NotifyType, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState, ReceiverKey,
+    StoredPush, Subscription,
 };
 
 use super::Stores;
@@ -283,6 +284,16 @@ pub(crate) async fn an_application_goes_with_its_stored_pushes(stores: Stores) {
 /// Random life, the rules looked at after each step.
 pub(crate) async fn the_rules_hold_whatever_happens(stores: Stores) {
     let world = World::new(stores.open()).await;
+    let words = Subscription {
+        id: "words".into(),
+        app: world.app.key,
+        notify_type: NotifyType::PushGivenUp,
+        callback: format!("{ORIGIN}/words").into(),
+        origin: ORIGIN.into(),
+        channel: "HTTP".into(),
+        created_at: at(0),
+    };
+    world.store.subscribe(words).await.unwrap().unwrap();
     let mut dice = Dice::new();
     let mut ids: Vec<CommandId> = Vec::new();
     let mut flying: Vec<PushId> = Vec::new();
@@ -338,6 +349,18 @@ async fn check(world: &World, ids: &[CommandId]) {
         let waiting = mine().filter(waits).count() as u64;
         let dead = mine().count() as u64 - waiting;
         assert_eq!((receiver.waiting, receiver.dead), (waiting, dead), "the sums");
+    }
+    let mut keys: Vec<_> = stored.iter().map(|push| push.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    for key in keys {
+        let ready = |push: &&StoredPush| push.key == key && waits(push) && !push.behind;
+        let waiting = stored.iter().filter(|push| push.key == key).filter(waits).count();
+        assert_eq!(
+            stored.iter().filter(ready).count(),
+            usize::from(waiting > 0),
+            "one is ready"
+        );
     }
     for id in ids {
         let key = OrderKey::of_command(*id);
