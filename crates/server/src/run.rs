@@ -444,6 +444,7 @@ fn settings(config: &Config) -> Settings {
         default_expire_secs: config.commands.default_expire_secs,
         max_expire_secs: config.commands.max_expire_secs,
         queue_limit: config.commands.queue_limit,
+        open_limit: Some(config.commands.max_open_per_app).filter(|limit| *limit > 0),
         response_wait_secs: config.commands.response_wait_secs,
         max_inflight: config.mqtt.max_inflight,
         feed_streams_per_app: config.feed.streams_per_app,

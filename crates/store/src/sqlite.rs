@@ -35,6 +35,7 @@ mod state;
 mod stats;
 mod subscriptions;
 mod tail;
+mod tally;
 mod threads;
 mod trust;
 mod work_row;

@@ -146,6 +146,7 @@ fn submission(world: &World, device: &Device, id: CommandId, offer: Offer) -> Su
         command,
         offer: Some(offer),
         queue_limit: 20,
+        open_limit: None,
     }
 }
 

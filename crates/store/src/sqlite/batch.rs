@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use downlink_core::lifecycle::{Transition, deadline};
 use downlink_core::{AppKey, CommandId, DeviceId, DeviceKey, Mid, Policy, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::entry::{Dirt, Entry};
 use super::failure::Failure;
@@ -25,6 +25,7 @@ use super::notices::Notices;
 use super::queue::QueueView;
 use super::subscriptions::Subscribers;
 use super::tail::Tail;
+use super::tally::Tallies;
 use super::work_row::{WorkRow, stored_result};
 use crate::{Applied, NoticeWriter, ReceiverKey, Submission};
 
@@ -50,7 +51,7 @@ pub(super) struct Batch {
     pub(super) last_ord: i64,
     /// The highest id met so far: a higher one is certainly new.
     pub(super) last_id: Option<CommandId>,
-    tallies: HashMap<AppKey, Tally>,
+    pub(super) tallies: Tallies,
     pub(super) feeds: Feeds,
     /// The newest commands, which the tables by device do not have yet.
     pub(super) tail: Arc<Tail>,
@@ -85,12 +86,6 @@ pub(super) struct Facts {
     pub(super) live: bool,
 }
 
-#[derive(Default)]
-struct Tally {
-    commands: i64,
-    open: i64,
-}
-
 impl Batch {
     pub(super) fn new(sql: Connection, policy: Policy, at: WhereItStands, told: ToldOf) -> Self {
         Self {
@@ -105,7 +100,7 @@ impl Batch {
             changed_devices: Vec::new(),
             last_ord: at.last_ord,
             last_id: at.last_id,
-            tallies: HashMap::default(),
+            tallies: Tallies::new(),
             feeds: Feeds::default(),
             tail: at.tail,
             merge: at.merge,
@@ -207,7 +202,7 @@ impl Batch {
         entry.ended |= row.progress.state.is_final();
         let (app, device, outbox) = (row.app, row.device, row.outbox);
         if !was_final && row.progress.state.is_final() {
-            self.tallies.entry(app).or_default().open -= 1;
+            self.tallies.add(app, 0, -1);
         }
         self.queues.entry(device).or_default().touch(id);
         self.note_news(app, id, &transition.events, &transition.state);
@@ -235,9 +230,7 @@ impl Batch {
 
     /// Adds a command that this batch creates.
     pub(super) fn add(&mut self, row: WorkRow, submission: &Arc<Submission>) {
-        let tally = self.tallies.entry(row.app).or_default();
-        tally.commands += 1;
-        tally.open += 1;
+        self.tallies.add(row.app, 1, 1);
         self.queues.entry(row.device).or_default().touch(row.id);
         let entry = Entry {
             fresh: Some(Arc::clone(submission)),
@@ -263,15 +256,13 @@ impl Batch {
     /// Takes back [`add`](Self::add): it is not created after all.
     pub(super) fn drop_unsent(&mut self, id: CommandId) {
         if let Some(entry) = self.entries.remove(&id) {
-            let tally = self.tallies.entry(entry.row.app).or_default();
-            tally.commands -= 1;
-            tally.open -= 1;
+            self.tallies.add(entry.row.app, -1, -1);
         }
     }
 
     /// A record was deleted.
     pub(super) fn count_dropped(&mut self, app: AppKey, device: DeviceKey, id: CommandId) {
-        self.tallies.entry(app).or_default().commands -= 1;
+        self.tallies.add(app, -1, 0);
         self.dropped.push((device, id));
     }
 
@@ -326,15 +317,7 @@ impl Batch {
         self.tell_news()?;
         self.feeds.write(&self.sql)?;
         self.merge()?;
-        for (app, tally) in &self.tallies {
-            self.sql
-                .prepare_cached(
-                    "INSERT INTO tally (app, devices, commands, open) VALUES (?1, 0, ?2, ?3) \
-                     ON CONFLICT (app) DO UPDATE SET commands = commands + ?2, open = open + ?3",
-                )?
-                .execute(params![app.0, tally.commands, tally.open])?;
-        }
-        Ok(())
+        self.tallies.write(&self.sql)
     }
 
     /// The transaction is over and kept.
@@ -353,7 +336,7 @@ impl Batch {
             self.mapped.clear();
         }
         self.queues.clear();
-        self.tallies.clear();
+        self.tallies.committed();
         self.subscribers.committed();
         self.notices.committed();
     }
@@ -389,7 +372,7 @@ impl Batch {
         self.mapped.clear();
         self.dirty.clear();
         self.queues.clear();
-        self.tallies.clear();
+        self.tallies.forget_all();
         self.feeds.forget_all();
         self.facts.clear();
         self.mids.each(Block::retire);

@@ -173,3 +173,51 @@ pub(crate) async fn what_is_sent_does_not_count_for_the_limit(stores: Stores) {
     world.must(waiting, Input::Cancel("x".into()), at(1)).await;
     assert_eq!(world.create(submission).await.record.status, Status::Pending);
 }
+
+pub(crate) async fn an_applications_open_commands_have_a_limit(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let other = new_app(&*world.store, "other").await;
+    let devices = [world.device("d").await, world.device("e").await];
+    let others = new_device(other.key, "o");
+    let others = world.store.register(others, u64::MAX).await.unwrap().unwrap();
+    let limited = |device: &downlink_store::Device| {
+        let mut submission = world.cached(device, T0);
+        submission.open_limit = Some(30);
+        submission
+    };
+    for round in 0..3 {
+        let creates = (0..50).map(|n| {
+            let (store, mut submission) = (world.store.clone(), limited(&devices[n % 2]));
+            // Some are sent, and go on to be open.
+            submission.offer = Some(offer(1)).filter(|_| n == 9);
+            tokio::spawn(async move { store.create(submission).await.unwrap() })
+        });
+        let mut made = Vec::new();
+        for create in creates.collect::<Vec<_>>() {
+            match create.await.unwrap() {
+                Ok(created) => made.push(created.record.id),
+                Err(refused) => assert_eq!(refused, CreateRefused::TooManyOpen),
+            }
+        }
+        assert_eq!(made.len(), 30, "round {round}");
+        let created = world.create(limited(&others)).await.record.id;
+        world.must(created, Input::Cancel("x".into()), at(1)).await;
+        for id in made {
+            let change = change(id, Input::Cancel("x".into()), at(1));
+            if world
+                .apply(change)
+                .await
+                .outcome
+                .is_some_and(|done| done.is_err())
+            {
+                world.must(id, ok_reply(), at(2)).await;
+            }
+        }
+    }
+    let mut none = limited(&devices[0]);
+    none.open_limit = Some(0);
+    assert_eq!(
+        world.try_create(none).await.unwrap_err(),
+        CreateRefused::TooManyOpen
+    );
+}
