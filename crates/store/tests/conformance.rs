@@ -107,6 +107,7 @@ macro_rules! suite {
             push_ends::dropped_ones_are_never_told,
             push_ends::what_is_too_old_is_given_up_and_held_time_does_not_count,
             push_ends::a_receiver_held_too_long_loses_its_pushes,
+            push_ends::an_application_has_its_own_age_limit,
             push_ends::a_record_with_stored_pushes_is_kept,
             push_ends::an_application_goes_with_its_stored_pushes,
             push_ends::the_rules_hold_whatever_happens,

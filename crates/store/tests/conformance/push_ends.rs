@@ -3,8 +3,8 @@
 use downlink_core::lifecycle::Input;
 use downlink_core::{CommandId, Span, Status, Timestamp};
 use downlink_store::{
-    Fate, NotifyType, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState, ReceiverKey,
-    StoredPush, Subscription,
+    AppSettingsChange, Fate, NotifyType, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
+    ReceiverKey, StoredPush, Subscription,
 };
 
 use super::Stores;
@@ -243,6 +243,36 @@ pub(crate) async fn what_is_too_old_is_given_up_and_held_time_does_not_count(sto
         None,
         "nothing to be remembered for"
     );
+}
+
+pub(crate) async fn an_application_has_its_own_age_limit(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let id = world.delivered("d").await;
+    let key = world.divert(id, 1, None, at(2)).await.unwrap();
+    let set = |age: Option<Span>| {
+        let change = AppSettingsChange {
+            push_max_age: Some(age),
+            ..AppSettingsChange::default()
+        };
+        world.store.set_app_settings(world.app.key, change)
+    };
+    let age = Some(Span::from_secs(10));
+    assert_eq!(set(age).await.unwrap().unwrap().settings.push_max_age, age);
+    // Another change leaves it as it is.
+    let other = AppSettingsChange {
+        push_sent_immediate: Some(false),
+        ..AppSettingsChange::default()
+    };
+    let after = world.store.set_app_settings(world.app.key, other).await.unwrap();
+    assert_eq!(after.unwrap().settings.push_max_age, age);
+    let give_up = |secs| world.store.give_up_old(LIMITS, at(secs), 99);
+    assert_eq!(give_up(9).await.unwrap(), []);
+    assert_eq!(give_up(10).await.unwrap()[0].pushes, 1, "the first");
+    assert_eq!(set(None).await.unwrap().unwrap().settings.push_max_age, None);
+    assert_eq!(give_up(50).await.unwrap(), [], "as for all");
+    set(Some(Span::from_secs(1000))).await.unwrap();
+    assert_eq!(give_up(500).await.unwrap(), [], "longer than for all");
+    assert_eq!(world.sums(key).await, (1, 1));
 }
 
 pub(crate) async fn a_receiver_held_too_long_loses_its_pushes(stores: Stores) {
