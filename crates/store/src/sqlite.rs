@@ -38,6 +38,7 @@ mod tail;
 mod tally;
 mod threads;
 mod trust;
+mod waiting;
 mod work_row;
 mod writer;
 

@@ -71,6 +71,7 @@ macro_rules! suite {
             create::the_queue_limit_holds_under_concurrency,
             create::what_is_sent_does_not_count_for_the_limit,
             create::an_applications_open_commands_have_a_limit,
+            create::the_queue_limit_is_exact_whatever_happens,
             create::rivals_with_one_id_make_one_command,
             create::an_offer_after_the_lifetime_leaves_it_pending,
             queue::commands_go_oldest_first_one_at_a_time,

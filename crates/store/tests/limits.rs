@@ -61,3 +61,23 @@ async fn the_limit_of_open_commands_knows_those_from_before_a_restart() {
     world.must(third, Input::Cancel("x".into()), at(2)).await;
     world.create(limited(&world)).await;
 }
+
+#[tokio::test]
+async fn the_limit_of_a_queue_knows_those_from_before_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (device, ids) = leave_two(dir.path()).await;
+    let world = again(dir.path(), &device).await;
+    let limited = || {
+        let mut submission = world.cached(&device, at(1));
+        submission.queue_limit = 2;
+        submission
+    };
+    // One of the two is sent and does not count.
+    world.create(limited()).await;
+    let refused = world.try_create(limited()).await.unwrap_err();
+    assert_eq!(refused, CreateRefused::QueueFull);
+    world.must(ids[1], Input::Cancel("x".into()), at(2)).await;
+    world.create(limited()).await;
+    let refused = world.try_create(limited()).await.unwrap_err();
+    assert_eq!(refused, CreateRefused::QueueFull);
+}

@@ -26,6 +26,7 @@ use super::queue::QueueView;
 use super::subscriptions::Subscribers;
 use super::tail::Tail;
 use super::tally::Tallies;
+use super::waiting::Waiting;
 use super::work_row::{WorkRow, stored_result};
 use crate::{Applied, NoticeWriter, ReceiverKey, Submission};
 
@@ -52,6 +53,7 @@ pub(super) struct Batch {
     /// The highest id met so far: a higher one is certainly new.
     pub(super) last_id: Option<CommandId>,
     pub(super) tallies: Tallies,
+    pub(super) waiting: Waiting,
     pub(super) feeds: Feeds,
     /// The newest commands, which the tables by device do not have yet.
     pub(super) tail: Arc<Tail>,
@@ -101,6 +103,7 @@ impl Batch {
             last_ord: at.last_ord,
             last_id: at.last_id,
             tallies: Tallies::new(),
+            waiting: Waiting::new(),
             feeds: Feeds::default(),
             tail: at.tail,
             merge: at.merge,
@@ -170,8 +173,9 @@ impl Batch {
             return Ok(());
         };
         let row = &mut entry.row;
-        let was_final = row.progress.state.is_final();
+        let before = row.progress;
         row.progress.state = transition.state;
+        self.waiting.note(row.device, Some(&before), Some(&row.progress));
         if let downlink_core::lifecycle::State::Sent(sent) = transition.state {
             row.sends = sent.sends;
         }
@@ -201,7 +205,7 @@ impl Batch {
         entry.dirt = Dirt::State;
         entry.ended |= row.progress.state.is_final();
         let (app, device, outbox) = (row.app, row.device, row.outbox);
-        if !was_final && row.progress.state.is_final() {
+        if !before.state.is_final() && row.progress.state.is_final() {
             self.tallies.add(app, 0, -1);
         }
         self.queues.entry(device).or_default().touch(id);
@@ -231,6 +235,7 @@ impl Batch {
     /// Adds a command that this batch creates.
     pub(super) fn add(&mut self, row: WorkRow, submission: &Arc<Submission>) {
         self.tallies.add(row.app, 1, 1);
+        self.waiting.note(row.device, None, Some(&row.progress));
         self.queues.entry(row.device).or_default().touch(row.id);
         let entry = Entry {
             fresh: Some(Arc::clone(submission)),
@@ -257,6 +262,8 @@ impl Batch {
     pub(super) fn drop_unsent(&mut self, id: CommandId) {
         if let Some(entry) = self.entries.remove(&id) {
             self.tallies.add(entry.row.app, -1, -1);
+            self.waiting
+                .note(entry.row.device, Some(&entry.row.progress), None);
         }
     }
 
@@ -373,6 +380,7 @@ impl Batch {
         self.dirty.clear();
         self.queues.clear();
         self.tallies.forget_all();
+        self.waiting.forget_all();
         self.feeds.forget_all();
         self.facts.clear();
         self.mids.each(Block::retire);

@@ -221,3 +221,57 @@ pub(crate) async fn an_applications_open_commands_have_a_limit(stores: Stores) {
         CreateRefused::TooManyOpen
     );
 }
+
+/// Random life of two devices: a create is refused exactly if its device has the limit of PENDING commands.
+pub(crate) async fn the_queue_limit_is_exact_whatever_happens(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let devices = [world.device("d").await, world.device("e").await];
+    let mut made: [Vec<downlink_core::CommandId>; 2] = [Vec::new(), Vec::new()];
+    let mut dice = Dice::new();
+    for step in 0..600 {
+        let (which, now) = (dice.roll(2), at(1 + step / 10));
+        let limit = dice.pick(&[4, 4, 4, 6]);
+        let (device, ids) = (&devices[which], &mut made[which]);
+        match dice.roll(8) {
+            0..4 => {
+                let mut pending = 0;
+                for id in &*ids {
+                    pending += u32::from(world.record(*id).await.status == Status::Pending);
+                }
+                let mut submission = world.cached(device, now);
+                submission.queue_limit = limit;
+                if dice.roll(6) == 0 {
+                    submission.command.mode = downlink_core::Mode::Immediate;
+                }
+                submission.offer = Some(offer(1)).filter(|_| dice.roll(3) == 0);
+                let id = submission.command.id;
+                match world.try_create(submission).await {
+                    Ok(created) => {
+                        let waits = created.send.is_none();
+                        assert!(!waits || pending < limit, "step {step}: {pending} of {limit}");
+                        ids.push(id);
+                    }
+                    Err(CreateRefused::QueueFull) => {
+                        assert!(pending >= limit, "step {step}: {pending} of {limit}");
+                    }
+                    Err(refused) => assert_eq!(refused, CreateRefused::NotReachable),
+                }
+            }
+            4 => drop(world.send_next(device.key, offer(1), now).await),
+            5 if !ids.is_empty() => {
+                let cancel = Input::Cancel("x".into());
+                drop(world.apply(change(dice.pick(ids), cancel, now)).await);
+            }
+            6 if !ids.is_empty() => {
+                let (session, written) = (downlink_core::SessionId(1), dice.roll(2) == 0);
+                let lost = Input::SessionLost { session, written };
+                drop(world.apply(change(dice.pick(ids), lost, now)).await);
+            }
+            _ if !ids.is_empty() => {
+                let input = dice.pick(&[Input::Acked, ok_reply(), Input::AckDeadline]);
+                drop(world.apply(change(dice.pick(ids), input, now)).await);
+            }
+            _ => {}
+        }
+    }
+}
