@@ -295,6 +295,59 @@ pub fn command_response(
     })
 }
 
+/// A push that was given up.
+#[derive(Debug, Clone, Copy)]
+pub struct GivenUp<'a> {
+    /// What stood in its `webhook-id`.
+    pub webhook_id: &'a str,
+    /// The command whose change it told, and the status; none: it was a notice.
+    pub change: Option<(&'a str, &'a str)>,
+    /// The kind of the notice; none: it told a change of a command.
+    pub notice: Option<&'a str>,
+    /// Scheme, host and port of its receiver.
+    pub receiver: &'a str,
+    /// Why, for people.
+    pub reason: &'a str,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// When what it told happened.
+    pub event_time: WireTime,
+    /// When it was given up.
+    pub timestamp: WireTime,
+}
+
+/// `pushGivenUp`: a push will not be sent any more. Not of the platform; a member that does not apply is null.
+pub fn push_given_up(device: &str, lost: &GivenUp<'_>) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        notify_type: &'static str,
+        device_id: &'a str,
+        webhook_id: &'a str,
+        command_id: Option<&'a str>,
+        result_code: Option<&'a str>,
+        given_up_type: Option<&'a str>,
+        receiver: &'a str,
+        reason: &'a str,
+        attempts: u32,
+        event_time: WireTime,
+        timestamp: WireTime,
+    }
+    write(&Body {
+        notify_type: "pushGivenUp",
+        device_id: device,
+        webhook_id: lost.webhook_id,
+        command_id: lost.change.map(|(command, _)| command),
+        result_code: lost.change.map(|(_, status)| status),
+        given_up_type: lost.notice,
+        receiver: lost.receiver,
+        reason: lost.reason,
+        attempts: lost.attempts,
+        event_time: lost.event_time,
+        timestamp: lost.timestamp,
+    })
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Told<'a, H> {
@@ -343,6 +396,24 @@ mod tests {
         assert_eq!(
             device_deleted("d"),
             r#"{"notifyType":"deviceDeleted","deviceId":"d","gatewayId":"d"}"#
+        );
+    }
+
+    #[test]
+    fn what_was_given_up_is_named() {
+        let lost = GivenUp {
+            webhook_id: "c-3",
+            change: Some(("c", "DELIVERED")),
+            notice: None,
+            receiver: "https://na.example:443",
+            reason: "too old",
+            attempts: 7,
+            event_time: AT,
+            timestamp: AT,
+        };
+        assert_eq!(
+            push_given_up("d", &lost),
+            r#"{"notifyType":"pushGivenUp","deviceId":"d","webhookId":"c-3","commandId":"c","resultCode":"DELIVERED","givenUpType":null,"receiver":"https://na.example:443","reason":"too old","attempts":7,"eventTime":"20231114T221320Z","timestamp":"20231114T221320Z"}"#
         );
     }
 

@@ -76,6 +76,27 @@ struct Settings {
     /// Whether its changes are kept for `downlink feed` [at first: off]
     #[arg(long, value_enum)]
     feed: Option<Switch>,
+    /// How old its pushes become before they are given up; default: as the server is configured
+    #[arg(long, value_name = "SECS|default")]
+    push_max_age: Option<MaxAge>,
+}
+
+/// Seconds; none: as the server is configured.
+#[derive(Debug, Clone, Copy)]
+struct MaxAge(Option<u32>);
+
+impl std::str::FromStr for MaxAge {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "default" => Ok(Self(None)),
+            number => match number.parse() {
+                Ok(secs) if secs > 0 => Ok(Self(Some(secs))),
+                Ok(_) | Err(_) => Err("must be a number of seconds above 0, or default"),
+            },
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -118,7 +139,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 impl Create {
     fn body(&self) -> Value {
-        let [statuses, sent, feed] = self.settings.members();
+        let [statuses, sent, feed, age] = self.settings.members();
         given([
             ("id", self.id.as_deref().map(Value::from)),
             ("name", self.name.as_deref().map(Value::from)),
@@ -126,12 +147,13 @@ impl Create {
             statuses,
             sent,
             feed,
+            age,
         ])
     }
 }
 
 impl Settings {
-    fn members(&self) -> [(&'static str, Option<Value>); 3] {
+    fn members(&self) -> [(&'static str, Option<Value>); 4] {
         let statuses = self.push_statuses.map(|statuses| match statuses {
             PushStatuses::All => "all",
             PushStatuses::Documented => "documented",
@@ -141,6 +163,7 @@ impl Settings {
             ("pushStatuses", statuses.map(Value::from)),
             ("pushSentImmediate", self.push_sent_immediate.map(Value::from)),
             ("feed", feed.map(Value::from)),
+            ("pushMaxAgeSecs", self.push_max_age.map(|age| age.0.into())),
         ]
     }
 }
@@ -161,6 +184,7 @@ fn show_app(out: Out, app: &Value) -> Result<(), Failure> {
             ("secret", text_at(app, "/secret")),
             ("pushed", text_at(app, "/pushStatuses")),
             ("feed", text_at(app, "/feed")),
+            ("push max age (s)", text_at(app, "/pushMaxAgeSecs")),
             ("created", text_at(app, "/createdAt")),
         ])
     })
@@ -196,11 +220,20 @@ mod tests {
                 push_statuses: Some(PushStatuses::Documented),
                 push_sent_immediate: Some(true),
                 feed: Some(Switch::Off),
+                push_max_age: None,
             },
         };
         assert_eq!(
             create.body(),
             json!({"id": "a", "pushStatuses": "documented", "pushSentImmediate": true, "feed": false})
         );
+        for (text, value) in [("60", json!(60)), ("default", Value::Null)] {
+            let settings = Settings {
+                push_max_age: Some(text.parse().unwrap()),
+                ..Settings::default()
+            };
+            assert_eq!(given(settings.members()), json!({ "pushMaxAgeSecs": value }));
+        }
+        assert!("0".parse::<MaxAge>().is_err() && "1h".parse::<MaxAge>().is_err());
     }
 }

@@ -41,6 +41,9 @@ enum Verb {
         /// Only those that are held, have a rate, or have pushes that wait
         #[arg(long)]
         busy: bool,
+        /// Those that the server has in memory instead, whether they have stored pushes or not; at most 1,000
+        #[arg(long, conflicts_with = "busy")]
+        live: bool,
     },
     /// Gives a receiver a rate of its own, or takes it away
     Rate {
@@ -173,7 +176,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Verb::Drop(which) => which.run(&admin, out).await,
         Verb::Hold(which) => show::receiver(out, &admin.hold_receiver(which.body()).await?),
         Verb::Release(which) => show::receiver(out, &admin.release_receiver(which.body()).await?),
-        Verb::Receivers { busy } => receivers(&admin, out, busy).await,
+        Verb::Receivers { live: true, .. } => {
+            let query = vec![("live", "true".to_owned()), ("limit", "1000".to_owned())];
+            show::receivers(out, &admin.list_receivers(&query).await?)
+        }
+        Verb::Receivers { busy, .. } => receivers(&admin, out, busy).await,
         Verb::Rate { receiver, rate } => {
             let mut body = receiver.body();
             body["rate"] = rate.0.into();
@@ -325,6 +332,9 @@ mod tests {
             ("rate --receiver 3 none", true),
             ("rate --receiver 3 0", false),
             ("test --for a http://h/", true),
+            ("receivers --busy", true),
+            ("receivers --live", true),
+            ("receivers --live --busy", false),
         ] {
             let words = std::iter::once("push").chain(line.split(' '));
             assert_eq!(Whole::try_parse_from(words).is_ok(), fits, "{line}");

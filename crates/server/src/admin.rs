@@ -34,9 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http::{self, Counted, Northbound};
-use crate::push::TrustBook;
-
-pub(crate) use pushes::Tester;
+use crate::push::{Desk, TrustBook};
 
 /// Connections open at once.
 const CONNECTIONS: usize = 64;
@@ -45,7 +43,7 @@ const CONNECTIONS: usize = 64;
 pub(crate) fn start(
     northbound: &Arc<Northbound>,
     trust: Arc<TrustBook>,
-    tester: Option<Arc<dyn Tester>>,
+    desk: Arc<Desk>,
     token: String,
     listener: TcpListener,
     tasks: &TaskTracker,
@@ -55,7 +53,7 @@ pub(crate) fn start(
     let admin = Admin {
         northbound: Arc::clone(northbound),
         trust,
-        tester,
+        desk,
         tasks: tasks.clone(),
     };
     let router = router(admin, guard::Guard::new(token, address));
@@ -73,8 +71,7 @@ pub(crate) fn start(
 struct Admin {
     northbound: Arc<Northbound>,
     trust: Arc<TrustBook>,
-    /// None: test pushes are not made.
-    tester: Option<Arc<dyn Tester>>,
+    desk: Arc<Desk>,
     tasks: TaskTracker,
 }
 

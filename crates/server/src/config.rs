@@ -99,6 +99,7 @@ section! {
         default_expire_secs: u32,
         max_expire_secs: u32,
         queue_limit: u32,
+        max_open_per_app: u64,
         max_paras_bytes: usize,
         max_result_bytes: usize,
         max_sends: u8,

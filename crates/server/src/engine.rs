@@ -76,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) default_expire_secs: u32,
     pub(crate) max_expire_secs: u32,
     pub(crate) queue_limit: u32,
+    /// Open commands of an application; none: no limit.
+    pub(crate) open_limit: Option<u64>,
     pub(crate) response_wait_secs: u32,
     pub(crate) max_inflight: usize,
     pub(crate) feed_streams_per_app: usize,

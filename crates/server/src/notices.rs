@@ -3,7 +3,9 @@
 use downlink_api::device::DeviceInfo;
 use downlink_api::notice::{self, Service};
 use downlink_api::time::WireTime;
-use downlink_store::{CommandStage, Notice, NoticeDevice, NoticeWriter, ServiceData};
+use downlink_store::{
+    CommandStage, Notice, NoticeDevice, NoticeWriter, PushGivenUp, PushSubject, ServiceData,
+};
 
 /// Writes notices as the platform does.
 #[derive(Debug)]
@@ -51,6 +53,7 @@ impl NoticeWriter for PlatformNotices {
                 let called = (service, method);
                 notice::command_response(&command.to_string(), device.as_str(), app, called, result)
             }
+            Notice::GivenUp(lost) => given_up(&lost),
         }
     }
 }
@@ -58,6 +61,28 @@ impl NoticeWriter for PlatformNotices {
 /// What was said of a device at its registration; nothing, if that cannot be read.
 fn info(device: &NoticeDevice) -> DeviceInfo {
     serde_json::from_str(&device.info).unwrap_or_default()
+}
+
+fn given_up(lost: &PushGivenUp<'_>) -> String {
+    let (webhook_id, change, kind) = match lost.told {
+        PushSubject::Change { command, seq, status } => {
+            let command = command.to_string();
+            (format!("{command}-{seq}"), Some((command, status)), None)
+        }
+        PushSubject::Notice { id, kind } => (id.to_owned(), None, Some(kind)),
+    };
+    let change = change.as_ref();
+    let body = notice::GivenUp {
+        webhook_id: &webhook_id,
+        change: change.map(|(command, status)| (command.as_str(), status.as_str())),
+        notice: kind,
+        receiver: lost.origin,
+        reason: lost.why,
+        attempts: lost.tries,
+        event_time: WireTime(lost.at),
+        timestamp: WireTime(lost.now),
+    };
+    notice::push_given_up(lost.device.as_str(), &body)
 }
 
 fn data(service: &ServiceData) -> Service<'_> {

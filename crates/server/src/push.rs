@@ -8,6 +8,7 @@ mod answer;
 mod attempt;
 mod client;
 mod connect;
+mod desk;
 mod dispatch;
 mod guard;
 mod outcome;
@@ -35,12 +36,13 @@ use self::dispatch::{Dispatcher, Inbox};
 use self::guard::Guard;
 use self::schedule::Limits;
 use self::target::Target;
+use self::trial::Trial;
 use crate::config::{self, ConfigError};
 use crate::telemetry::Metrics;
 
+pub(crate) use self::desk::{Breaker, Desk, ReceiverState};
 pub(crate) use self::sign::SigningSecret;
 pub(crate) use self::tls::{OwnTls, Roots, fingerprints};
-pub(crate) use self::trial::Trial;
 pub(crate) use self::trust::{TrustBook, TrustRefused};
 
 /// Where hints come from.
@@ -60,7 +62,7 @@ pub(crate) fn origin(url: &str) -> Option<Arc<str>> {
 }
 
 /// Starts the dispatcher. `own`: addresses of this server's own listeners, never pushed to, even inside an allowed
-/// range. Attempts in flight at `stop` are finished; what is not told stays in the store. Gives what tries receivers.
+/// range. Attempts in flight at `stop` are finished; what is not told stays in the store. Gives what the operator may ask.
 ///
 /// # Errors
 /// An entry of `push.allow` that is neither an address nor a range; the error names it.
@@ -74,18 +76,20 @@ pub(crate) fn start(
     metrics: Arc<Metrics>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> Result<Arc<Trial>, ConfigError> {
+) -> Result<Arc<Desk>, ConfigError> {
     let guard = Guard::new(&config.allow, own)?;
     let client = Arc::new(Client::new(config, guard, trust));
     let look_every = hints.look_every;
+    let (ask, asks) = mpsc::channel(desk::ASKS);
     let inbox = Inbox {
         duties: hints.duties,
         receivers: hints.receivers,
+        asks,
     };
-    let trial = Arc::new(Trial::new(Arc::clone(&client)));
+    let desk = Desk::new(Trial::new(Arc::clone(&client)), ask);
     let dispatcher = Dispatcher::new(limits(config), client, store, metrics, look_every);
     tasks.spawn(dispatcher.run(inbox, stop.clone()));
-    Ok(trial)
+    Ok(Arc::new(desk))
 }
 
 /// The origin of the receiver that a URL leads to, as the store names receivers; none: not a URL that can be pushed to.

@@ -156,7 +156,7 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
     ));
     let sealer = Arc::new(Sealer::new(&master_key));
     let trust = trust_book(&store, &sealer, &config.push).await?;
-    let tester = push::start(
+    let desk = push::start(
         port,
         push::Hints {
             duties: push_inbox,
@@ -178,7 +178,7 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
         &engine,
         sealer,
         trust,
-        tester,
+        desk,
         config,
         &data_dir,
         &admin_token,
@@ -203,7 +203,7 @@ fn serve(
     engine: &Arc<Engine>,
     sealer: Arc<Sealer>,
     trust: Arc<TrustBook>,
-    tester: Arc<dyn admin::Tester>,
+    desk: Arc<push::Desk>,
     config: Config,
     data_dir: &Path,
     admin_token: &str,
@@ -244,7 +244,7 @@ fn serve(
         admin::start(
             &northbound,
             trust,
-            Some(tester),
+            desk,
             admin_token.to_owned(),
             listener,
             tasks,
@@ -444,6 +444,7 @@ fn settings(config: &Config) -> Settings {
         default_expire_secs: config.commands.default_expire_secs,
         max_expire_secs: config.commands.max_expire_secs,
         queue_limit: config.commands.queue_limit,
+        open_limit: Some(config.commands.max_open_per_app).filter(|limit| *limit > 0),
         response_wait_secs: config.commands.response_wait_secs,
         max_inflight: config.mqtt.max_inflight,
         feed_streams_per_app: config.feed.streams_per_app,

@@ -1,7 +1,7 @@
 //! The port's part on applications and their tokens.
 
 use async_trait::async_trait;
-use downlink_core::{AppId, AppKey, Timestamp};
+use downlink_core::{AppId, AppKey, Span, Timestamp};
 
 use crate::StoreError;
 
@@ -14,6 +14,9 @@ pub struct AppSettings {
     pub push_sent_immediate: bool,
     /// Keep its changes for its feed.
     pub feed: bool,
+    /// How old its pushes become before they are given up; none: as [`PushLimits`](crate::PushLimits) say. Whole
+    /// milliseconds, 49 days at the most.
+    pub push_max_age: Option<Span>,
 }
 
 /// New values of some settings; none: it stays.
@@ -25,6 +28,8 @@ pub struct AppSettingsChange {
     pub push_sent_immediate: Option<bool>,
     /// See [`AppSettings`]. A feed that is switched on begins with the changes from then on.
     pub feed: Option<bool>,
+    /// See [`AppSettings`]; `Some(None)`: none of its own any more. Holds for pushes that wait already, too.
+    pub push_max_age: Option<Option<Span>>,
 }
 
 impl Default for AppSettings {
@@ -33,6 +38,7 @@ impl Default for AppSettings {
             push_documented_only: false,
             push_sent_immediate: true,
             feed: false,
+            push_max_age: None,
         }
     }
 }

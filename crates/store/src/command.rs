@@ -49,6 +49,8 @@ pub struct Submission {
     pub offer: Option<Offer>,
     /// The most PENDING commands its device may have, itself included.
     pub queue_limit: u32,
+    /// The most open commands (those that are not final) its application may have, itself included; none: no limit.
+    pub open_limit: Option<u64>,
 }
 
 /// Why a command was not created. Nothing was written.
@@ -60,6 +62,9 @@ pub enum CreateRefused {
     /// The device's queue is at its limit.
     #[error("the device's queue is full")]
     QueueFull,
+    /// The application has as many open commands as it may.
+    #[error("too many commands of the application are open")]
+    TooManyOpen,
     /// Immediate, and the device is not reachable.
     #[error("the device is not reachable")]
     NotReachable,

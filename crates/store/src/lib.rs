@@ -31,8 +31,8 @@ pub use push::{
     PushTotals, Pushes, Ready, ReadyPush, ReceiverKey, Settled, StoredPush, StoredReceiver, Stowed,
 };
 pub use subscription::{
-    CommandStage, DeviceEvent, Notice, NoticeDevice, NoticeWriter, NotifyType, Report, ServiceData,
-    SubscribeRefused, Subscription, SubscriptionFilter, Subscriptions,
+    CommandStage, DeviceEvent, Notice, NoticeDevice, NoticeWriter, NotifyType, PushGivenUp, PushSubject,
+    Report, ServiceData, SubscribeRefused, Subscription, SubscriptionFilter, Subscriptions,
 };
 pub use trust::{AddKeyRefused, AppTrust, PushTls, SigningKey, Trust};
 

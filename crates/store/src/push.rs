@@ -48,6 +48,13 @@ impl OrderKey {
         (self.0[8] & 0x80 != 0).then(|| CommandId::from_bytes(self.0))
     }
 
+    /// The device, if it is one's.
+    pub fn device(self) -> Option<DeviceKey> {
+        let (device, _) = self.0.split_at(8);
+        let device = i64::from_be_bytes(device.try_into().ok()?);
+        (self.0[8] & 0x80 == 0).then_some(DeviceKey(device))
+    }
+
     /// As stored.
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0
@@ -395,6 +402,8 @@ mod tests {
         assert_eq!(OrderKey::of_command(command).command(), Some(command));
         let device = OrderKey::of_device(DeviceKey(i64::MAX), ReceiverKey(3));
         assert_eq!(device.command(), None);
+        assert_eq!(device.device(), Some(DeviceKey(i64::MAX)));
+        assert_eq!(OrderKey::of_command(command).device(), None);
         assert_eq!(OrderKey::from_bytes(device.to_bytes()), device);
     }
 }

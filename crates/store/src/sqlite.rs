@@ -36,8 +36,10 @@ mod state;
 mod stats;
 mod subscriptions;
 mod tail;
+mod tally;
 mod threads;
 mod trust;
+mod waiting;
 mod work_row;
 mod writer;
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use downlink_core::{AppKey, CommandId, DeviceId, DeviceKey, Timestamp};
+use downlink_core::{AppKey, CommandId, DeviceId, DeviceKey, Status, Timestamp};
 
 use crate::{Page, ReceiverKey, StoreError};
 
@@ -52,6 +52,8 @@ notify_types! {
     MessageConfirm "messageConfirm",
     /// A device gave a command's result.
     CommandRsp "commandRsp",
+    /// A push was given up. Not of the platform's list.
+    PushGivenUp "pushGivenUp",
     /// Not produced.
     RuleEvent "ruleEvent",
     /// Not produced.
@@ -216,6 +218,46 @@ pub struct NoticeDevice {
     pub info: String,
 }
 
+/// A push that was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PushGivenUp<'a> {
+    /// Of which device it told.
+    pub device: &'a DeviceId,
+    /// What it told.
+    pub told: PushSubject<'a>,
+    /// Scheme, host and port of its receiver.
+    pub origin: &'a str,
+    /// Why, for people.
+    pub why: &'a str,
+    /// Attempts that were made.
+    pub tries: u32,
+    /// When what it told happened.
+    pub at: Timestamp,
+    /// When it was given up.
+    pub now: Timestamp,
+}
+
+/// What a push that was given up told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PushSubject<'a> {
+    /// A change of a command.
+    Change {
+        /// Of which command.
+        command: CommandId,
+        /// Its place in the record.
+        seq: u32,
+        /// The status it told.
+        status: Status,
+    },
+    /// A notice.
+    Notice {
+        /// What stands in its `webhook-id`.
+        id: &'a str,
+        /// The name of its kind.
+        kind: &'a str,
+    },
+}
+
 /// What a notice tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice<'a> {
@@ -288,6 +330,8 @@ pub enum Notice<'a> {
         /// What the device gave: as it came.
         result: Option<&'a str>,
     },
+    /// A push was given up. That one of this very kind was is told nobody.
+    GivenUp(PushGivenUp<'a>),
 }
 
 impl Notice<'_> {
@@ -303,6 +347,7 @@ impl Notice<'_> {
             Self::Event { .. } => NotifyType::DeviceEvent,
             Self::Confirm { .. } => NotifyType::MessageConfirm,
             Self::Response { .. } => NotifyType::CommandRsp,
+            Self::GivenUp(_) => NotifyType::PushGivenUp,
         }
     }
 }

@@ -41,6 +41,13 @@ impl NoticeWriter for Plain {
                 result,
                 ..
             } => format!("response {service} {method} {}", result.unwrap_or("-")),
+            Notice::GivenUp(lost) => {
+                let told = match lost.told {
+                    PushSubject::Change { seq, status, .. } => format!("change {seq} {status}"),
+                    PushSubject::Notice { kind, .. } => format!("notice {kind}"),
+                };
+                format!("lost {} {told}: {}, tries {}", lost.device, lost.why, lost.tries)
+            }
         }
     }
 }
@@ -139,6 +146,7 @@ fn submission(world: &World, device: &Device, id: CommandId, offer: Offer) -> Su
         command,
         offer: Some(offer),
         queue_limit: 20,
+        open_limit: None,
     }
 }
 
@@ -272,4 +280,175 @@ async fn commands_are_confirmed_step_by_step() {
             row(4, 1, "response s m {\"r\":1}"),
         ]
     );
+}
+
+const LIMITS: PushLimits = PushLimits {
+    max_age: Span::from_secs(100),
+    max_held: Span::from_secs(1000),
+    keep_dead: Span::from_secs(50),
+};
+
+fn failed() -> Attempt {
+    Attempt {
+        at: at(2),
+        took_ms: 1,
+        outcome: "status".into(),
+        phase: "answer".into(),
+        status: Some(410),
+        detail: "".into(),
+        excerpt: "".into(),
+    }
+}
+
+/// A command of which SENT and DELIVERED are to be pushed.
+async fn delivered(world: &World, device: &Device, id: CommandId) {
+    let offer = Offer {
+        session: SessionId(1),
+        proof: Proof::Ack,
+        needs_mid: false,
+    };
+    let mut new = submission(world, device, id, offer);
+    new.command.callback = Some("http://other:1/x".to_owned());
+    world.store.create(new).await.unwrap().unwrap();
+    let acked = Change {
+        target: Target::Command(id),
+        input: Input::Acked,
+        now: at(2),
+        then_send: None,
+    };
+    world.store.apply(vec![acked]).await.unwrap();
+}
+
+fn diverted(command: CommandId, fate: Fate) -> Diverted {
+    Diverted {
+        command,
+        origin: "http://other:1".into(),
+        accepted: 1,
+        failed: Some((failed(), fate)),
+        now: at(3),
+    }
+}
+
+impl World {
+    async fn settle(&self, id: PushId, fate: Fate, now: Timestamp) {
+        let settled = Settled {
+            id,
+            attempt: Some(failed()),
+            fate,
+            now,
+        };
+        self.store.settle(vec![settled]).await.unwrap();
+    }
+
+    async fn ready(&self, origin: &str, now: Timestamp) -> Vec<ReadyPush> {
+        let all = self.store.receivers(None, false, 9).await.unwrap();
+        let key = all.iter().find(|one| &*one.origin == origin).unwrap().key;
+        self.store
+            .ready(key, Vec::new(), now, 9, 1000)
+            .await
+            .unwrap()
+            .pushes
+    }
+
+    /// What was told of pushes that were given up.
+    fn told_of_lost(&self) -> Vec<String> {
+        let sql = self.sql();
+        let mut statement = sql
+            .prepare("SELECT body FROM push WHERE kind = 'pushGivenUp' ORDER BY id")
+            .unwrap();
+        let rows = statement.query_map([], |row| row.get(0));
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// The sums of receivers are what counting their rows gives.
+    fn check_sums(&self) {
+        let wrong = "SELECT count(*) FROM receiver r WHERE waiting <> (SELECT count(*) FROM push WHERE receiver = r.key \
+                     AND state < 2) OR dead <> (SELECT count(*) FROM push WHERE receiver = r.key AND state = 2)";
+        let wrong: i64 = self.sql().query_row(wrong, [], |row| row.get(0)).unwrap();
+        assert_eq!(wrong, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_given_up_is_told_however_that_came() {
+    let world = World::new(&[NotifyType::PushGivenUp, NotifyType::DeviceEvent]).await;
+    let device = world.device("d", None).await;
+    let dead = || Fate::Dead("gone".into());
+    let ids = [1, 2, 3].map(|n| CommandId::from_parts(n, 7, 1, 2));
+    for id in ids {
+        delivered(&world, &device, id).await;
+    }
+    // At the first attempt: its DELIVERED waits on.
+    world.store.divert(vec![diverted(ids[0], dead())]).await.unwrap();
+    assert_eq!(world.told_of_lost(), ["lost d change 2 SENT: gone, tries 1"]);
+    // At a later one.
+    let one = world.ready("http://other:1", at(4)).await.remove(0);
+    world.settle(one.id, dead(), at(4)).await;
+    assert_eq!(
+        world.told_of_lost()[1..],
+        ["lost d change 3 DELIVERED: gone, tries 1"]
+    );
+    // For its age; what told of those before is too old by then as well, and tells of itself nobody.
+    let again = Fate::Again(at(500));
+    world.store.divert(vec![diverted(ids[1], again)]).await.unwrap();
+    let event = DeviceEvent {
+        service: "A".to_owned(),
+        event_type: "alarm".to_owned(),
+        paras: "{}".to_owned(),
+        at: at(5),
+    };
+    let report = vec![Report::Event(event)];
+    world.store.report(device.key, report, at(5)).await.unwrap();
+    for _ in 0..3 {
+        world.store.give_up_old(LIMITS, at(200), 99).await.unwrap();
+        world.check_sums();
+    }
+    assert_eq!(
+        world.told_of_lost()[2..],
+        [
+            "lost d change 2 SENT: too old, tries 1",
+            "lost d change 3 DELIVERED: too old, tries 0",
+            "lost d notice deviceEvent: too old, tries 0",
+        ]
+    );
+    for _ in 0..3 {
+        world.store.give_up_old(LIMITS, at(900), 99).await.unwrap();
+        world.check_sums();
+    }
+    assert_eq!(world.told_of_lost().len(), 5, "no word of a word");
+    assert_eq!(world.ready("http://na:1", at(900)).await, []);
+}
+
+#[tokio::test]
+async fn of_what_is_given_up_nobody_is_told_who_did_not_ask() {
+    let world = World::new(&[NotifyType::DeviceEvent]).await;
+    let device = world.device("d", None).await;
+    let id = CommandId::from_parts(1, 7, 1, 2);
+    delivered(&world, &device, id).await;
+    let dead = Fate::Dead("gone".into());
+    world.store.divert(vec![diverted(id, dead)]).await.unwrap();
+    assert_eq!(world.told_of_lost(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_word_of_what_was_given_up_wakes_its_receiver_and_comes_in_order() {
+    let world = World::new(&[NotifyType::PushGivenUp]).await;
+    let device = world.device("d", None).await;
+    let id = CommandId::from_parts(1, 7, 1, 2);
+    delivered(&world, &device, id).await;
+    world.store.take_stirred();
+    let dead = Fate::Dead("gone".into());
+    world
+        .store
+        .divert(vec![diverted(id, dead.clone())])
+        .await
+        .unwrap();
+    assert_eq!(world.store.take_stirred().len(), 1);
+    let one = world.ready("http://other:1", at(4)).await.remove(0);
+    world.settle(one.id, dead, at(4)).await;
+    let first = world.ready("http://na:1", at(9)).await;
+    assert_eq!(first.len(), 1, "the second is behind the first");
+    world.settle(first[0].id, Fate::Accepted, at(9)).await;
+    assert_eq!(world.ready("http://na:1", at(9)).await.len(), 1);
+    world.check_sums();
 }

@@ -106,21 +106,47 @@ pub(super) fn receiver(out: Out, receiver: &Value) -> Result<(), Failure> {
             ("rate", text_at(receiver, "/rate")),
             ("waiting", text_at(receiver, "/waiting")),
             ("dead", text_at(receiver, "/dead")),
+            ("breaker", text_at(receiver, "/state/breaker")),
+            ("failures in a row", text_at(receiver, "/state/failuresInRow")),
+            ("next probe", text_at(receiver, "/state/nextProbeAt")),
+            ("paused until", text_at(receiver, "/state/pausedUntil")),
+            ("in flight", text_at(receiver, "/state/inFlight")),
+            ("at once", text_at(receiver, "/state/limit")),
         ])
     })
 }
 
 pub(super) fn receivers(out: Out, list: &Value) -> Result<(), Failure> {
     out.show(list, || {
-        let columns = ["/key", "/app", "/origin", "/heldAt", "/rate", "/waiting", "/dead"];
+        let columns = [
+            "/key",
+            "/app",
+            "/origin",
+            "/heldAt",
+            "/rate",
+            "/waiting",
+            "/dead",
+            "/state/breaker",
+            "/state/inFlight",
+            "/state/limit",
+        ];
         let rows: Vec<_> = members(list, "receivers")
             .iter()
             .map(|receiver| columns.map(|member| text_at(receiver, member)))
             .collect();
-        table(
-            ["KEY", "APP", "RECEIVER", "HELD SINCE", "RATE", "WAITING", "DEAD"],
-            &rows,
-        )
+        let head = [
+            "KEY",
+            "APP",
+            "RECEIVER",
+            "HELD SINCE",
+            "RATE",
+            "WAITING",
+            "DEAD",
+            "BREAKER",
+            "IN FLIGHT",
+            "AT ONCE",
+        ];
+        table(head, &rows)
     })
 }
 

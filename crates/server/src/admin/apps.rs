@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use downlink_api::time::IsoTime;
-use downlink_core::{AppId, DeviceKey};
+use downlink_core::{AppId, DeviceKey, Span};
 use downlink_store::{App, AppSettings, AppSettingsChange, NewApp, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ use crate::http::{Northbound, finish};
 use crate::secrets::{SecretHash, random, random_hex};
 
 const PAGE: u32 = 1000;
+/// The longest age limit of pushes: seconds, 30 days.
+const LONGEST_PUSH_AGE: u32 = 30 * 86_400;
 /// Devices whose queues are looked at in one read.
 const DEVICES_AT_ONCE: usize = 1000;
 
@@ -33,6 +35,7 @@ struct NewAppBody {
     push_statuses: Option<PushStatuses>,
     push_sent_immediate: Option<bool>,
     feed: Option<bool>,
+    push_max_age_secs: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -41,6 +44,14 @@ struct ChangedAppBody {
     push_statuses: Option<PushStatuses>,
     push_sent_immediate: Option<bool>,
     feed: Option<bool>,
+    /// Null: as the configuration says. Not given: it stays.
+    #[serde(default, deserialize_with = "given")]
+    push_max_age_secs: Option<Option<u32>>,
+}
+
+/// What was given, null too.
+fn given<'de, D: serde::Deserializer<'de>>(member: D) -> Result<Option<Option<u32>>, D::Error> {
+    Option::deserialize(member).map(Some)
 }
 
 /// Which changes are pushed.
@@ -61,6 +72,7 @@ struct AppBody {
     push_statuses: PushStatuses,
     push_sent_immediate: bool,
     feed: bool,
+    push_max_age_secs: Option<u32>,
     created_at: String,
 }
 
@@ -99,6 +111,7 @@ pub(super) async fn create(State(northbound): State<Arc<Northbound>>, body: Byte
             push_documented_only: asked.push_statuses == Some(PushStatuses::Documented),
             push_sent_immediate: asked.push_sent_immediate.unwrap_or(true),
             feed: asked.feed.unwrap_or(false),
+            push_max_age: asked.push_max_age_secs.map(Span::from_secs),
         },
         created_at: clock::now(),
     };
@@ -135,6 +148,9 @@ pub(super) async fn change(State(admin): State<Admin>, Path(id): Path<String>, b
         Ok(asked) => asked,
         Err(error) => return problem(StatusCode::BAD_REQUEST, "invalid", &error.to_string()),
     };
+    if let Err(rule) = check_age(asked.push_max_age_secs.flatten()) {
+        return invalid(rule);
+    }
     let app = match find(&admin.northbound, &id).await {
         Ok(app) => app,
         Err(answer) => return answer,
@@ -279,7 +295,14 @@ impl NewAppBody {
         {
             return Err("`name` must have 1-256 bytes");
         }
-        Ok(())
+        check_age(self.push_max_age_secs)
+    }
+}
+
+fn check_age(secs: Option<u32>) -> Result<(), &'static str> {
+    match secs.is_none_or(|secs| (1..=LONGEST_PUSH_AGE).contains(&secs)) {
+        true => Ok(()),
+        false => Err("`pushMaxAgeSecs` must be 1-2592000, or null"),
     }
 }
 
@@ -289,6 +312,7 @@ impl ChangedAppBody {
             push_documented_only: self.push_statuses.map(|which| which == PushStatuses::Documented),
             push_sent_immediate: self.push_sent_immediate,
             feed: self.feed,
+            push_max_age: self.push_max_age_secs.map(|secs| secs.map(Span::from_secs)),
         }
     }
 }
@@ -307,9 +331,14 @@ impl AppBody {
             },
             push_sent_immediate: app.settings.push_sent_immediate,
             feed: app.settings.feed,
+            push_max_age_secs: app.settings.push_max_age.map(whole_secs),
             created_at: IsoTime(app.created_at).to_string(),
         }
     }
+}
+
+fn whole_secs(span: Span) -> u32 {
+    u32::try_from(span.as_millis() / 1000).unwrap_or(u32::MAX)
 }
 
 pub(super) fn unknown() -> Response {
@@ -336,6 +365,8 @@ mod tests {
             (r#"{"id":""}"#, "`id`"),
             (r#"{"secret":"short"}"#, "`secret`"),
             (r#"{"name":""}"#, "`name`"),
+            (r#"{"pushMaxAgeSecs":0}"#, "`pushMaxAgeSecs`"),
+            (r#"{"pushMaxAgeSecs":2592001}"#, "`pushMaxAgeSecs`"),
         ] {
             let asked: NewAppBody = serde_json::from_str(body).unwrap();
             assert!(asked.check().is_err_and(|rule| rule.starts_with(named)), "{body}");

@@ -4,14 +4,13 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use downlink_api::time::{IsoTime, WireTime};
 use downlink_core::CommandId;
-use downlink_store::{App, Attempt, PushContent, PushFilter, PushId, PushState, ReceiverKey, StoredPush};
+use downlink_store::{Attempt, PushContent, PushFilter, PushId, PushState, ReceiverKey, StoredPush};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,26 +18,11 @@ use super::names::Names;
 use super::{Admin, Problem, apps, json as answer};
 use crate::clock;
 use crate::http::finish;
-use crate::push::Trial;
 
 /// Pushes on a page, and where nothing else is asked for.
 const PAGE: (u32, u32) = (1000, 100);
 /// What a test push says.
 const TEST_BODY: &[u8] = br#"{"notifyType":"test"}"#;
-
-/// Makes one attempt for the operator; nothing of it is kept.
-#[async_trait]
-pub(crate) trait Tester: Send + Sync {
-    /// Sends `body` to `url` as the application's pushes are sent.
-    async fn test(&self, app: &App, url: &str, body: &'static [u8]) -> Attempt;
-}
-
-#[async_trait]
-impl Tester for Trial {
-    async fn test(&self, app: &App, url: &str, body: &'static [u8]) -> Attempt {
-        self.attempt(app.key, url, body).await
-    }
-}
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -130,14 +114,7 @@ pub(super) async fn remove(State(admin): State<Admin>, Path(id): Path<i64>) -> R
 pub(super) async fn test(State(admin): State<Admin>, body: Bytes) -> Result<Response, Problem> {
     let asked: Test = super::parse(&body)?;
     let app = apps::named(&admin.northbound, &asked.app).await?;
-    let Some(tester) = &admin.tester else {
-        return Err(Problem::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "no_tester",
-            "this server makes no test pushes",
-        ));
-    };
-    let attempt = tester.test(&app, &asked.url, TEST_BODY).await;
+    let attempt = admin.desk.test(app.key, &asked.url, TEST_BODY).await;
     Ok(answer(StatusCode::OK, &show_attempt(&attempt)))
 }
 

@@ -16,6 +16,7 @@ use super::names::Names;
 use super::pushes::{AT_ONCE, replay_some, since_of, state_of};
 use super::{Admin, Problem, apps, json as answer, parse};
 use crate::http::finish;
+use crate::push::{Breaker, ReceiverState};
 use crate::{clock, push};
 
 /// Receivers on a page, and where nothing else is asked for.
@@ -26,6 +27,9 @@ const PAGE: (u32, u32) = (1000, 100);
 pub(super) struct Paging {
     #[serde(default)]
     busy: bool,
+    /// Those in memory, whether the store knows them or not; not paged.
+    #[serde(default)]
+    live: bool,
     after: Option<i64>,
     limit: Option<u32>,
 }
@@ -62,25 +66,49 @@ struct Drop {
     state: String,
 }
 
-/// `GET /admin/v1/receivers?busy&after&limit`
+/// `GET /admin/v1/receivers?busy&after&limit`, or `?live&limit`
 pub(super) async fn list(
     State(admin): State<Admin>,
     Query(paging): Query<Paging>,
 ) -> Result<Response, Problem> {
     let limit = paging.limit.unwrap_or(PAGE.1).clamp(1, PAGE.0);
+    if paging.live {
+        return list_live(&admin, limit as usize).await;
+    }
     let after = paging.after.map(ReceiverKey);
     let receivers = admin.store().receivers(after, paging.busy, limit).await?;
     let next = receivers.last().filter(|_| receivers.len() >= limit as usize);
     let next = next.map(|receiver| receiver.key.0);
+    let keys = receivers.iter().map(|receiver| receiver.key).collect();
+    let states = admin.desk.states(keys).await;
     let mut names = Names::new(&admin);
     let mut shown = Vec::with_capacity(receivers.len());
-    for receiver in &receivers {
+    for (receiver, state) in receivers.iter().zip(&states) {
         let app = names.of(receiver.app).await?;
-        shown.push(show(receiver, app));
+        shown.push(show(receiver, app, state.as_ref()));
     }
     Ok(answer(
         StatusCode::OK,
         &json!({ "receivers": shown, "nextAfter": next }),
+    ))
+}
+
+/// Those in memory: whose breaker is open first, then those with the most attempts under way.
+async fn list_live(admin: &Admin, limit: usize) -> Result<Response, Problem> {
+    let mut names = Names::new(admin);
+    let mut shown = Vec::new();
+    for state in admin.desk.live(limit).await {
+        let app = names.of(state.app).await?;
+        shown.push(json!({
+            "key": state.key.map(|key| key.0),
+            "app": app.as_deref(),
+            "origin": &*state.origin,
+            "state": show_state(&state),
+        }));
+    }
+    Ok(answer(
+        StatusCode::OK,
+        &json!({ "receivers": shown, "nextAfter": null }),
     ))
 }
 
@@ -141,7 +169,8 @@ where
     };
     let receiver = finish(&admin.tasks, work).await?;
     let app = Names::new(&admin).of(receiver.app).await?;
-    Ok(answer(StatusCode::OK, &show(&receiver, app)))
+    let state = admin.desk.states(vec![receiver.key]).await.pop().flatten();
+    Ok(answer(StatusCode::OK, &show(&receiver, app, state.as_ref())))
 }
 
 /// `POST /admin/v1/receivers/{key}/replay`: some of what was given up since then; `more`: ask again.
@@ -235,7 +264,7 @@ async fn known(admin: &Admin, key: i64) -> Result<StoredReceiver, Problem> {
     found?.ok_or_else(unknown)
 }
 
-fn show(receiver: &StoredReceiver, app: Option<Arc<str>>) -> Value {
+fn show(receiver: &StoredReceiver, app: Option<Arc<str>>, state: Option<&ReceiverState>) -> Value {
     json!({
         "key": receiver.key.0,
         "app": app.as_deref(),
@@ -244,5 +273,22 @@ fn show(receiver: &StoredReceiver, app: Option<Arc<str>>) -> Value {
         "rate": receiver.rate,
         "waiting": receiver.waiting,
         "dead": receiver.dead,
+        "state": state.map(show_state),
+    })
+}
+
+fn show_state(state: &ReceiverState) -> Value {
+    let (breaker, failures, next_probe_at) = match state.breaker {
+        Breaker::Closed { failures } => ("closed", Some(failures), None),
+        Breaker::Open { next_probe_at } => ("open", None, next_probe_at),
+    };
+    json!({
+        "breaker": breaker,
+        "failuresInRow": failures,
+        "nextProbeAt": next_probe_at.map(|at| IsoTime(at).to_string()),
+        "inFlight": state.in_flight,
+        "limit": state.limit,
+        "pausedUntil": state.paused_until.map(|at| IsoTime(at).to_string()),
+        "inMemory": state.in_memory,
     })
 }

@@ -82,7 +82,7 @@ async fn an_application_from_creation_to_removal() {
         .await;
     let (id, secret) = (made.at("/id"), made.at("/secret"));
     let golden = format!(
-        r#"{{"id":"{id}","name":"N","secret":"{secret}","pushStatuses":"documented","pushSentImmediate":true,"feed":false,"createdAt":"{}"}}"#,
+        r#"{{"id":"{id}","name":"N","secret":"{secret}","pushStatuses":"documented","pushSentImmediate":true,"feed":false,"pushMaxAgeSecs":null,"createdAt":"{}"}}"#,
         made.at("/createdAt")
     );
     assert_eq!(
@@ -162,7 +162,17 @@ async fn settings_are_changed_one_by_one() {
         (changed.at("/pushStatuses"), changed.at("/pushSentImmediate")),
         ("documented".into(), "false".into())
     );
+    for (body, secs) in [
+        (r#"{"pushMaxAgeSecs":3600}"#, "3600"),
+        (r#"{"feed":true}"#, "3600"),
+        (r#"{"pushMaxAgeSecs":null}"#, "null"),
+    ] {
+        let changed = world.operate("PATCH", path, body).await;
+        assert_eq!(changed.at("/pushMaxAgeSecs"), secs, "{body}");
+    }
     for (path, body, status) in [
+        (path, r#"{"pushMaxAgeSecs":0}"#, 400),
+        (path, r#"{"pushMaxAgeSecs":2592001}"#, 400),
         (path, r#"{"name":"x"}"#, 400),
         (path, r#"{"feed":"on"}"#, 400),
         (path, "", 400),

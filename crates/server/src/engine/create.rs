@@ -102,6 +102,7 @@ impl Engine {
             command,
             offer: offer.filter(|_| !full),
             queue_limit: self.settings.queue_limit,
+            open_limit: self.settings.open_limit,
         };
         let created = match self.store.create(submission).await? {
             Ok(created) => created,

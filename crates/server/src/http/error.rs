@@ -129,6 +129,10 @@ impl From<CreateError> for Fault {
             CreateError::Refused(CreateRefused::NoDevice) => Code::NoDeviceData.into(),
             CreateError::Refused(CreateRefused::QueueFull) => Code::QueueFull.into(),
             CreateError::Refused(CreateRefused::NotReachable) => Code::NotOnline.into(),
+            // Not 100223: clients take that for the queue of one device.
+            CreateError::Refused(CreateRefused::TooManyOpen) => {
+                Self::new(Code::Congested, "Too many commands of the application are open.")
+            }
             CreateError::Congested => {
                 Self::new(Code::Congested, "Too many commands are under way to the device.")
             }
@@ -195,6 +199,11 @@ mod tests {
                 CreateError::Refused(CreateRefused::NotReachable).into(),
                 Code::NotOnline,
                 409,
+            ),
+            (
+                CreateError::Refused(CreateRefused::TooManyOpen).into(),
+                Code::Congested,
+                503,
             ),
             (CreateError::Congested.into(), Code::Congested, 503),
             (CreateError::Crowded.into(), Code::Congested, 503),

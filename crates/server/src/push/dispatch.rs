@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::calls::{Calls, Done};
 use super::attempt::{Ended, attempt};
 use super::client::Client;
+use super::desk::Ask;
 use super::outcome::Outcome;
 use super::schedule::{Hinted, Limits, Notice, Schedule, Source};
 use crate::clock;
@@ -32,12 +33,14 @@ use crate::telemetry::Metrics;
 /// Hints taken before anything else gets its turn.
 const HINTS_AT_ONCE: usize = 1024;
 
-/// What wakes the dispatcher from outside: hints, all of them.
+/// What wakes the dispatcher from outside: hints, and the operator's questions.
 pub(super) struct Inbox {
     /// Changes of commands to be pushed.
     pub(super) duties: mpsc::Receiver<PushDuty>,
     /// Receivers of which the store has news.
     pub(super) receivers: mpsc::Receiver<ReceiverKey>,
+    /// What the operator asks.
+    pub(super) asks: mpsc::Receiver<Ask>,
 }
 
 /// An attempt in flight.
@@ -59,6 +62,7 @@ pub(super) struct Dispatcher {
 enum Event {
     Duty(Option<PushDuty>),
     Receiver(Option<ReceiverKey>),
+    Asked(Ask),
     Ended(Box<Ended>),
     Done(Done),
     Time,
@@ -94,6 +98,7 @@ impl Dispatcher {
                 Event::Receiver(Some(key)) => self.calls.look_at(key),
                 // Nobody can change commands any more, but what is held goes on.
                 Event::Duty(None) | Event::Receiver(None) => inbox = None,
+                Event::Asked(ask) => self.answer(ask),
                 Event::Ended(ended) => self.ended(&ended),
                 Event::Done(done) => self.done(done),
                 Event::Time => {}
@@ -151,6 +156,18 @@ impl Dispatcher {
             Hinted::Refused => {
                 self.metrics.hints_lost.inc();
             }
+        }
+    }
+
+    /// Whoever asked may be gone.
+    fn answer(&self, ask: Ask) {
+        let (now, wall) = (self.began.elapsed(), clock::now());
+        match ask {
+            Ask::States(keys, answer) => {
+                let states = keys.into_iter().map(|key| self.schedule.state_of(key, now, wall));
+                drop(answer.send(states.collect()));
+            }
+            Ask::Live(most, answer) => drop(answer.send(self.schedule.live(most, now, wall))),
         }
     }
 
@@ -226,6 +243,7 @@ async fn hint_from(inbox: &mut Option<Inbox>) -> Event {
         Some(inbox) => tokio::select! {
             duty = inbox.duties.recv() => Event::Duty(duty),
             key = inbox.receivers.recv() => Event::Receiver(key),
+            Some(ask) = inbox.asks.recv() => Event::Asked(ask),
         },
         None => std::future::pending().await,
     }

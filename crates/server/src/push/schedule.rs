@@ -22,6 +22,7 @@ mod room;
 mod rows;
 mod stored;
 mod turns;
+mod view;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use foldhash::HashMap;
 
 use self::divert::Diverts;
 use self::ends::ToSettle;
+use self::health::Health;
 use self::held::{Held, Place};
 use self::receiver::{LANES, Lane, Receiver, ReceiverId, Taken};
 use self::recent::Recent;

@@ -13,7 +13,7 @@ use super::target::Target;
 use crate::clock;
 
 /// Makes attempts outside the schedule. Who asks is bounded by who asks: one attempt a request.
-pub(crate) struct Trial {
+pub(super) struct Trial {
     client: Arc<Client>,
 }
 
@@ -23,7 +23,7 @@ impl Trial {
     }
 
     /// Sends `body` to `url` once, past the guard, signed and secured as the application's pushes are.
-    pub(crate) async fn attempt(&self, app: AppKey, url: &str, body: &'static [u8]) -> Attempt {
+    pub(super) async fn attempt(&self, app: AppKey, url: &str, body: &'static [u8]) -> Attempt {
         let (began, since) = (clock::now(), Instant::now());
         let outgoing = Outgoing {
             app,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use downlink_core::{AppId, AppKey, DeviceKey, Timestamp};
+use downlink_core::{AppId, AppKey, DeviceKey, Span, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteStore;
@@ -14,7 +14,8 @@ use crate::{App, AppSettings, AppSettingsChange, Apps, NewApp, NewToken, StoreEr
 
 macro_rules! app_columns {
     () => {
-        "a.key, a.id, a.name, a.secret_hash, a.push_documented_only, a.push_sent_immediate, a.feed, a.created_at"
+        "a.key, a.id, a.name, a.secret_hash, a.push_documented_only, a.push_sent_immediate, a.feed, a.created_at, \
+         a.push_max_age_ms"
     };
 }
 
@@ -111,8 +112,8 @@ impl Batch {
         let key = self
             .sql
             .prepare_cached(
-                "INSERT INTO app (id, name, secret_hash, push_documented_only, push_sent_immediate, created_at, feed) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING RETURNING key",
+                "INSERT INTO app (id, name, secret_hash, push_documented_only, push_sent_immediate, created_at, feed, \
+                 push_max_age_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING RETURNING key",
             )?
             .query_row(
                 params![
@@ -123,6 +124,7 @@ impl Batch {
                     new.settings.push_sent_immediate,
                     new.created_at.as_millis(),
                     new.settings.feed,
+                    new.settings.push_max_age.map(Span::as_millis),
                 ],
                 |row| row.get(0).map(AppKey),
             )
@@ -153,13 +155,16 @@ impl Batch {
         self.sql
             .prepare_cached(
                 "UPDATE app SET push_documented_only = coalesce(?2, push_documented_only), \
-                 push_sent_immediate = coalesce(?3, push_sent_immediate), feed = coalesce(?4, feed) WHERE key = ?1",
+                 push_sent_immediate = coalesce(?3, push_sent_immediate), feed = coalesce(?4, feed), \
+                 push_max_age_ms = iif(?5, ?6, push_max_age_ms) WHERE key = ?1",
             )?
             .execute(params![
                 app.0,
                 change.push_documented_only,
                 change.push_sent_immediate,
                 change.feed,
+                change.push_max_age.is_some(),
+                change.push_max_age.flatten().map(Span::as_millis),
             ])?;
         if change.feed == Some(true) && !before.settings.feed {
             self.begin_feed(app)?;
@@ -281,7 +286,7 @@ fn token(
     let found = statement.query_row(params![hash, now.as_millis()], |row| {
         Ok(Token {
             app: read(row)?,
-            until: Timestamp::from_millis(row.get(8)?),
+            until: Timestamp::from_millis(row.get(9)?),
         })
     });
     Ok(found.optional()?)
@@ -298,7 +303,13 @@ fn read(row: &Row<'_>) -> rusqlite::Result<App> {
             push_documented_only: row.get(4)?,
             push_sent_immediate: row.get(5)?,
             feed: row.get(6)?,
+            push_max_age: row.get::<_, Option<i64>>(8)?.map(span),
         },
         created_at: Timestamp::from_millis(row.get(7)?),
     })
+}
+
+/// A stored span; what is out of bounds is taken to the nearest bound.
+fn span(ms: i64) -> Span {
+    Span::from_millis(u32::try_from(ms.max(0)).unwrap_or(u32::MAX))
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use downlink_core::lifecycle::{Transition, deadline};
 use downlink_core::{AppKey, CommandId, DeviceId, DeviceKey, Mid, Policy, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::entry::{Dirt, Entry};
 use super::failure::Failure;
@@ -25,6 +25,8 @@ use super::notices::Notices;
 use super::queue::QueueView;
 use super::subscriptions::Subscribers;
 use super::tail::Tail;
+use super::tally::Tallies;
+use super::waiting::Waiting;
 use super::work_row::{WorkRow, stored_result};
 use crate::{Applied, NoticeWriter, ReceiverKey, Submission};
 
@@ -52,7 +54,8 @@ pub(super) struct Batch {
     pub(super) last_ord: i64,
     /// The highest id met so far: a higher one is certainly new.
     pub(super) last_id: Option<CommandId>,
-    tallies: HashMap<AppKey, Tally>,
+    pub(super) tallies: Tallies,
+    pub(super) waiting: Waiting,
     pub(super) feeds: Feeds,
     /// The newest commands, which the tables by device do not have yet.
     pub(super) tail: Arc<Tail>,
@@ -87,12 +90,6 @@ pub(super) struct Facts {
     pub(super) live: bool,
 }
 
-#[derive(Default)]
-struct Tally {
-    commands: i64,
-    open: i64,
-}
-
 impl Batch {
     pub(super) fn new(sql: Connection, policy: Policy, at: WhereItStands, told: ToldOf) -> Self {
         Self {
@@ -108,7 +105,8 @@ impl Batch {
             products_changed: false,
             last_ord: at.last_ord,
             last_id: at.last_id,
-            tallies: HashMap::default(),
+            tallies: Tallies::new(),
+            waiting: Waiting::new(),
             feeds: Feeds::default(),
             tail: at.tail,
             merge: at.merge,
@@ -178,8 +176,9 @@ impl Batch {
             return Ok(());
         };
         let row = &mut entry.row;
-        let was_final = row.progress.state.is_final();
+        let before = row.progress;
         row.progress.state = transition.state;
+        self.waiting.note(row.device, Some(&before), Some(&row.progress));
         if let downlink_core::lifecycle::State::Sent(sent) = transition.state {
             row.sends = sent.sends;
         }
@@ -209,8 +208,8 @@ impl Batch {
         entry.dirt = Dirt::State;
         entry.ended |= row.progress.state.is_final();
         let (app, device, outbox) = (row.app, row.device, row.outbox);
-        if !was_final && row.progress.state.is_final() {
-            self.tallies.entry(app).or_default().open -= 1;
+        if !before.state.is_final() && row.progress.state.is_final() {
+            self.tallies.add(app, 0, -1);
         }
         self.queues.entry(device).or_default().touch(id);
         self.note_news(app, id, &transition.events, &transition.state);
@@ -238,9 +237,8 @@ impl Batch {
 
     /// Adds a command that this batch creates.
     pub(super) fn add(&mut self, row: WorkRow, submission: &Arc<Submission>) {
-        let tally = self.tallies.entry(row.app).or_default();
-        tally.commands += 1;
-        tally.open += 1;
+        self.tallies.add(row.app, 1, 1);
+        self.waiting.note(row.device, None, Some(&row.progress));
         self.queues.entry(row.device).or_default().touch(row.id);
         let entry = Entry {
             fresh: Some(Arc::clone(submission)),
@@ -266,15 +264,15 @@ impl Batch {
     /// Takes back [`add`](Self::add): it is not created after all.
     pub(super) fn drop_unsent(&mut self, id: CommandId) {
         if let Some(entry) = self.entries.remove(&id) {
-            let tally = self.tallies.entry(entry.row.app).or_default();
-            tally.commands -= 1;
-            tally.open -= 1;
+            self.tallies.add(entry.row.app, -1, -1);
+            self.waiting
+                .note(entry.row.device, Some(&entry.row.progress), None);
         }
     }
 
     /// A record was deleted.
     pub(super) fn count_dropped(&mut self, app: AppKey, device: DeviceKey, id: CommandId) {
-        self.tallies.entry(app).or_default().commands -= 1;
+        self.tallies.add(app, -1, 0);
         self.dropped.push((device, id));
     }
 
@@ -329,15 +327,7 @@ impl Batch {
         self.tell_news()?;
         self.feeds.write(&self.sql)?;
         self.merge()?;
-        for (app, tally) in &self.tallies {
-            self.sql
-                .prepare_cached(
-                    "INSERT INTO tally (app, devices, commands, open) VALUES (?1, 0, ?2, ?3) \
-                     ON CONFLICT (app) DO UPDATE SET commands = commands + ?2, open = open + ?3",
-                )?
-                .execute(params![app.0, tally.commands, tally.open])?;
-        }
-        Ok(())
+        self.tallies.write(&self.sql)
     }
 
     /// The transaction is over and kept.
@@ -356,7 +346,7 @@ impl Batch {
             self.mapped.clear();
         }
         self.queues.clear();
-        self.tallies.clear();
+        self.tallies.committed();
         self.subscribers.committed();
         self.notices.committed();
     }
@@ -392,7 +382,8 @@ impl Batch {
         self.mapped.clear();
         self.dirty.clear();
         self.queues.clear();
-        self.tallies.clear();
+        self.tallies.forget_all();
+        self.waiting.forget_all();
         self.feeds.forget_all();
         self.facts.clear();
         self.mids.each(Block::retire);

@@ -43,6 +43,11 @@ impl Batch {
         if offer.is_none() && self.is_full(new.device, submission.queue_limit)? {
             return Ok(Err(CreateRefused::QueueFull));
         }
+        if let Some(limit) = submission.open_limit
+            && self.tallies.open(&self.sql, new.app)?.cast_unsigned() >= limit
+        {
+            return Ok(Err(CreateRefused::TooManyOpen));
+        }
         self.add_pending(submission);
         let send = match offer {
             Some(offer) => self.send_at_once(new.id, offer, new.created_at)?,

@@ -126,7 +126,7 @@ impl Notices {
 
 impl Batch {
     /// Tells the application of it, if it is subscribed to that.
-    fn tell(
+    pub(super) fn tell(
         &mut self,
         app: AppKey,
         device: DeviceKey,
@@ -232,7 +232,7 @@ impl Batch {
         Ok(())
     }
 
-    fn wants(&self, app: AppKey, kind: NotifyType) -> bool {
+    pub(super) fn wants(&self, app: AppKey, kind: NotifyType) -> bool {
         self.subscribers.to(app, kind).is_some()
     }
 

@@ -8,6 +8,7 @@
 mod attempts;
 mod divert;
 mod filter;
+mod given_up;
 mod list;
 mod ready;
 mod receivers;

@@ -78,20 +78,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Whether a device has `limit` PENDING commands or more.
-    pub(super) fn is_full(&mut self, device: DeviceKey, limit: u32) -> Result<bool, Failure> {
-        let limit = limit as usize;
-        if self.queue_of(device, limit)?.len() < limit {
-            return Ok(false);
-        }
-        let mut pending = 0;
-        for id in self.queue_of(device, usize::MAX)? {
-            pending += usize::from(self.is_pending(id)?);
-        }
-        Ok(pending >= limit)
-    }
-
-    fn is_pending(&mut self, id: CommandId) -> Result<bool, Failure> {
+    pub(super) fn is_pending(&mut self, id: CommandId) -> Result<bool, Failure> {
         if let Some(entry) = self.entries.get(&id) {
             return Ok(entry.row.progress.state == State::Pending);
         }

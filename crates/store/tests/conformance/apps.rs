@@ -32,6 +32,7 @@ pub(crate) async fn an_id_is_given_once(stores: Stores) {
             push_documented_only: true,
             push_sent_immediate: false,
             feed: true,
+            push_max_age: Some(downlink_core::Span::from_secs(60)),
         },
         created_at: at(5),
     };

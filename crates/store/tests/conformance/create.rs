@@ -173,3 +173,105 @@ pub(crate) async fn what_is_sent_does_not_count_for_the_limit(stores: Stores) {
     world.must(waiting, Input::Cancel("x".into()), at(1)).await;
     assert_eq!(world.create(submission).await.record.status, Status::Pending);
 }
+
+pub(crate) async fn an_applications_open_commands_have_a_limit(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let other = new_app(&*world.store, "other").await;
+    let devices = [world.device("d").await, world.device("e").await];
+    let others = new_device(other.key, "o");
+    let others = world.store.register(others, u64::MAX).await.unwrap().unwrap();
+    let limited = |device: &downlink_store::Device| {
+        let mut submission = world.cached(device, T0);
+        submission.open_limit = Some(30);
+        submission
+    };
+    for round in 0..3 {
+        let creates = (0..50).map(|n| {
+            let (store, mut submission) = (world.store.clone(), limited(&devices[n % 2]));
+            // Some are sent, and go on to be open.
+            submission.offer = Some(offer(1)).filter(|_| n == 9);
+            tokio::spawn(async move { store.create(submission).await.unwrap() })
+        });
+        let mut made = Vec::new();
+        for create in creates.collect::<Vec<_>>() {
+            match create.await.unwrap() {
+                Ok(created) => made.push(created.record.id),
+                Err(refused) => assert_eq!(refused, CreateRefused::TooManyOpen),
+            }
+        }
+        assert_eq!(made.len(), 30, "round {round}");
+        let created = world.create(limited(&others)).await.record.id;
+        world.must(created, Input::Cancel("x".into()), at(1)).await;
+        for id in made {
+            let change = change(id, Input::Cancel("x".into()), at(1));
+            if world
+                .apply(change)
+                .await
+                .outcome
+                .is_some_and(|done| done.is_err())
+            {
+                world.must(id, ok_reply(), at(2)).await;
+            }
+        }
+    }
+    let mut none = limited(&devices[0]);
+    none.open_limit = Some(0);
+    assert_eq!(
+        world.try_create(none).await.unwrap_err(),
+        CreateRefused::TooManyOpen
+    );
+}
+
+/// Random life of two devices: a create is refused exactly if its device has the limit of PENDING commands.
+pub(crate) async fn the_queue_limit_is_exact_whatever_happens(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let devices = [world.device("d").await, world.device("e").await];
+    let mut made: [Vec<downlink_core::CommandId>; 2] = [Vec::new(), Vec::new()];
+    let mut dice = Dice::new();
+    for step in 0..600 {
+        let (which, now) = (dice.roll(2), at(1 + step / 10));
+        let limit = dice.pick(&[4, 4, 4, 6]);
+        let (device, ids) = (&devices[which], &mut made[which]);
+        match dice.roll(8) {
+            0..4 => {
+                let mut pending = 0;
+                for id in &*ids {
+                    pending += u32::from(world.record(*id).await.status == Status::Pending);
+                }
+                let mut submission = world.cached(device, now);
+                submission.queue_limit = limit;
+                if dice.roll(6) == 0 {
+                    submission.command.mode = downlink_core::Mode::Immediate;
+                }
+                submission.offer = Some(offer(1)).filter(|_| dice.roll(3) == 0);
+                let id = submission.command.id;
+                match world.try_create(submission).await {
+                    Ok(created) => {
+                        let waits = created.send.is_none();
+                        assert!(!waits || pending < limit, "step {step}: {pending} of {limit}");
+                        ids.push(id);
+                    }
+                    Err(CreateRefused::QueueFull) => {
+                        assert!(pending >= limit, "step {step}: {pending} of {limit}");
+                    }
+                    Err(refused) => assert_eq!(refused, CreateRefused::NotReachable),
+                }
+            }
+            4 => drop(world.send_next(device.key, offer(1), now).await),
+            5 if !ids.is_empty() => {
+                let cancel = Input::Cancel("x".into());
+                drop(world.apply(change(dice.pick(ids), cancel, now)).await);
+            }
+            6 if !ids.is_empty() => {
+                let (session, written) = (downlink_core::SessionId(1), dice.roll(2) == 0);
+                let lost = Input::SessionLost { session, written };
+                drop(world.apply(change(dice.pick(ids), lost, now)).await);
+            }
+            _ if !ids.is_empty() => {
+                let input = dice.pick(&[Input::Acked, ok_reply(), Input::AckDeadline]);
+                drop(world.apply(change(dice.pick(ids), input, now)).await);
+            }
+            _ => {}
+        }
+    }
+}

@@ -3,7 +3,8 @@
 use downlink_core::lifecycle::Input;
 use downlink_core::{CommandId, Span, Status, Timestamp};
 use downlink_store::{
-    Fate, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState, ReceiverKey, StoredPush,
+    AppSettingsChange, Fate, NotifyType, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
+    ReceiverKey, StoredPush, Subscription,
 };
 
 use super::Stores;
@@ -244,6 +245,36 @@ pub(crate) async fn what_is_too_old_is_given_up_and_held_time_does_not_count(sto
     );
 }
 
+pub(crate) async fn an_application_has_its_own_age_limit(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let id = world.delivered("d").await;
+    let key = world.divert(id, 1, None, at(2)).await.unwrap();
+    let set = |age: Option<Span>| {
+        let change = AppSettingsChange {
+            push_max_age: Some(age),
+            ..AppSettingsChange::default()
+        };
+        world.store.set_app_settings(world.app.key, change)
+    };
+    let age = Some(Span::from_secs(10));
+    assert_eq!(set(age).await.unwrap().unwrap().settings.push_max_age, age);
+    // Another change leaves it as it is.
+    let other = AppSettingsChange {
+        push_sent_immediate: Some(false),
+        ..AppSettingsChange::default()
+    };
+    let after = world.store.set_app_settings(world.app.key, other).await.unwrap();
+    assert_eq!(after.unwrap().settings.push_max_age, age);
+    let give_up = |secs| world.store.give_up_old(LIMITS, at(secs), 99);
+    assert_eq!(give_up(9).await.unwrap(), []);
+    assert_eq!(give_up(10).await.unwrap()[0].pushes, 1, "the first");
+    assert_eq!(set(None).await.unwrap().unwrap().settings.push_max_age, None);
+    assert_eq!(give_up(50).await.unwrap(), [], "as for all");
+    set(Some(Span::from_secs(1000))).await.unwrap();
+    assert_eq!(give_up(500).await.unwrap(), [], "longer than for all");
+    assert_eq!(world.sums(key).await, (1, 1));
+}
+
 pub(crate) async fn a_receiver_held_too_long_loses_its_pushes(stores: Stores) {
     let world = World::new(stores.open()).await;
     let id = world.delivered("d").await;
@@ -283,6 +314,16 @@ pub(crate) async fn an_application_goes_with_its_stored_pushes(stores: Stores) {
 /// Random life, the rules looked at after each step.
 pub(crate) async fn the_rules_hold_whatever_happens(stores: Stores) {
     let world = World::new(stores.open()).await;
+    let words = Subscription {
+        id: "words".into(),
+        app: world.app.key,
+        notify_type: NotifyType::PushGivenUp,
+        callback: format!("{ORIGIN}/words").into(),
+        origin: ORIGIN.into(),
+        channel: "HTTP".into(),
+        created_at: at(0),
+    };
+    world.store.subscribe(words).await.unwrap().unwrap();
     let mut dice = Dice::new();
     let mut ids: Vec<CommandId> = Vec::new();
     let mut flying: Vec<PushId> = Vec::new();
@@ -338,6 +379,18 @@ async fn check(world: &World, ids: &[CommandId]) {
         let waiting = mine().filter(waits).count() as u64;
         let dead = mine().count() as u64 - waiting;
         assert_eq!((receiver.waiting, receiver.dead), (waiting, dead), "the sums");
+    }
+    let mut keys: Vec<_> = stored.iter().map(|push| push.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    for key in keys {
+        let ready = |push: &&StoredPush| push.key == key && waits(push) && !push.behind;
+        let waiting = stored.iter().filter(|push| push.key == key).filter(waits).count();
+        assert_eq!(
+            stored.iter().filter(ready).count(),
+            usize::from(waiting > 0),
+            "one is ready"
+        );
     }
     for id in ids {
         let key = OrderKey::of_command(*id);

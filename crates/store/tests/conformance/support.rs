@@ -136,6 +136,7 @@ impl World {
             command,
             offer: None,
             queue_limit: 20,
+            open_limit: None,
         }
     }
 

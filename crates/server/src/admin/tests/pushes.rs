@@ -235,3 +235,42 @@ async fn a_test_push_is_asked_for_by_application_and_url() {
         assert_eq!(answer.status, status, "{body}");
     }
 }
+
+/// Waits until the list of receivers shows this at `pointer` of the first one.
+async fn shown(world: &World, query: &str, pointer: &str, value: Value) -> Value {
+    let path = format!("/admin/v1/receivers{query}");
+    for _ in 0..1000 {
+        let all = list(&world.operate("GET", &path, "").await, "receivers");
+        if let Some(first) = all.into_iter().next()
+            && first.pointer(pointer) == Some(&value)
+        {
+            return first;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{pointer} never was {value}");
+}
+
+#[tokio::test]
+async fn receivers_are_shown_with_what_was_learnt_of_them() {
+    let world = World::with(Vec::new()).await;
+    let na = world.na().await;
+    let device = na.device("n1").await;
+    // Ten that are not allowed set the breaker.
+    for _ in 0..15 {
+        let body = command(&device, r#","callbackUrl":"http://127.0.0.1:9/cb""#);
+        let id = na.call("POST", COMMANDS, &body).await.at("/commandId");
+        let path = format!("{COMMANDS}/{id}");
+        na.call("PUT", &path, r#"{"status":"CANCELED"}"#).await;
+    }
+    let open = shown(&world, "?busy=true", "/state/breaker", "open".into()).await;
+    assert_eq!(open["origin"], ORIGIN);
+    let limit = open["state"]["limit"].as_u64().unwrap();
+    assert!((1..=256).contains(&limit), "{open}");
+    let live = shown(&world, "?live=true", "/state/breaker", "open".into()).await;
+    assert_eq!((&live["key"], &live["app"]), (&open["key"], &APP.into()));
+    // Shown alone, too.
+    let named = format!(r#"{{"key":{}}}"#, open["key"]);
+    let held = world.operate("POST", "/admin/v1/receivers/hold", &named).await;
+    assert_eq!(held.at("/state/breaker"), "open");
+}

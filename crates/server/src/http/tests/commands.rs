@@ -215,6 +215,23 @@ async fn a_queue_has_a_limit() {
 }
 
 #[tokio::test]
+async fn an_application_has_a_limit_of_open_commands() {
+    let world = World::with(vec![("commands", "max_open_per_app", 2.into())]).await;
+    let na = world.na().await;
+    let devices = [na.device("n1").await, na.device("n2").await];
+    let mut ids = Vec::new();
+    for device in &devices {
+        let made = na.command(device).await;
+        assert_eq!(made.status, 201);
+        ids.push(made.at("/commandId"));
+    }
+    assert_eq!(na.command(&devices[0]).await.error(), error(503, "100501"));
+    let path = format!("{COMMANDS}/{}", ids[1]);
+    na.call("PUT", &path, r#"{"status":"CANCELED"}"#).await;
+    assert_eq!(na.command(&devices[0]).await.status, 201);
+}
+
+#[tokio::test]
 async fn lists_and_their_filters() {
     let world = World::start().await;
     let na = world.na().await;

@@ -141,7 +141,7 @@ impl Calls {
     }
 
     fn start(&mut self, call: impl Future<Output = Done> + Send + 'static, record: bool) {
-        let pause = STORE_PAUSE.pause(self.refusals, 0).as_millis();
+        let pause = STORE_PAUSE.whole(self.refusals).as_millis();
         let pause = Duration::from_millis(u64::try_from(pause).unwrap_or(0));
         let refused_before = self.refusals > 0;
         self.under_way.push(Box::pin(async move {

@@ -8,12 +8,12 @@ use std::time::Duration;
 use downlink_core::Span;
 use downlink_core::retry::Backoff;
 
-use super::{Source, pause};
+use super::Source;
 
 /// Failures in a row that set the brake.
 const BRAKE_AFTER: u32 = 10;
 
-/// The longest pause between probes, before jitter.
+/// The longest pause between probes.
 const LONGEST_BETWEEN_PROBES: Span = Span::from_secs(180);
 
 /// What an operator should know of a receiver.
@@ -87,7 +87,7 @@ impl Health {
                 }
                 *self = Self::Braked {
                     probes: 1,
-                    next_at: now + pause(between, 1, 0),
+                    next_at: now + pause(between, 1),
                     probe: None,
                 };
                 Some(Notice::Failing)
@@ -100,11 +100,17 @@ impl Health {
                 // Attempts that were in flight when the brake was set say nothing new.
                 if *probe == Some(source) {
                     *probes = probes.saturating_add(1);
-                    *next_at = now + pause(between, *probes, 0);
+                    *next_at = now + pause(between, *probes);
                     *probe = None;
                 }
                 None
             }
         }
     }
+}
+
+/// The pause after probe number `probes`. Without jitter: there is one at a time.
+fn pause(backoff: Backoff, probes: u32) -> Duration {
+    let ms = backoff.whole(probes).as_millis();
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }

@@ -2,6 +2,7 @@
 
 use super::rig::{MS, Rig, duty, failed, id, limits, secs};
 use super::*;
+use crate::push::desk::Breaker;
 
 #[test]
 fn a_command_goes_in_order_one_at_a_time() {
@@ -336,4 +337,47 @@ fn a_receiver_that_stands_still_keeps_nobody_out_of_memory() {
     rig.hint(duty(100, 81, &[1]));
     let started = rig.start_all();
     assert!(started.contains(&(id(100), 1)), "{started:?}");
+}
+
+#[test]
+fn how_it_stands_with_a_receiver_is_told() {
+    let mut rig = Rig::new(limits());
+    for n in 0..20 {
+        rig.hint(duty(n, 80, &[1]));
+    }
+    rig.hint(duty(100, 81, &[1]));
+    rig.start_all();
+    let live = rig.schedule.live(9, rig.now, rig::wall(rig.now));
+    assert_eq!(live.len(), 2);
+    let of = |port: u16| {
+        let origin = format!("http://na.example:{port}");
+        live.iter().find(|one| *one.origin == origin).unwrap()
+    };
+    let closed = Breaker::Closed { failures: 0 };
+    assert_eq!((of(80).in_flight, of(80).limit, of(80).breaker), (4, 4, closed));
+    assert_eq!((of(81).in_flight, of(81).in_memory), (1, 1));
+    assert_eq!(rig.schedule.live(1, rig.now, rig::wall(rig.now))[0], *of(80));
+    while !matches!(
+        rig.schedule.live(1, rig.now, rig::wall(rig.now))[0].breaker,
+        Breaker::Open { .. }
+    ) {
+        let out = std::mem::take(&mut rig.out);
+        for push in out.iter().filter(|push| push.target.origin.ends_with(":80")) {
+            rig.schedule
+                .ended(push, rig::trouble(), rig.now, rig::wall(rig.now), 0);
+        }
+        rig.serve();
+        rig.now += MS;
+        rig.start_all();
+    }
+    // The first pause between probes has just begun.
+    let at = rig::wall(rig.now - MS + secs(1));
+    let next_probe_at = Some(at);
+    let live = rig.schedule.live(9, rig.now, rig::wall(rig.now));
+    assert_eq!(live[0].breaker, Breaker::Open { next_probe_at });
+    let key = live[0].key.unwrap();
+    assert_eq!(
+        rig.schedule.state_of(key, rig.now, rig::wall(rig.now)),
+        Some(live[0].clone())
+    );
 }

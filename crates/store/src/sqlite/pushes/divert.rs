@@ -7,7 +7,7 @@ use super::receivers::{self, Clock};
 use super::rows::{NewChange, Owed, RowState};
 use crate::sqlite::batch::Batch;
 use crate::sqlite::failure::Failure;
-use crate::{Attempt, Diverted, Fate, ReceiverKey, Stowed};
+use crate::{Attempt, Diverted, Fate, OrderKey, ReceiverKey, Stowed};
 
 /// The first change of those diverted.
 struct First<'a> {
@@ -64,6 +64,8 @@ impl Batch {
         };
         let (first, mut ready_next) = (First::of(diverted), false);
         let (mut waiting, mut dead) = (0, 0);
+        let given_up = owed.first().map(|change| u32::from(change.seq));
+        let given_up = given_up.filter(|_| first.state == RowState::Dead);
         for (n, change) in owed.into_iter().enumerate() {
             let place = match n {
                 0 => (first.state, first.next_at, first.attempt, first.dead_because),
@@ -91,6 +93,9 @@ impl Batch {
         receivers::count(&self.sql, receiver, waiting, dead)?;
         self.settle(id, u16::MAX);
         self.set_outbox(id, (waiting > 0).then_some(receiver));
+        if let Some(seq) = given_up {
+            self.tell_given_up(app, OrderKey::of_command(id), seq, now)?;
+        }
         Ok(Some(Stowed { app, receiver, upto }))
     }
 

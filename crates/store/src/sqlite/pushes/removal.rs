@@ -1,6 +1,6 @@
 //! How stored pushes end without an attempt: dropped, given up for their age, or forgotten long after that.
 
-use downlink_core::{Span, Timestamp};
+use downlink_core::{AppKey, Span, Timestamp};
 use rusqlite::{OptionalExtension, params, params_from_iter};
 
 use super::filter::Condition;
@@ -125,14 +125,15 @@ impl Batch {
             .collect::<Result<Vec<i64>, _>>()?;
         receivers::count(&self.sql, receiver, -(ids.len() as i64), ids.len() as i64)?;
         for id in &ids {
-            let (key, seq, state) = self
+            let (key, seq, state, app) = self
                 .sql
-                .prepare_cached("SELECT order_key, seq, state FROM push WHERE id = ?1")?
+                .prepare_cached("SELECT order_key, seq, state, app FROM push WHERE id = ?1")?
                 .query_row([id], |row| {
                     Ok((
                         OrderKey::from_bytes(row.get(0)?),
                         row.get(1)?,
                         row.get::<_, u8>(2)?,
+                        AppKey(row.get(3)?),
                     ))
                 })?;
             self.sql
@@ -141,6 +142,7 @@ impl Batch {
             if state == 0 {
                 self.promote_after(key, seq, now)?;
             }
+            self.tell_given_up(app, key, seq, now)?;
         }
         Ok(ids.len())
     }

@@ -1,5 +1,6 @@
 //! The ends of attempts at stored pushes.
 
+use downlink_core::AppKey;
 use rusqlite::{OptionalExtension, params};
 
 use super::attempts;
@@ -10,6 +11,7 @@ use crate::{Fate, OrderKey, ReceiverKey, Settled};
 
 /// What a settled row was.
 struct Head {
+    app: AppKey,
     receiver: ReceiverKey,
     key: OrderKey,
     seq: u32,
@@ -54,6 +56,7 @@ impl Batch {
                     .execute(params![settled.id.0, attempts, settled.now.as_millis(), why])?;
                 receivers::count(&self.sql, head.receiver, -1, 1)?;
                 let next = self.promote_after(head.key, head.seq, settled.now)?;
+                self.tell_given_up(head.app, head.key, head.seq, settled.now)?;
                 Ok(next.then_some(head.receiver))
             }
         }
@@ -61,14 +64,15 @@ impl Batch {
 
     fn head(&self, settled: &Settled) -> Result<Option<Head>, Failure> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT receiver, order_key, seq, attempts FROM push WHERE id = ?1 AND state = 0",
+            "SELECT app, receiver, order_key, seq, attempts FROM push WHERE id = ?1 AND state = 0",
         )?;
         let head = statement.query_row([settled.id.0], |row| {
             Ok(Head {
-                receiver: ReceiverKey(row.get(0)?),
-                key: OrderKey::from_bytes(row.get(1)?),
-                seq: row.get(2)?,
-                attempts: row.get(3)?,
+                app: AppKey(row.get(0)?),
+                receiver: ReceiverKey(row.get(1)?),
+                key: OrderKey::from_bytes(row.get(2)?),
+                seq: row.get(3)?,
+                attempts: row.get(4)?,
             })
         });
         Ok(head.optional()?)

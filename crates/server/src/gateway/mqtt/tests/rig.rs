@@ -148,6 +148,7 @@ fn engine(store: Arc<FakeStore>, metrics: &Arc<Metrics>, max_inflight: usize) ->
         default_expire_secs: 600,
         max_expire_secs: 6000,
         queue_limit: 20,
+        open_limit: None,
         response_wait_secs: 300,
         max_inflight,
         feed_streams_per_app: 1,

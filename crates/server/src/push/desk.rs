@@ -1,0 +1,94 @@
+//! What the operator asks of pushing: a trial, and how things stand with receivers.
+//!
+//! The dispatcher owns what it has learnt. It is asked over an inbox of its own and answers with a copy, so that neither
+//! waits for a lock; a dispatcher that has stopped answers nothing, and nothing is known then.
+
+use std::sync::Arc;
+
+use downlink_core::{AppKey, Timestamp};
+use downlink_store::{Attempt, ReceiverKey};
+use tokio::sync::{mpsc, oneshot};
+
+use super::trial::Trial;
+
+/// Questions that wait for the dispatcher at once; more than these wait for room.
+pub(super) const ASKS: usize = 16;
+
+/// What the dispatcher knows of a receiver that it has in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReceiverState {
+    /// Whose.
+    pub(crate) app: AppKey,
+    /// Scheme, host and port.
+    pub(crate) origin: Arc<str>,
+    /// The store's key of it, if the store knows it.
+    pub(crate) key: Option<ReceiverKey>,
+    /// Whether pushes go there.
+    pub(crate) breaker: Breaker,
+    /// Attempts under way.
+    pub(crate) in_flight: usize,
+    /// Attempts at once that it may have, as learnt so far.
+    pub(crate) limit: usize,
+    /// It asked for a pause until then.
+    pub(crate) paused_until: Option<Timestamp>,
+    /// What of it waits in memory: commands, and stored pushes that are loaded.
+    pub(crate) in_memory: usize,
+}
+
+/// See the page on pushes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Breaker {
+    /// It works, or is taken to.
+    Closed {
+        /// Failures in a row.
+        failures: u32,
+    },
+    /// It failed many times in a row: probes only.
+    Open {
+        /// When the next probe may go; none: one is under way.
+        next_probe_at: Option<Timestamp>,
+    },
+}
+
+/// What the dispatcher is asked. Nobody may be there any more to hear the answer.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// How it stands with these receivers, in order; none: not in memory.
+    States(Vec<ReceiverKey>, oneshot::Sender<Vec<Option<ReceiverState>>>),
+    /// Up to so many receivers that are in memory: those whose breaker is open first, then those with the most under way.
+    Live(usize, oneshot::Sender<Vec<ReceiverState>>),
+}
+
+/// Where the operator's calls come.
+pub(crate) struct Desk {
+    trial: Trial,
+    asks: mpsc::Sender<Ask>,
+}
+
+impl Desk {
+    pub(super) fn new(trial: Trial, asks: mpsc::Sender<Ask>) -> Self {
+        Self { trial, asks }
+    }
+
+    /// Sends `body` to `url` once, as the application's pushes are sent. Nothing of it is kept.
+    pub(crate) async fn test(&self, app: AppKey, url: &str, body: &'static [u8]) -> Attempt {
+        self.trial.attempt(app, url, body).await
+    }
+
+    /// How it stands with these receivers, in order; none: not in memory, or nobody is there to say.
+    pub(crate) async fn states(&self, of: Vec<ReceiverKey>) -> Vec<Option<ReceiverState>> {
+        let (count, (answer, asked)) = (of.len(), oneshot::channel());
+        // Who stops meanwhile drops the question, and so its answer.
+        let _ = self.asks.send(Ask::States(of, answer)).await;
+        let mut states = asked.await.unwrap_or_default();
+        states.resize(count, None);
+        states
+    }
+
+    /// Up to `most` receivers that are in memory: those whose breaker is open first, then those with the most under way.
+    pub(crate) async fn live(&self, most: usize) -> Vec<ReceiverState> {
+        let (answer, asked) = oneshot::channel();
+        let _ = self.asks.send(Ask::Live(most, answer)).await;
+        asked.await.unwrap_or_default()
+    }
+}

@@ -1,0 +1,86 @@
+//! How many commands applications have: the table `tally`, and what a batch adds to it.
+//!
+//! What the table says is read once of an application and kept as the last commit left it, since the writer alone
+//! writes it. A rollback forgets all.
+
+use downlink_core::AppKey;
+use foldhash::HashMap;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::failure::Failure;
+use super::memo::Memo;
+
+/// What is remembered of applications.
+const APPS_REMEMBERED: usize = 1024;
+
+/// See the module.
+pub(super) struct Tallies {
+    /// What this batch adds.
+    added: HashMap<AppKey, Tally>,
+    /// Open commands as the last commit left them.
+    open: Memo<AppKey, i64>,
+}
+
+#[derive(Default)]
+struct Tally {
+    commands: i64,
+    open: i64,
+}
+
+impl Tallies {
+    pub(super) fn new() -> Self {
+        Self {
+            added: HashMap::default(),
+            open: Memo::new(APPS_REMEMBERED),
+        }
+    }
+
+    /// So many records more, and so many open commands.
+    pub(super) fn add(&mut self, app: AppKey, commands: i64, open: i64) {
+        let tally = self.added.entry(app).or_default();
+        tally.commands += commands;
+        tally.open += open;
+    }
+
+    /// How many commands of an application are open, as the batch leaves it so far.
+    pub(super) fn open(&mut self, sql: &Connection, app: AppKey) -> Result<i64, Failure> {
+        let added = self.added.get(&app).map_or(0, |tally| tally.open);
+        if let Some(before) = self.open.get(&app) {
+            return Ok(*before + added);
+        }
+        let before = sql
+            .prepare_cached("SELECT open FROM tally WHERE app = ?1")?
+            .query_row([app.0], |row| row.get(0))
+            .optional()?
+            .unwrap_or(0);
+        self.open.put(app, before);
+        Ok(before + added)
+    }
+
+    /// Writes what the batch adds.
+    pub(super) fn write(&self, sql: &Connection) -> Result<(), Failure> {
+        for (app, tally) in &self.added {
+            sql.prepare_cached(
+                "INSERT INTO tally (app, devices, commands, open) VALUES (?1, 0, ?2, ?3) \
+                 ON CONFLICT (app) DO UPDATE SET commands = commands + ?2, open = open + ?3",
+            )?
+            .execute(params![app.0, tally.commands, tally.open])?;
+        }
+        Ok(())
+    }
+
+    /// The transaction is over and kept.
+    pub(super) fn committed(&mut self) {
+        for (app, tally) in self.added.drain() {
+            if let Some(before) = self.open.get(&app) {
+                *before += tally.open;
+            }
+        }
+    }
+
+    /// The transaction is over and undone.
+    pub(super) fn forget_all(&mut self) {
+        self.added.clear();
+        self.open.clear();
+    }
+}
