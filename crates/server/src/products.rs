@@ -10,6 +10,7 @@ mod put;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use downlink_api::product::ProductDoc;
+use downlink_core::product::CommandForm;
 use downlink_core::{AppKey, ProductRef, Profile};
 use downlink_store::{Codec, Product, ProductHead, ProductKey, Store, StoreError};
 use foldhash::HashMap;
@@ -34,6 +35,13 @@ pub(crate) struct ReadyProduct {
     pub(crate) codec: Option<Codec>,
     /// How long its texts are.
     bytes: usize,
+}
+
+impl ReadyProduct {
+    /// Whether devices answer a command, and the answer can be told to be its.
+    pub(crate) fn is_answered(&self, form: &CommandForm) -> bool {
+        form.is_answered() && self.codec.as_ref().is_none_or(|codec| codec.matches_answers)
+    }
 }
 
 /// The products that were asked for lately.

@@ -160,4 +160,21 @@ mod tests {
         assert!(decimal("1.0").is_whole() && decimal("-3e2").is_whole());
         assert!(!decimal("0.5").is_whole());
     }
+
+    proptest::proptest! {
+        /// Proptest prints what it found, and keeps it as small as it can.
+        #[test]
+        fn what_is_shown_reads_as_the_same(units in -(10_i128.pow(38) - 1)..10_i128.pow(38), other: i64) {
+            let number = Decimal(units);
+            proptest::prop_assert_eq!(number.to_string().parse(), Ok(number));
+            let whole = decimal(&other.to_string());
+            proptest::prop_assert_eq!(whole.0, i128::from(other) * ONE);
+            proptest::prop_assert_eq!(number < whole, units < i128::from(other) * ONE);
+        }
+
+        #[test]
+        fn no_text_panics(text in "[-+.eE0-9]{0,50}|\\PC{0,9}") {
+            let _ = text.parse::<Decimal>();
+        }
+    }
 }

@@ -70,9 +70,8 @@ fn terms(product: &ReadyProduct, body: &CommandBody, default: Span) -> Result<Te
             None
         }
     };
-    let matched = product.codec.as_ref().is_none_or(|codec| codec.matches_answers);
     Ok(Terms {
-        response: settings.response_rule(form.is_answered() && matched, default),
+        response: settings.response_rule(product.is_answered(form), default),
         remark,
     })
 }

@@ -37,6 +37,10 @@ impl World {
     }
 
     async fn put(&self, model: &str, profile: &str) -> ProductHead {
+        self.put_with(model, profile, None).await
+    }
+
+    async fn put_with(&self, model: &str, profile: &str, codec: Option<Codec>) -> ProductHead {
         let new = NewProduct {
             app: self.app,
             id: None,
@@ -49,7 +53,7 @@ impl World {
             },
             manufacturer_name: String::new(),
             profile: profile.into(),
-            codec: None,
+            codec,
             settings: ProductSettings::default(),
             at: Timestamp::default(),
         };
@@ -115,6 +119,34 @@ async fn what_is_kept_in_memory_is_bounded() {
             .unwrap()
             .unwrap();
         assert_eq!(book.lock().bytes, PROFILE.len());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_matched_is_none() {
+    let (world, book) = (World::new().await, ProductBook::new(Arc::new(NamedCodecs)));
+    let profile = PROFILE.replace(
+        r#""serviceId":"s""#,
+        r#""serviceId":"s","commands":[{"commandName":"SET","responses":[{"responseName":"r"}]},{"commandName":"GO"}]"#,
+    );
+    let codec = |matches_answers| Codec {
+        kind: "binary".into(),
+        text: "x".into(),
+        matches_answers,
+    };
+    for (codec, answered) in [
+        (None, true),
+        (Some(codec(true)), true),
+        (Some(codec(false)), false),
+    ] {
+        world.put_with("x", &profile, codec).await;
+        let product = book
+            .of(&world.store, world.app, &means("x"))
+            .await
+            .unwrap()
+            .unwrap();
+        let is_answered = |name| product.is_answered(product.profile.command("s", name).unwrap());
+        assert_eq!((is_answered("SET"), is_answered("GO")), (answered, false));
     }
 }
 
@@ -185,8 +217,11 @@ mod package {
     fn bombs_are_refused_before_they_go_off() {
         let zeros = vec![b' '; 64 << 20];
         let name = "servicetype-capability.json";
-        let bomb = zip(&[(name, &zeros)]);
+        let mut bomb = zip(&[(name, &zeros)]);
         assert!(bomb.len() < 1 << 20);
+        // Whoever unpacked all of it would meet this first.
+        let late = bomb.len() * 3 / 4;
+        bomb[late..late + 64].iter_mut().for_each(|byte| *byte ^= 0x5a);
         let refused = unpack(&bomb).unwrap_err();
         assert!(refused.rule.contains("at most"), "{refused}");
         let names: Vec<String> = (0..40).map(|n| format!("{n}/{name}")).collect();

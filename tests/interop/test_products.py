@@ -1,0 +1,86 @@
+"""Products: what a profile package says of a device's commands, from the archive to the last push."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from kit import cli
+from kit.na import Answer
+from kit.server import APP_ID
+
+SWITCH = {
+    "commandName": "SWITCH",
+    "paras": [{"paraName": "value", "dataType": "int", "required": True, "min": "0", "max": "1", "step": 1}],
+    "responses": [{"responseName": "SWITCH_RSP", "paras": [{"paraName": "result", "dataType": "int"}]}],
+}
+BLINK = {"commandName": "BLINK", "paras": None, "responses": None}
+
+
+def package(directory: Path, *commands: dict) -> Path:
+    """A profile package as the platform takes it."""
+    device = {
+        "manufacturerId": "acme",
+        "manufacturerName": "Acme",
+        "protocolType": "MQTT",
+        "deviceType": "Lamp",
+        "model": "L1",
+        "serviceTypeCapabilities": [{"serviceId": "Lamp", "serviceType": "Switch", "option": "Master"}],
+    }
+    service = {"serviceType": "Switch", "commands": list(commands), "properties": []}
+    path = directory / "Lamp_acme_L1.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("profile/devicetype-capability.json", json.dumps({"devices": [device]}))
+        archive.writestr("service/Switch/profile/servicetype-capability.json", json.dumps({"services": [service]}))
+    return path
+
+
+def put(world, directory: Path, *commands: dict, more: tuple[str, ...] = ()) -> dict:
+    return cli.call(world.server, "product", "put", APP_ID, str(package(directory, *commands)), *more)
+
+
+def asked(world, device, method: str, paras: dict, service: str = "Lamp") -> Answer:
+    command = {"serviceId": service, "method": method, "paras": paras}
+    return world.na.create_raw(device.credentials.device_id, world.receiver.url, command=command)
+
+
+def made(world, device, method: str, paras: dict) -> dict:
+    answer = asked(world, device, method, paras)
+    assert answer.status == 201, answer
+    return answer.json
+
+
+@pytest.mark.settings(commands_response_wait_secs=1)
+def test_a_command_without_a_response_ends_delivered(world, tmp_path):
+    product = put(world, tmp_path, SWITCH, BLINK)
+    device = world.device(credentials=world.na.register(manufacturerId="acme"))
+    silent = made(world, device, "BLINK", {"x": 1})
+    device.next_publish()
+    world.receiver.expect(silent, "SENT", "DELIVERED")
+    # What is under way keeps its terms when the product goes, and when the server does.
+    cli.call(world.server, "product", "delete", APP_ID, product["id"])
+    world.server.restart()
+    device = world.device(credentials=device.credentials)
+    answered = made(world, device, "BLINK", {"x": 1})
+    device.next_publish()
+    world.receiver.expect(answered, "SENT", "DELIVERED", "TIMEOUT")
+    assert world.status(silent) == "DELIVERED", "its time would have been over too"
+    world.receiver.expect(silent, "SENT", "DELIVERED")
+
+
+def test_what_does_not_fit_is_refused_by_name(world, tmp_path):
+    assert put(world, tmp_path, SWITCH, more=("--check-paras", "reject"))["checkParas"] == "reject"
+    device = world.device(credentials=world.na.register(manufacturerId="acme"))
+    for answer, code, named in [
+        (asked(world, device, "SWITCH", {"value": 1}, service="Switch"), "100431", "command.serviceId"),
+        (asked(world, device, "BLINK", {"value": 1}), "100431", "command.method"),
+        (asked(world, device, "SWITCH", {"value": 2}), "100022", "command.paras.value: must be at most 1"),
+        (asked(world, device, "SWITCH", {"value": "1"}), "100022", "command.paras.value: must be a whole number"),
+    ]:
+        assert (answer.status, answer.error) == (400, code), answer
+        assert named in answer.json["error_desc"]
+    command = made(world, device, "SWITCH", {"value": 1})
+    device.answer(json.loads(device.next_publish().payload)["mid"])
+    world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"result":0}'))
+    assert device.publishes.empty(), "nothing of what was refused came"
