@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU16;
 
+use crate::time::Span;
+
 /// One connection of one device. Later sessions have higher ids, across restarts too; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub i64);
@@ -24,6 +26,9 @@ pub struct Offer {
     pub proof: Proof,
     /// Whether the session's messages carry a [`Mid`] by which the answer is matched.
     pub needs_mid: bool,
+    /// How long the acknowledgement of this send is awaited; none: as long as
+    /// [`Policy::ack_wait`](crate::Policy::ack_wait) says.
+    pub ack_wait: Option<Span>,
 }
 
 /// The number by which devices of the older topic family name a command in their answer: 1–65535, per device.

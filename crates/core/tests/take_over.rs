@@ -69,6 +69,7 @@ fn offer(session: SessionId, proof: Proof) -> Input {
         session,
         proof,
         needs_mid: true,
+        ack_wait: None,
     })
 }
 

@@ -156,6 +156,10 @@ pub struct Dispatch {
     pub mid: Option<Mid>,
     /// What to do.
     pub body: Arc<CommandBody>,
+    /// How often its transport may repeat it at the most, if the application said so (`maxRetransmit`).
+    pub max_retransmit: Option<u8>,
+    /// Whether more commands wait for the device.
+    pub more: bool,
     /// Which send of this command it is, from 1.
     pub sends: u8,
     /// When its lifetime ends.

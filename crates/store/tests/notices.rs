@@ -250,6 +250,7 @@ async fn commands_are_confirmed_step_by_step() {
         session: SessionId(1),
         proof: Proof::Ack,
         needs_mid: false,
+        ack_wait: None,
     };
     world
         .store
@@ -306,6 +307,7 @@ async fn delivered(world: &World, device: &Device, id: CommandId) {
         session: SessionId(1),
         proof: Proof::Ack,
         needs_mid: false,
+        ack_wait: None,
     };
     let mut new = submission(world, device, id, offer);
     new.command.callback = Some("http://other:1/x".to_owned());

@@ -250,7 +250,7 @@ impl At<'_> {
         let flight = match offer.proof {
             Proof::Ack => Flight::AwaitingAck {
                 session: offer.session,
-                due: self.now + self.policy.ack_wait,
+                due: self.now + offer.ack_wait.unwrap_or(self.policy.ack_wait),
             },
             Proof::ResultOnly => Flight::AwaitingResult {
                 session: offer.session,

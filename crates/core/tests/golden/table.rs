@@ -227,6 +227,7 @@ impl Row {
                     _ => Proof::ResultOnly,
                 },
                 needs_mid: true,
+                ack_wait: None,
             }),
             ["acked"] => Input::Acked,
             ["reply", word] => Input::Replied(Reply {

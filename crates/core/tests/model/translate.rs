@@ -12,6 +12,7 @@ pub(crate) fn input(fact: Fact) -> Input {
             session: SessionId(session),
             proof: if acks { Proof::Ack } else { Proof::ResultOnly },
             needs_mid: false,
+            ack_wait: None,
         }),
         Fact::Ack => Input::Acked,
         Fact::Answer { ok } => Input::Replied(Reply {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use downlink_core::{CommandId, DeviceKey, Offer, Proof, SessionId};
+use downlink_core::{CommandId, DeviceKey, Offer, Proof, SessionId, Span};
 use downlink_store::Dispatch;
 
 const SHARDS: usize = 64;
@@ -60,6 +60,7 @@ pub(crate) struct SessionHandle {
     /// Of which device.
     pub(crate) device: DeviceKey,
     capacity: usize,
+    ack_wait: Option<Span>,
     letters: Mutex<Letters>,
     reach: AtomicU8,
     inflight: AtomicUsize,
@@ -134,10 +135,21 @@ impl Letters {
 impl SessionHandle {
     /// A handle and the inbox behind it; `capacity` is the most that may wait there.
     pub(crate) fn new(id: SessionId, device: DeviceKey, capacity: usize) -> (Arc<Self>, Inbox) {
+        Self::patient(id, device, capacity, None)
+    }
+
+    /// The same for a session whose acknowledgements may take longer, as in an [`Offer`].
+    pub(crate) fn patient(
+        id: SessionId,
+        device: DeviceKey,
+        capacity: usize,
+        ack_wait: Option<Span>,
+    ) -> (Arc<Self>, Inbox) {
         let handle = Arc::new(Self {
             id,
             device,
             capacity,
+            ack_wait,
             letters: Mutex::default(),
             reach: AtomicU8::new(0),
             inflight: AtomicUsize::new(0),
@@ -184,6 +196,7 @@ impl SessionHandle {
                 session: self.id,
                 proof,
                 needs_mid,
+                ack_wait: self.ack_wait,
             }),
         }
     }
@@ -354,6 +367,7 @@ mod tests {
             session: SessionId(9),
             proof: Proof::ResultOnly,
             needs_mid: true,
+            ack_wait: None,
         };
         assert_eq!(handle.offer(), Some(offer));
     }

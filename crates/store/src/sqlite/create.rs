@@ -107,7 +107,7 @@ impl Batch {
             return Ok(None);
         }
         self.advance(id, transition, now)?;
-        self.dispatch(id, offer).map(Some)
+        self.dispatch(id, offer, false).map(Some)
     }
 
     /// The answer to a create call that was answered before.

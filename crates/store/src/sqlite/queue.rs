@@ -110,7 +110,9 @@ impl Batch {
                             return Ok(None);
                         }
                         self.advance(id, transition, now)?;
-                        return Ok(Some((self.applied(id, from)?, self.dispatch(id, offer)?)));
+                        let more = queue.len() > 1;
+                        let dispatch = self.dispatch(id, offer, more)?;
+                        return Ok(Some((self.applied(id, from)?, dispatch)));
                     }
                     Err(_) if progress.state == State::Pending => {}
                     Err(_) => return Ok(None),
@@ -124,12 +126,12 @@ impl Batch {
     }
 
     /// What the session has to write for the Send just made.
-    pub(super) fn dispatch(&mut self, id: CommandId, offer: Offer) -> Result<Dispatch, Failure> {
+    pub(super) fn dispatch(&mut self, id: CommandId, offer: Offer, more: bool) -> Result<Dispatch, Failure> {
         let Some(entry) = self.entries.get(&id) else {
             return Err(Failure::corrupt(format!("command {id} was not loaded")));
         };
-        let body = match &entry.fresh {
-            Some(submission) => submission.command.body.clone(),
+        let (body, max_retransmit) = match &entry.fresh {
+            Some(submission) => (submission.command.body.clone(), submission.command.max_retransmit),
             None => super::records::body(&self.sql, id)?,
         };
         let row = &entry.row;
@@ -140,6 +142,8 @@ impl Batch {
             proof: offer.proof,
             mid: row.mid.filter(|_| offer.needs_mid),
             body,
+            max_retransmit,
+            more,
             sends: row.sends,
             expires_at: row.progress.mode.expires_at(),
         })

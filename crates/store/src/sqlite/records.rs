@@ -123,16 +123,19 @@ pub(super) fn load(sql: &Connection, id: CommandId) -> Result<Option<Record>, Fa
 }
 
 /// What a command asks for.
-pub(super) fn body(sql: &Connection, id: CommandId) -> Result<Arc<CommandBody>, Failure> {
-    let mut statement = sql.prepare_cached("SELECT service, method, paras FROM command WHERE id = ?1")?;
-    let body = statement.query_row([id.to_bytes()], |row| {
-        Ok(CommandBody {
+/// What a command asks for, and how often its transport may repeat it.
+pub(super) fn body(sql: &Connection, id: CommandId) -> Result<(Arc<CommandBody>, Option<u8>), Failure> {
+    let mut statement =
+        sql.prepare_cached("SELECT service, method, paras, max_retransmit FROM command WHERE id = ?1")?;
+    let (body, max_retransmit) = statement.query_row([id.to_bytes()], |row| {
+        let body = CommandBody {
             service: row.get(0)?,
             method: row.get(1)?,
             paras: row.get(2)?,
-        })
+        };
+        Ok((body, row.get(3)?))
     })?;
-    Ok(Arc::new(body))
+    Ok((Arc::new(body), max_retransmit))
 }
 
 pub(super) fn load_push(sql: &Connection, id: CommandId) -> Result<Option<PushDuty>, Failure> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use downlink_core::lifecycle::Input;
-use downlink_core::{Span, Status};
+use downlink_core::{Offer, Span, Status};
 use downlink_store::{Change, Target};
 
 use super::Stores;
@@ -20,9 +20,12 @@ pub(crate) async fn commands_go_oldest_first_one_at_a_time(stores: Stores) {
     ids.push(world.pending(&device, T0 - Span::from_secs(60)).await);
     assert_eq!(world.store.queue(device.key, 10).await.unwrap(), ids);
     assert_eq!(world.store.queue(device.key, 2).await.unwrap(), ids[..2]);
+    let last = ids.last().copied();
     for id in ids {
         let dispatch = world.send_next(device.key, offer(1), at(1)).await.unwrap();
         assert_eq!((dispatch.command, dispatch.sends), (id, 1));
+        assert_eq!(dispatch.more, Some(id) != last, "whether more wait");
+        assert_eq!(dispatch.max_retransmit, Some(3), "as the application said");
         assert!(
             world.send_next(device.key, offer(1), at(1)).await.is_none(),
             "one outstanding"
@@ -50,10 +53,14 @@ pub(crate) async fn acked_and_next_are_one_transaction(stores: Stores) {
         target: Target::OfDevice(device.key, command),
         input,
         now: at(2),
-        then_send: Some(offer(1)),
+        then_send: Some(Offer {
+            ack_wait: Some(Span::from_secs(240)),
+            ..offer(1)
+        }),
     };
     let changed = world.apply(acked(ids[0], Input::Acked)).await;
     let (applied, dispatch) = changed.next.unwrap();
+    assert_eq!(applied.deadline.map(|deadline| deadline.at), Some(at(242)));
     assert_eq!(
         (applied.command, applied.status, applied.from),
         (ids[1], Status::Sent, Status::Pending)

@@ -34,6 +34,7 @@ pub(crate) fn offer(n: i64) -> Offer {
         session: SessionId(n),
         proof: Proof::Ack,
         needs_mid: false,
+        ack_wait: None,
     }
 }
 
@@ -41,6 +42,7 @@ pub(crate) fn offer(n: i64) -> Offer {
 pub(crate) fn mid_offer(n: i64) -> Offer {
     Offer {
         needs_mid: true,
+        ack_wait: None,
         ..offer(n)
     }
 }

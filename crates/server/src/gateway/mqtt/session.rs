@@ -140,6 +140,7 @@ impl Session {
             session: self.id,
             proof,
             needs_mid: route.family == TopicFamily::Legacy,
+            ack_wait: None,
         })
     }
 

@@ -163,6 +163,7 @@ async fn awaited(world: &World, device: &str) -> (CommandId, Option<i64>) {
         session: SessionId(i64::MAX),
         proof: Proof::Ack,
         needs_mid: false,
+        ack_wait: None,
     };
     let now = clock::now();
     let (applied, _) = store.send_next(key, offer, now).await.unwrap().unwrap();

@@ -29,6 +29,8 @@ pub(in super::super) fn dispatch(n: u32) -> Box<Dispatch> {
             method: "SWITCH".into(),
             paras: r#"{"value":1}"#.into(),
         }),
+        max_retransmit: None,
+        more: false,
         sends: 1,
         expires_at: None,
     })

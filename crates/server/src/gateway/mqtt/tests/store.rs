@@ -160,6 +160,8 @@ impl Row {
             proof: offer.proof,
             mid: self.mid,
             body: Arc::clone(&self.body),
+            max_retransmit: None,
+            more: false,
             sends: 1,
             expires_at: self.progress.mode.expires_at(),
         };
