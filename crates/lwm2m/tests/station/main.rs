@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod blocks;
+mod client;
+mod faces;
 mod hostile;
+mod network;
 mod reports;
 mod sending;
 mod session;
