@@ -208,6 +208,21 @@ fn what_is_in_flight_goes_once_more_to_a_device_that_wakes_or_moves() {
     );
     assert!(world.outputs().contains(&Output::Send {
         to: elsewhere,
-        bytes: write
+        bytes: write.clone()
     }));
+    world.station.receive(
+        world.now,
+        elsewhere,
+        &bytes(&format!("60 00 {}", names(&write).0)),
+    );
+    let (mid, token) = names(&write);
+    world
+        .station
+        .receive(world.now, elsewhere, &bytes(&format!("58 44 2003 {token}")));
+    assert_eq!(
+        world.outputs(),
+        [ended(1, Outcome::Acked)],
+        "{mid}: known by id and token at the new place"
+    );
+    assert_eq!(world.station.counters().stray_acks, 0);
 }
