@@ -6,6 +6,7 @@
 //! the caller vouched for.
 
 mod incoming;
+mod keeping;
 mod lane;
 mod parting;
 mod registering;
@@ -14,6 +15,8 @@ mod reports;
 mod requests;
 mod timers;
 mod waking;
+
+pub use keeping::Registration;
 
 use crate::answers::Answers;
 use crate::bucket::Bucket;

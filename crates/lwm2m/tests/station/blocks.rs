@@ -3,7 +3,7 @@
 use crate::sending::names;
 use crate::world::{DEVICE, World, bytes, ended, hex, sent};
 use downlink_lwm2m::coap::{Block, Message, option};
-use downlink_lwm2m::{NotReachable, Outcome, Output};
+use downlink_lwm2m::{NotReachable, Outcome, Output, Settings, Station};
 
 fn block1(datagram: &[u8]) -> (Block, Vec<u8>) {
     let message = Message::parse(datagram).unwrap();
@@ -279,4 +279,24 @@ fn a_registration_in_blocks_is_one_registration_and_keeps_nothing_before_its_end
         )),
         "61801004a1"
     );
+}
+
+#[test]
+fn so_many_large_reports_are_fetched_at_once_and_room_comes_back_with_every_end() {
+    let mut world = World::new();
+    world.station = Station::new(
+        Settings {
+            max_assemblies: 1,
+            ..Settings::default()
+        },
+        [3; 32],
+    );
+    let sixteen = hex(&[1; 16]);
+    for round in 0..3 {
+        let token = world.registered();
+        let large = |mid: u32| format!("58 45 {mid:04x} {token} d1 0a 08 ff {sixteen}");
+        assert_eq!(world.receive(&large(0x3000 + round)).len(), 1, "fetched");
+        world.station.forget(DEVICE);
+        world.pass(200_000);
+    }
 }

@@ -6,6 +6,7 @@ mod blocks;
 mod client;
 mod faces;
 mod hostile;
+mod keeping;
 mod network;
 mod reports;
 mod sending;

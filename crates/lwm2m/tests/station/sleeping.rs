@@ -226,3 +226,21 @@ fn what_is_in_flight_goes_once_more_to_a_device_that_wakes_or_moves() {
     );
     assert_eq!(world.station.counters().stray_acks, 0);
 }
+
+#[test]
+fn what_is_in_flight_goes_once_more_after_an_update_that_wakes() {
+    let mut world = World::new();
+    world.registered();
+    let location = hex(&sent(&world.receive(REGISTER))[9..]);
+    world.pass(85_000);
+    let write = world.write(1, &[1]);
+    assert_eq!(world.pass(9_000).last(), Some(&ASLEEP));
+    let outputs = world.receive(&format!("41 02 2000 b1 b2 7264 0a {location}"));
+    assert_eq!(
+        outputs.last(),
+        Some(&Output::Send {
+            to: crate::world::peer(),
+            bytes: write
+        })
+    );
+}
