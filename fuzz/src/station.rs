@@ -28,6 +28,18 @@ struct Story {
     registered: bool,
 }
 
+fn station(seed: u8) -> Station {
+    let settings = Settings {
+        max_report: 2048,
+        max_write: 2048,
+        block_size: 64,
+        ..Settings::default()
+    };
+    let mut station = Station::new(settings, [seed; 32]);
+    station.session_opened(1, DeviceNumber(1));
+    station
+}
+
 /// Plays a story to its end.
 pub(crate) fn check(script: &[u8]) {
     let mut story = Story::new();
@@ -41,16 +53,8 @@ pub(crate) fn check(script: &[u8]) {
 
 impl Story {
     fn new() -> Self {
-        let settings = Settings {
-            max_report: 2048,
-            max_write: 2048,
-            block_size: 64,
-            ..Settings::default()
-        };
-        let mut station = Station::new(settings, [7; 32]);
-        station.session_opened(1, DeviceNumber(1));
         Self {
-            station,
+            station: station(7),
             now: Millis(0),
             exchanges: Vec::new(),
             mid: [0; 2],
@@ -172,6 +176,7 @@ impl Story {
     fn other(&mut self, which: u64) {
         let device = DeviceNumber(which as i64 & 3);
         match which >> 2 {
+            3 if which == 15 => self.restart(),
             0 => self.station.forget(device),
             1 => self.station.report_has_more(self.now, device, true),
             2 => self.station.report_has_more(self.now, device, false),
@@ -179,6 +184,18 @@ impl Story {
                 self.station.session_ended(self.now, 1);
                 self.station.session_opened(2, device);
             }
+        }
+    }
+
+    /// Another process takes up the registrations; what was under way is gone.
+    fn restart(&mut self) {
+        let kept = (0..4).filter_map(|n| self.station.registration(self.now, DeviceNumber(n)));
+        let kept: Vec<_> = kept.collect();
+        self.station = station(kept.len() as u8);
+        self.open.clear();
+        self.exchanges.clear();
+        for registration in &kept {
+            assert!(self.station.restore(self.now, registration));
         }
     }
 
