@@ -32,5 +32,5 @@ pub use counters::Counters;
 pub use output::{Access, ExchangeId, NotReachable, Outcome, Output, Parting, Refusal, WorkMode};
 pub use peer::{DeviceNumber, Peer};
 pub use settings::{AckSchedule, Reordered, Settings};
-pub use station::Station;
+pub use station::{Registration, Station};
 pub use time::Millis;

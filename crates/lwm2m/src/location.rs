@@ -13,6 +13,14 @@ impl Location {
         Self(number >> (64 - 5 * LENGTH))
     }
 
+    pub(crate) const fn from_number(number: u64) -> Self {
+        Self(number & ((1 << (5 * LENGTH)) - 1))
+    }
+
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+
     pub(crate) fn text(self) -> String {
         (0..LENGTH)
             .rev()

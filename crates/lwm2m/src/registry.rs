@@ -107,13 +107,13 @@ impl Registry {
         }
     }
 
-    /// Moves a device to another peer, with what is in flight.
-    pub(crate) fn relocate(&mut self, slot: Slot, peer: Peer) {
+    /// Moves a device to another peer, with what is in flight; false if it is there already.
+    pub(crate) fn relocate(&mut self, slot: Slot, peer: Peer) -> bool {
         if self
             .get(slot)
-            .is_some_and(|device| device.peer == peer && device.hearing.linked)
+            .is_none_or(|device| device.peer == peer && device.hearing.linked)
         {
-            return;
+            return false;
         }
         self.unlist_flight(slot);
         if let Some(device) = self.get_mut(slot) {
@@ -121,6 +121,7 @@ impl Registry {
             device.hearing.linked = true;
         }
         self.list_flight(slot);
+        true
     }
 
     /// Sets the device's timer anew; to be called after anything was done with it.

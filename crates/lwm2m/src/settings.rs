@@ -68,8 +68,11 @@ pub struct Settings {
     pub max_assemblies: usize,
     /// Outputs not yet taken; at this number datagrams are dropped unread.
     pub max_outputs: usize,
-    /// RSTs and answers to strangers in a second, all together.
-    pub stranger_answers_per_sec: u32,
+    /// RSTs in a second, all together: to malformed messages, pings, and reports with a token of nobody.
+    pub resets_per_sec: u32,
+    /// Requests refused in a second, all together. Each is no larger than the request was. After a restart of the server
+    /// every device has to be told once that it is unknown.
+    pub refusals_per_sec: u32,
     /// What becomes of reports that overtook each other.
     pub reordered: Reordered,
 }
@@ -101,7 +104,8 @@ impl Default for Settings {
             max_waiting_writes: 8,
             max_assemblies: 256,
             max_outputs: 16_384,
-            stranger_answers_per_sec: 200,
+            resets_per_sec: 500,
+            refusals_per_sec: 2000,
             reordered: Reordered::Drop,
         }
     }

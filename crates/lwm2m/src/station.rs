@@ -6,6 +6,7 @@
 //! the caller vouched for.
 
 mod incoming;
+mod keeping;
 mod lane;
 mod parting;
 mod registering;
@@ -14,6 +15,8 @@ mod reports;
 mod requests;
 mod timers;
 mod waking;
+
+pub use keeping::Registration;
 
 use crate::answers::Answers;
 use crate::bucket::Bucket;
@@ -37,7 +40,8 @@ pub struct Station {
     registry: Registry,
     exchanges: Exchanges,
     answers: Answers,
-    strangers: Bucket,
+    resets: Bucket,
+    refusals: Bucket,
     /// Whose each DTLS session is.
     sessions: BTreeMap<u64, DeviceNumber>,
     /// Large reports that are being fetched.
@@ -47,7 +51,8 @@ pub struct Station {
 impl Station {
     /// A machine without devices. The seed must be secret and never the same twice: tokens and locations come of it.
     pub fn new(settings: Settings, seed: [u8; 32]) -> Self {
-        let strangers = Bucket::new(settings.stranger_answers_per_sec);
+        let resets = Bucket::new(settings.resets_per_sec);
+        let refusals = Bucket::new(settings.refusals_per_sec);
         Self {
             settings,
             random: Random::new(seed),
@@ -55,7 +60,8 @@ impl Station {
             registry: Registry::default(),
             exchanges: Exchanges::default(),
             answers: Answers::default(),
-            strangers,
+            resets,
+            refusals,
             sessions: BTreeMap::new(),
             assemblies: 0,
         }

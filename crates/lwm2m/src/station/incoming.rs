@@ -75,7 +75,7 @@ impl Station {
 
     /// Says that a message means nothing here, if the rate allows.
     pub(super) fn reset(&mut self, now: Millis, to: Peer, mid: u16) {
-        if self.strangers.take(now) {
+        if self.resets.take(now) {
             self.outbox.send(to, Builder::empty(Kind::Rst, mid));
         } else {
             self.outbox.counters.answers_withheld += 1;
@@ -86,7 +86,7 @@ impl Station {
     pub(super) fn decline(&mut self, arrival: &Arrival<'_>, code: Code) {
         self.outbox.counters.bad_requests += 1;
         let message = &arrival.message;
-        if !self.strangers.take(arrival.now) {
+        if !self.refusals.take(arrival.now) {
             self.outbox.counters.answers_withheld += 1;
             return;
         }

@@ -130,6 +130,20 @@ impl Station {
         None
     }
 
+    /// Sends what is in flight once more, outside the schedule: the device woke up, or is somewhere else now, and must not
+    /// wait for the next resend, when it may be asleep again.
+    pub(super) fn send_once_more(&mut self, slot: Slot) {
+        let Some(device) = self.registry.get(slot) else {
+            return;
+        };
+        let Some(flight) = device.flight().filter(|flight| !flight.acknowledged) else {
+            return;
+        };
+        let (peer, bytes) = (device.peer, flight.bytes.clone());
+        self.outbox.counters.retransmits += 1;
+        self.outbox.send(peer, bytes);
+    }
+
     /// The message in flight was not answered in time: it is sent again, or has timed out.
     pub(super) fn overdue(&mut self, now: Millis, slot: Slot) {
         let Some(device) = self.registry.get_mut(slot) else {

@@ -129,7 +129,8 @@ impl Station {
         self.outbox.send(exchange.peer, bytes);
     }
 
-    fn new_device(
+    /// A device without settings of its own, with names that nobody else has.
+    pub(super) fn new_device(
         &mut self,
         now: Millis,
         number: DeviceNumber,

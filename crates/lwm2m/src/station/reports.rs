@@ -75,8 +75,10 @@ impl Station {
             self.outbox.counters.dropped_exchanges += 1;
             return;
         }
-        self.registry.relocate(slot, arrival.from);
-        self.observed_after_all(arrival.now, slot);
+        let moved = self.registry.relocate(slot, arrival.from);
+        if !self.observed_after_all(arrival.now, slot) && moved {
+            self.send_once_more(slot);
+        }
         self.count_sequence(arrival, slot);
         self.heard_report(arrival.now, slot);
         self.remember(arrival, slot);
@@ -141,15 +143,17 @@ impl Station {
             && self.exchanges.len() < self.settings.max_exchanges
     }
 
-    /// A report proves the observation, whether or not its answer came.
-    fn observed_after_all(&mut self, now: Millis, slot: Slot) {
+    /// A report proves the observation, whether or not its answer came; true if it was still being waited for.
+    fn observed_after_all(&mut self, now: Millis, slot: Slot) -> bool {
         if let Some(device) = self.registry.get_mut(slot) {
             device.observation = Observation::InForce;
         }
-        if self.is_in_flight(slot, |job| matches!(job, Job::Observe)) {
+        let waited = self.is_in_flight(slot, |job| matches!(job, Job::Observe));
+        if waited {
             self.land(slot);
             self.launch_next(now, slot);
         }
+        waited
     }
 
     fn tell_report(&mut self, now: Millis, slot: Slot, complete: Complete, print: u64) {

@@ -64,7 +64,7 @@ impl Station {
 
     fn go_on(&mut self, arrival: &Arrival<'_>, block: Block) {
         let message = &arrival.message;
-        if !self.strangers.take(arrival.now) {
+        if !self.refusals.take(arrival.now) {
             self.outbox.counters.answers_withheld += 1;
             return;
         }
@@ -142,15 +142,18 @@ impl Station {
         let Some(arguments) = Arguments::read(&arrival.message, self.settings.max_endpoint) else {
             return self.decline(arrival, Code::BAD_REQUEST);
         };
+        let moved = self.registry.relocate(slot, arrival.from);
         self.update_device(arrival, slot, &arguments);
         self.answer_device(arrival, slot, Code::CHANGED);
-        self.heard(arrival.now, slot);
+        let woke = self.heard(arrival.now, slot);
+        if moved || woke {
+            self.send_once_more(slot);
+        }
         self.observe_if_unanswered(arrival.now, slot);
         self.registry.reschedule(slot);
     }
 
     fn update_device(&mut self, arrival: &Arrival<'_>, slot: Slot, arguments: &Arguments) {
-        self.registry.relocate(slot, arrival.from);
         let Some(device) = self.registry.get_mut(slot) else {
             return;
         };

@@ -18,16 +18,18 @@ impl Station {
             return;
         };
         device.hearing.held = (more && device.sleeps()).then(|| now.after(limit));
-        self.tell_hearing(now, slot);
+        if self.tell_hearing(now, slot) {
+            self.send_once_more(slot);
+        }
         self.registry.reschedule(slot);
     }
 
-    /// Counts a message from the device: it hears for one more window.
-    pub(super) fn heard(&mut self, now: Millis, slot: Slot) {
+    /// Counts a message from the device: it hears for one more window. True if it did not before.
+    pub(super) fn heard(&mut self, now: Millis, slot: Slot) -> bool {
         if let Some(device) = self.registry.get_mut(slot) {
             device.hearing.until = now.after(self.settings.awake_window_ms);
         }
-        self.tell_hearing(now, slot);
+        self.tell_hearing(now, slot)
     }
 
     /// Counts a report. What woke up to report is left alone until the caller has said whether it has more.
@@ -42,14 +44,14 @@ impl Station {
         self.heard(now, slot);
     }
 
-    /// Tells the caller whether the device can be written to, if that is news.
-    pub(super) fn tell_hearing(&mut self, now: Millis, slot: Slot) {
+    /// Tells the caller whether the device can be written to, if that is news; true if it can from now on.
+    pub(super) fn tell_hearing(&mut self, now: Millis, slot: Slot) -> bool {
         let Some(device) = self.registry.get_mut(slot) else {
-            return;
+            return false;
         };
         let hears = device.hears(now);
         if hears == device.hearing.told {
-            return;
+            return false;
         }
         device.hearing.told = hears;
         let device = device.number;
@@ -58,6 +60,7 @@ impl Station {
         } else {
             Output::Asleep { device }
         });
+        hears
     }
 
     /// Tells the caller that the device cannot be written to, if it was told otherwise.

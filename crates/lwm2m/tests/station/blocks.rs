@@ -3,7 +3,7 @@
 use crate::sending::names;
 use crate::world::{DEVICE, World, bytes, ended, hex, sent};
 use downlink_lwm2m::coap::{Block, Message, option};
-use downlink_lwm2m::{NotReachable, Outcome, Output};
+use downlink_lwm2m::{NotReachable, Outcome, Output, Settings, Station};
 
 fn block1(datagram: &[u8]) -> (Block, Vec<u8>) {
     let message = Message::parse(datagram).unwrap();
@@ -153,6 +153,57 @@ fn a_report_that_changes_while_it_is_fetched_is_taken_when_it_comes_again() {
 }
 
 #[test]
+fn a_block_of_a_report_that_was_given_up_for_a_newer_one_is_not_taken() {
+    let mut world = World::new();
+    let token = world.registered();
+    let sixteen = hex(&[1; 16]);
+    let old = world.receive(&format!("58 45 3000 {token} 61 05 d1 04 08 ff {sixteen}"));
+    let (old_mid, old_token) = names(&sent(&old));
+    let new = world.receive(&format!("58 45 3001 {token} 61 06 d1 04 08 ff {sixteen}"));
+    let (mid, ftoken) = names(&sent(&new));
+    assert_eq!(
+        world.receive(&format!("68 45 {old_mid} {old_token} d1 0a 10 ff 66")),
+        []
+    );
+    let outputs = world.receive(&format!("68 45 {mid} {ftoken} d1 0a 10 ff 77"));
+    let [
+        Output::Report {
+            ref payload,
+            sequence: Some(6),
+            ..
+        },
+    ] = outputs[..]
+    else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(payload.last(), Some(&0x77));
+}
+
+#[test]
+fn blocks_that_do_not_go_on_from_here_are_no_report() {
+    for answer in [
+        "d1 0a 20 ff 66",
+        "d1 0a 00 ff 66",
+        "d1 0a 18 ff 66",
+        "d1 0a 11 ff 66",
+        "d1 0a 17 ff 66",
+        "ff 66",
+    ] {
+        let mut world = World::new();
+        let token = world.registered();
+        let sixteen = hex(&[1; 16]);
+        let first = world.receive(&format!("58 45 3000 {token} 61 05 d1 04 08 ff {sixteen}"));
+        let (mid, ftoken) = names(&sent(&first));
+        assert_eq!(
+            world.receive(&format!("68 45 {mid} {ftoken} {answer}")),
+            [],
+            "{answer}"
+        );
+        assert_eq!(world.station.counters().reports_lost, 1, "{answer}");
+    }
+}
+
+#[test]
 fn a_report_without_end_is_given_up_at_the_limit() {
     let mut world = World::new();
     let token = world.registered();
@@ -228,4 +279,24 @@ fn a_registration_in_blocks_is_one_registration_and_keeps_nothing_before_its_end
         )),
         "61801004a1"
     );
+}
+
+#[test]
+fn so_many_large_reports_are_fetched_at_once_and_room_comes_back_with_every_end() {
+    let mut world = World::new();
+    world.station = Station::new(
+        Settings {
+            max_assemblies: 1,
+            ..Settings::default()
+        },
+        [3; 32],
+    );
+    let sixteen = hex(&[1; 16]);
+    for round in 0..3 {
+        let token = world.registered();
+        let large = |mid: u32| format!("58 45 {mid:04x} {token} d1 0a 08 ff {sixteen}");
+        assert_eq!(world.receive(&large(0x3000 + round)).len(), 1, "fetched");
+        world.station.forget(DEVICE);
+        world.pass(200_000);
+    }
 }

@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod blocks;
+mod client;
+mod faces;
 mod hostile;
+mod keeping;
+mod network;
 mod reports;
 mod sending;
 mod session;

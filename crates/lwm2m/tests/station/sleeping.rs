@@ -1,8 +1,8 @@
 //! When a device may be written to, by work mode.
 
 use crate::sending::names;
-use crate::world::{DEVICE, REGISTER, World, ended, hex, sent};
-use downlink_lwm2m::{NotReachable, Outcome, Output, WorkMode};
+use crate::world::{DEVICE, REGISTER, World, bytes, ended, hex, sent};
+use downlink_lwm2m::{NotReachable, Outcome, Output, Peer, WorkMode};
 
 const AWAKE: Output = Output::Awake { device: DEVICE };
 const ASLEEP: Output = Output::Asleep { device: DEVICE };
@@ -170,4 +170,77 @@ fn five_writes_go_out_in_a_window_of_ten_seconds_each_after_the_answer_to_the_on
         );
     }
     assert!(world.now.since(begun) < 10_000);
+}
+
+#[test]
+fn what_is_in_flight_goes_once_more_to_a_device_that_wakes_or_moves() {
+    let mut world = World::new();
+    let token = world.registered();
+    world.pass(80_000);
+    let write = world.write(1, &[1]);
+    let outputs = world.pass(15_000);
+    assert_eq!(
+        outputs.last(),
+        Some(&ASLEEP),
+        "its window ends before the next resend"
+    );
+    world.pass(10_000);
+    world.receive(&format!("58 45 2000 {token} 61 10 ff 01"));
+    world.station.report_has_more(world.now, DEVICE, false);
+    assert_eq!(
+        world.outputs(),
+        [
+            AWAKE,
+            Output::Send {
+                to: crate::world::peer(),
+                bytes: write.clone()
+            }
+        ]
+    );
+    world.receive(&format!("58 45 2001 {token} 61 11 ff 01"));
+    world.station.report_has_more(world.now, DEVICE, false);
+    assert_eq!(world.outputs(), [], "once");
+    let elsewhere = Peer::Plain("127.0.0.2:5000".parse().unwrap());
+    world.station.receive(
+        world.now,
+        elsewhere,
+        &bytes(&format!("58 45 2002 {token} 61 12 ff 01")),
+    );
+    assert!(world.outputs().contains(&Output::Send {
+        to: elsewhere,
+        bytes: write.clone()
+    }));
+    world.station.receive(
+        world.now,
+        elsewhere,
+        &bytes(&format!("60 00 {}", names(&write).0)),
+    );
+    let (mid, token) = names(&write);
+    world
+        .station
+        .receive(world.now, elsewhere, &bytes(&format!("58 44 2003 {token}")));
+    assert_eq!(
+        world.outputs(),
+        [ended(1, Outcome::Acked)],
+        "{mid}: known by id and token at the new place"
+    );
+    assert_eq!(world.station.counters().stray_acks, 0);
+}
+
+#[test]
+fn what_is_in_flight_goes_once_more_after_an_update_that_wakes() {
+    let mut world = World::new();
+    world.registered();
+    let location = hex(&sent(&world.receive(REGISTER))[9..]);
+    world.pass(85_000);
+    let write = world.write(1, &[1]);
+    assert_eq!(world.pass(9_000).last(), Some(&ASLEEP));
+    let outputs = world.receive(&format!("41 02 2000 b1 b2 7264 0a {location}"));
+    assert_eq!(
+        outputs.last(),
+        Some(&Output::Send {
+            to: crate::world::peer(),
+            bytes: write
+        })
+    );
 }
