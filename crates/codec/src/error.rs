@@ -134,6 +134,9 @@ pub enum ScriptError {
         /// The error's own text.
         message: String,
     },
+    /// It did not end long after its time was over, and is not run any more.
+    #[error("the script did not end when its time was over; it is not run until it is loaded again")]
+    Stopped,
     /// What it is or returned is not what a codec has to be or return.
     #[error("{0}")]
     Contract(String),

@@ -5,7 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod binary;
+mod binary;
 mod codec;
 mod document;
 mod error;
@@ -14,11 +14,12 @@ mod message;
 mod script;
 mod shape;
 
-pub use binary::Binary;
+pub use binary::{Binary, FieldTrace};
 pub use codec::Codec;
+pub use downlink_core::Mid;
 pub use error::{DecodeError, DefinitionError, EncodeError, ScriptError};
 pub use message::{Command, CommandResult, FromDevice, Report, ReportAnswer, ServiceData, ToDevice};
-pub use script::{MAX_RESULT, Script, ScriptHost};
+pub use script::{Busy, MAX_RESULT, PoolLimits, Script, ScriptHost, ScriptPool};
 
 /// The most bytes of one message of a device, either way.
 pub const MAX_MESSAGE: usize = 64 * 1024;

@@ -50,6 +50,13 @@ pub enum FromDevice {
     Result(CommandResult),
 }
 
+impl FromDevice {
+    /// The same as the platform's JSON (`msgType` `deviceReq` or `deviceRsp`), members in a fixed order.
+    pub fn to_json(&self) -> String {
+        crate::shape::said(self)
+    }
+}
+
 /// Data of a device's services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {

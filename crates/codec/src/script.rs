@@ -8,13 +8,17 @@
 mod absent;
 #[cfg(feature = "codec-js")]
 mod engine;
+mod pool;
 #[cfg(feature = "codec-js")]
 mod values;
 
 #[cfg(not(feature = "codec-js"))]
 use absent as engine;
 
+pub use pool::{Busy, PoolLimits, ScriptPool};
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::error::{DecodeError, DefinitionError, EncodeError, ScriptError};
@@ -25,11 +29,21 @@ use crate::shape;
 pub const MAX_RESULT: usize = 256 * 1024;
 
 /// A script that was checked: it can be read, runs to its end, and has `decode` or `encode`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Script {
     source: Arc<str>,
     functions: Functions,
+    /// Shared by all copies: set once it has proved that nothing but the end of the process ends it.
+    stopped: Arc<AtomicBool>,
 }
+
+impl PartialEq for Script {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Eq for Script {}
 
 /// Which of its functions a script has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,14 +67,32 @@ impl Script {
         Ok(Self {
             source: source.into(),
             functions,
+            stopped: Arc::default(),
         })
+    }
+
+    /// From now on every call of it fails at once.
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<(), ScriptError> {
+        match self.stopped.load(Ordering::Relaxed) {
+            true => Err(ScriptError::Stopped),
+            false => Ok(()),
+        }
+    }
+
+    /// Which script, copies of one being the same.
+    fn key(&self) -> usize {
+        Arc::as_ptr(&self.stopped) as usize
     }
 }
 
 /// Runs scripts, each call within limits. It keeps nothing between calls; every thread may have its own or share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScriptHost {
-    /// How long one call may run, by the wall clock.
+    /// How long one call may keep the processor, loading the script included.
     pub time: Duration,
     /// How many bytes of memory the engine may take for one call, its own 200 KB among them.
     pub memory: usize,
@@ -85,6 +117,7 @@ impl ScriptHost {
     /// # Errors
     /// The script failed, or did not return bytes.
     pub fn encode(&self, script: &Script, message: &ToDevice<'_>) -> Result<Option<Vec<u8>>, EncodeError> {
+        script.check()?;
         let function = match message {
             ToDevice::Command(_) if !script.functions.encode => {
                 return Err(ScriptError::Contract("the script has no function encode".to_owned()).into());
@@ -111,6 +144,7 @@ impl ScriptHost {
         bytes: &[u8],
         topic: Option<&str>,
     ) -> Result<FromDevice, DecodeError> {
+        script.check()?;
         if !script.functions.decode {
             return Err(ScriptError::Contract("the script has no function decode".to_owned()).into());
         }

@@ -80,6 +80,46 @@ const fn bit(is: bool) -> &'static str {
     if is { "1" } else { "0" }
 }
 
+/// What a device said in the legacy form.
+pub(crate) fn said(message: &FromDevice) -> String {
+    let mut object = Object::default();
+    let (kind, identifier) = match message {
+        FromDevice::Report(report) => ("deviceReq", &report.identifier),
+        FromDevice::Result(result) => ("deviceRsp", &result.identifier),
+    };
+    object.put_text("msgType", kind);
+    if let Some(identifier) = identifier {
+        object.put_text("identifier", identifier);
+    }
+    match message {
+        FromDevice::Report(report) => {
+            object.put("hasMore", bit(report.has_more));
+            let data: Vec<_> = report.data.iter().map(said_of_service).collect();
+            object.put("data", &format!("[{}]", data.join(",")));
+        }
+        FromDevice::Result(result) => {
+            if let Some(mid) = result.mid {
+                object.put("mid", &mid.number().to_string());
+            }
+            object.put("errcode", &result.errcode.to_string());
+            if let Some(body) = &result.body {
+                object.put("body", body);
+            }
+        }
+    }
+    object.text()
+}
+
+fn said_of_service(service: &ServiceData) -> String {
+    let mut object = Object::default();
+    object.put_text("serviceId", &service.service);
+    object.put("serviceData", &service.data);
+    if let Some(time) = &service.event_time {
+        object.put_text("eventTime", time);
+    }
+    object.text()
+}
+
 #[derive(Deserialize)]
 struct Said<'a> {
     #[serde(default, borrow, rename = "msgType")]
@@ -276,6 +316,18 @@ mod tests {
                 assert_eq!((result.mid, result.errcode, result.body), (None, 0, None))
             }
             other @ FromDevice::Report(_) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_was_read_can_be_written() {
+        for text in [
+            r#"{"msgType":"deviceReq","hasMore":1,"data":[{"serviceId":"L","serviceData":{"a": 1.0},"eventTime":"t"}]}"#,
+            r#"{"msgType":"deviceReq","identifier":"7","hasMore":0,"data":[]}"#,
+            r#"{"msgType":"deviceRsp","mid":42,"errcode":3,"body":{"a":1}}"#,
+            r#"{"msgType":"deviceRsp","errcode":0}"#,
+        ] {
+            assert_eq!(said(&from_device(text).unwrap()), text);
         }
     }
 

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
-use crate::{app, check_config, command, demo, device, feed, product, push, serve};
+use crate::{app, check_config, codec, command, demo, device, feed, product, push, serve};
 
 /// A command server for fleets of IoT devices.
 #[derive(Debug, Parser)]
@@ -33,6 +33,8 @@ enum Verb {
     Device(device::Args),
     /// Commands to devices
     Command(command::Args),
+    /// Product codecs: tries one on bytes and commands, without a server
+    Codec(codec::Args),
     /// The changes of an application's commands, in order, without a receiver
     Feed(feed::Args),
     /// Pushes that did not reach their receiver, and the receivers (over the admin interface)
@@ -54,6 +56,7 @@ impl Cli {
             Verb::Product(args) => runtime(1)?.block_on(product::run(args)),
             Verb::Device(args) => runtime(1)?.block_on(device::run(args)),
             Verb::Command(args) => runtime(1)?.block_on(command::run(args)),
+            Verb::Codec(args) => codec::run(&args),
             Verb::Feed(args) => runtime(1)?.block_on(feed::run(args)),
             Verb::Push(args) => runtime(1)?.block_on(push::run(args)),
         }
@@ -84,6 +87,10 @@ mod tests {
             "product get a p --output json",
             "product list a",
             "product delete a p",
+            "codec test --codec f",
+            "codec test --codec f --bytes 00 --topic t --output json",
+            "codec test --codec f --service s --method m --paras {} --mid 7 --has-more",
+            "codec test --codec f --json {}",
         ] {
             let words = std::iter::once("downlink").chain(line.split(' '));
             assert!(super::Cli::try_parse_from(words).is_ok(), "{line}");
@@ -94,6 +101,11 @@ mod tests {
             "app push-tls set a --no-check-name",
             "product put a",
             "product put a f --work-mode edrx",
+            "codec test --bytes 00",
+            "codec test --codec f --bytes 00 --json {}",
+            "codec test --codec f --service s",
+            "codec test --codec f --service s --method m --mid 0",
+            "codec test --codec f --topic t",
         ] {
             let words = std::iter::once("downlink").chain(line.split(' '));
             assert!(super::Cli::try_parse_from(words).is_err(), "{line}");

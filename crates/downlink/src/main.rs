@@ -1,5 +1,5 @@
 //! The program: the server (`serve`, `demo`), and a client of its interfaces (`app`, `product`, `device`, `command`,
-//! `feed`, `push`).
+//! `feed`, `push`). `codec` needs neither.
 //!
 //! The client commands speak REST only, as any application does, and never touch the server's data. How a run ended is
 //! told by its exit code, see [`failure`].
@@ -10,6 +10,7 @@ mod app;
 mod check_config;
 mod cli;
 mod client;
+mod codec;
 mod command;
 mod demo;
 mod device;

@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::Duration;
 
 use rquickjs::context::{EvalOptions, intrinsic};
 use rquickjs::{
     CatchResultExt as _, CaughtError, Context, Ctx, Error, Function, Object, Runtime, Type, Value,
 };
+
+use rustix::time::{ClockId, clock_gettime};
 
 use super::values;
 use super::{Functions, ScriptHost};
@@ -71,9 +73,9 @@ fn run<T>(
     let runtime = Runtime::new().map_err(|_| out_of_memory(host))?;
     runtime.set_memory_limit(host.memory);
     runtime.set_max_stack_size(host.stack);
-    let (end, flag) = (Instant::now() + host.time, Rc::clone(&late));
+    let (end, flag) = (worked() + host.time, Rc::clone(&late));
     runtime.set_interrupt_handler(Some(Box::new(move || {
-        flag.set(flag.get() || Instant::now() >= end);
+        flag.set(flag.get() || worked() >= end);
         flag.get()
     })));
     let context = context(&runtime).map_err(|_| out_of_memory(host))?;
@@ -86,6 +88,16 @@ fn run<T>(
             false => told(host, &error),
         })
     })
+}
+
+/// How long this thread has worked. The wall's clock would end good scripts wherever a machine is busy.
+pub(super) fn worked() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    // Neither is below zero.
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or_default(),
+    )
 }
 
 fn out_of_memory(host: &ScriptHost) -> ScriptError {
