@@ -6,6 +6,7 @@ import pytest
 
 from kit.device import PahoDevice
 from kit.na import DEVICES
+from kit.receiver import Reply
 from kit.wait import until
 
 SUBSCRIPTIONS = "/iocm/app/sub/v1.2.0/subscriptions"
@@ -51,3 +52,22 @@ def test_a_devices_life_is_told_in_order(world, away):
         world.receiver.back()
     expected = ["deviceAdded", "bindDevice", "deviceDataChanged", "deviceDeleted"]
     until(lambda: told(world, device_id) == expected, what="all that was told", timeout=60)
+
+
+def test_a_push_that_is_given_up_is_told(world):
+    subscribe(world, "pushGivenUp")
+
+    def decide(push):
+        return Reply(410 if b'"resultCode":"SENT"' in push.body and b"notifyType" not in push.body else 200)
+
+    world.receiver.decide = decide
+    device = world.device(PahoDevice)
+    command = world.create(device)
+    device.answer(device.next_command()["mid"])
+    device_id = device.credentials.device_id
+    until(lambda: "pushGivenUp" in told(world, device_id), what="word of what was given up")
+    [dead] = world.admin.pushes(state="dead")
+    [word] = [json.loads(push.body) for push in world.receiver.requests() if b"pushGivenUp" in push.body]
+    assert (word["webhookId"], word["commandId"]) == (dead["webhookId"], command["commandId"])
+    assert (word["resultCode"], word["attempts"], word["receiver"]) == ("SENT", 1, dead["origin"])
+    assert "410" in word["reason"]

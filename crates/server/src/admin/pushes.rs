@@ -126,6 +126,7 @@ pub(super) async fn replay_some(
     let (replayed, receivers) = admin.store().replay(filter, clock::now(), PAGE.0).await?;
     for receiver in receivers {
         admin.northbound.engine.hint_receiver(receiver);
+        admin.desk.probe(receiver).await;
     }
     Ok(replayed)
 }

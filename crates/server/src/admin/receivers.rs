@@ -133,7 +133,7 @@ async fn set_held(admin: Admin, body: &Bytes, held: bool) -> Result<Response, Pr
             .set_held(app, origin, held, clock::now())
             .await
     };
-    changed(admin, work).await
+    changed(admin, work, !held).await
 }
 
 /// `PUT /admin/v1/receivers/rate`: pushes a second at the most; null: no limit of its own.
@@ -153,18 +153,21 @@ pub(super) async fn rate(State(admin): State<Admin>, body: Bytes) -> Result<Resp
     let (app, origin) = named.find(&admin).await?;
     let northbound = Arc::clone(&admin.northbound);
     let work = async move { northbound.engine.store().set_rate(app, origin, rate).await };
-    changed(admin, work).await
+    changed(admin, work, false).await
 }
 
-/// Does the work to its end, tells the dispatcher, shows the receiver.
-async fn changed<W>(admin: Admin, work: W) -> Result<Response, Problem>
+/// Does the work to its end, tells the dispatcher, has it probe if that is wanted, shows the receiver.
+async fn changed<W>(admin: Admin, work: W, probe: bool) -> Result<Response, Problem>
 where
     W: Future<Output = Result<StoredReceiver, StoreError>> + Send + 'static,
 {
-    let northbound = Arc::clone(&admin.northbound);
+    let (northbound, desk) = (Arc::clone(&admin.northbound), Arc::clone(&admin.desk));
     let work = async move {
         let receiver = work.await?;
         northbound.engine.hint_receiver(receiver.key);
+        if probe {
+            desk.probe(receiver.key).await;
+        }
         Ok::<_, StoreError>(receiver)
     };
     let receiver = finish(&admin.tasks, work).await?;

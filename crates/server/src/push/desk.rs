@@ -9,6 +9,7 @@ use downlink_core::{AppKey, Timestamp};
 use downlink_store::{Attempt, ReceiverKey};
 use tokio::sync::{mpsc, oneshot};
 
+use super::target::Target;
 use super::trial::Trial;
 
 /// Questions that wait for the dispatcher at once; more than these wait for room.
@@ -57,6 +58,17 @@ pub(super) enum Ask {
     States(Vec<ReceiverKey>, oneshot::Sender<Vec<Option<ReceiverState>>>),
     /// Up to so many receivers that are in memory: those whose breaker is open first, then those with the most under way.
     Live(usize, oneshot::Sender<Vec<ReceiverState>>),
+    /// If this one's breaker is open, it is to be probed now.
+    Probe(Whom),
+}
+
+/// A receiver, as one knows it.
+#[derive(Debug)]
+pub(super) enum Whom {
+    /// By the store's key.
+    Key(ReceiverKey),
+    /// By its application and its scheme, host and port.
+    Named(AppKey, Arc<str>),
 }
 
 /// Where the operator's calls come.
@@ -70,9 +82,21 @@ impl Desk {
         Self { trial, asks }
     }
 
-    /// Sends `body` to `url` once, as the application's pushes are sent. Nothing of it is kept.
+    /// Sends `body` to `url` once, as the application's pushes are sent. Nothing of it is kept; but a receiver that
+    /// accepts it works again, and is probed at once if its breaker is open.
     pub(crate) async fn test(&self, app: AppKey, url: &str, body: &'static [u8]) -> Attempt {
-        self.trial.attempt(app, url, body).await
+        let target = Arc::new(Target::of(url));
+        let origin = Arc::clone(&target.origin);
+        let (attempt, accepted) = self.trial.attempt(app, target, body).await;
+        if accepted {
+            let _ = self.asks.send(Ask::Probe(Whom::Named(app, origin))).await;
+        }
+        attempt
+    }
+
+    /// The operator takes this receiver to work again: it is probed at once if its breaker is open.
+    pub(crate) async fn probe(&self, receiver: ReceiverKey) {
+        let _ = self.asks.send(Ask::Probe(Whom::Key(receiver))).await;
     }
 
     /// How it stands with these receivers, in order; none: not in memory, or nobody is there to say.

@@ -160,7 +160,7 @@ impl Dispatcher {
     }
 
     /// Whoever asked may be gone.
-    fn answer(&self, ask: Ask) {
+    fn answer(&mut self, ask: Ask) {
         let (now, wall) = (self.began.elapsed(), clock::now());
         match ask {
             Ask::States(keys, answer) => {
@@ -168,6 +168,7 @@ impl Dispatcher {
                 drop(answer.send(states.collect()));
             }
             Ask::Live(most, answer) => drop(answer.send(self.schedule.live(most, now, wall))),
+            Ask::Probe(whom) => self.schedule.probe(&whom, now),
         }
     }
 

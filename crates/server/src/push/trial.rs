@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::attempt::record;
 use super::client::{Client, Outgoing};
+use super::outcome::Outcome;
 use super::target::Target;
 use crate::clock;
 
@@ -22,17 +23,24 @@ impl Trial {
         Self { client }
     }
 
-    /// Sends `body` to `url` once, past the guard, signed and secured as the application's pushes are.
-    pub(super) async fn attempt(&self, app: AppKey, url: &str, body: &'static [u8]) -> Attempt {
+    /// Sends `body` to a target once, past the guard, signed and secured as the application's pushes are. Says besides
+    /// whether the receiver accepted it.
+    pub(super) async fn attempt(
+        &self,
+        app: AppKey,
+        target: Arc<Target>,
+        body: &'static [u8],
+    ) -> (Attempt, bool) {
         let (began, since) = (clock::now(), Instant::now());
         let outgoing = Outgoing {
             app,
-            target: Arc::new(Target::of(url)),
+            target,
             webhook_id: format!("test-{}", uuid::Uuid::new_v4().simple()).into(),
             sequence: 0,
             body: Bytes::from_static(body),
         };
         let report = self.client.attempt(&outgoing).await;
-        record(&report, began, since.elapsed())
+        let accepted = matches!(report.outcome, Outcome::Accepted);
+        (record(&report, began, since.elapsed()), accepted)
     }
 }

@@ -1,8 +1,14 @@
 //! Stored pushes and receivers as the operator meets them.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
 use downlink_core::{CommandId, Timestamp};
 use downlink_store::{Attempt, Diverted, Fate, Pushes};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::clock;
 use crate::http::tests::world::{APP, Answer, COMMANDS, Na, World, command};
@@ -273,4 +279,78 @@ async fn receivers_are_shown_with_what_was_learnt_of_them() {
     let named = format!(r#"{{"key":{}}}"#, open["key"]);
     let held = world.operate("POST", "/admin/v1/receivers/hold", &named).await;
     assert_eq!(held.at("/state/breaker"), "open");
+}
+
+/// A receiver that fails until it is told to work. Gives its URL, the switch, and how many pushes it took.
+async fn receiver() -> (String, Arc<AtomicBool>, Arc<AtomicUsize>) {
+    let (works, took) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (switch, count) = (Arc::clone(&works), Arc::clone(&took));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/cb", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let works = switch.load(Relaxed);
+            let status = if works { "200 OK" } else { "500 No" };
+            // One that was closed again unused counts for nothing.
+            if answer(stream, status).await.is_some() {
+                count.fetch_add(usize::from(works), Relaxed);
+            }
+        }
+    });
+    (url, works, took)
+}
+
+/// Reads one request and answers it.
+async fn answer(mut stream: TcpStream, status: &str) -> Option<()> {
+    let mut request = String::new();
+    loop {
+        let mut some = [0; 4096];
+        let read = stream.read(&mut some).await.ok().filter(|read| *read > 0)?;
+        request.push_str(std::str::from_utf8(&some[..read]).unwrap());
+        // The body is one JSON object.
+        if request.ends_with('}') {
+            break;
+        }
+    }
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes()).await.ok()
+}
+
+#[tokio::test]
+async fn a_test_push_or_a_release_that_finds_a_receiver_works_has_it_probed_at_once() {
+    // Left alone it would be probed after three minutes, and its pushes tried after half an hour.
+    let more = vec![
+        ("push", "allow", vec!["127.0.0.1/32".to_owned()].into()),
+        ("push", "retry_first_ms", 3_600_000.into()),
+        ("push", "retry_longest_ms", 3_600_000.into()),
+    ];
+    let world = World::with(more).await;
+    let na = world.na().await;
+    let device = na.device("n1").await;
+    for by_release in [false, true] {
+        let (url, works, took) = receiver().await;
+        for _ in 0..12 {
+            let body = command(&device, &format!(r#","callbackUrl":"{url}""#));
+            let id = na.call("POST", COMMANDS, &body).await.at("/commandId");
+            let path = format!("{COMMANDS}/{id}");
+            na.call("PUT", &path, r#"{"status":"CANCELED"}"#).await;
+        }
+        shown(&world, "?busy=true", "/state/breaker", "open".into()).await;
+        works.store(true, Relaxed);
+        let named = format!(r#"{{"app":"{APP}","url":"{url}"}}"#);
+        let (path, extra) = match by_release {
+            true => ("/admin/v1/receivers/release", 0),
+            false => ("/admin/v1/pushes/test", 1),
+        };
+        assert_eq!(world.operate("POST", path, &named).await.status, 200);
+        for _ in 0..1000 {
+            if took.load(Relaxed) >= 12 + extra {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert_eq!(took.load(Relaxed), 12 + extra, "by release: {by_release}");
+        let live = world.operate("GET", "/admin/v1/receivers?live=true", "").await;
+        assert_eq!(live.at("/receivers/0/state/breaker"), "closed");
+    }
 }

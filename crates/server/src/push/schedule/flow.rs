@@ -2,7 +2,8 @@
 //!
 //! It begins with a few and takes one more for each success while all it has are in use. A failure takes it back to
 //! where the attempt that failed did not exist, and what failed once is tried again only later, and later each time
-//! it fails again. So a receiver that takes ten at once gets ten, not eleven now and then. After a pause of failures only
+//! it fails again; only more that has proved to hold shortens that. So a receiver that takes ten at once gets ten, and
+//! eleven once in five minutes. After a pause of failures only
 //! it begins with one, and with few a second.
 
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(super) struct Flow {
     eager: bool,
     ceiling: usize,
     raise_at: Duration,
+    /// The ceiling was raised, and nothing failed since.
+    raised: bool,
     hesitate: Duration,
     /// When it was cut last, and how far it may be cut for attempts that started before.
     cut_at: Duration,
@@ -66,6 +69,7 @@ impl Flow {
             eager: true,
             ceiling: most,
             raise_at: Duration::ZERO,
+            raised: false,
             hesitate: HESITATE,
             cut_at: Duration::ZERO,
             floor: 1,
@@ -134,10 +138,13 @@ impl Flow {
 
     fn try_higher(&mut self, now: Duration) {
         if self.ceiling < self.most && now >= self.raise_at {
+            if self.raised {
+                // What was raised before was reached, and held for as long as was waited for: wait less.
+                self.hesitate = (self.hesitate / 2).max(HESITATE);
+            }
             self.ceiling = (self.ceiling + (self.ceiling / 4).max(1)).min(self.most);
             self.raise_at = now + self.hesitate;
-            // It held for as long as was waited for: wait less.
-            self.hesitate = (self.hesitate / 2).max(HESITATE);
+            self.raised = true;
         }
     }
 
@@ -152,7 +159,7 @@ impl Flow {
         }
         self.ceiling = self.ceiling.min(holds.max(self.floor));
         self.limit = self.limit.min(self.ceiling).max(1);
-        (self.eager, self.credit) = (false, 0);
+        (self.eager, self.raised, self.credit) = (false, false, 0);
         self.raise_at = now + self.hesitate;
     }
 

@@ -62,6 +62,18 @@ impl Health {
         }
     }
 
+    /// It is taken to work again: a probe may go now, and if that one fails the pauses grow from the first. False: the
+    /// brake is not on.
+    pub(super) fn probe_now(&mut self, now: Duration) -> bool {
+        match self {
+            Self::Working { .. } => false,
+            Self::Braked { probes, next_at, .. } => {
+                (*probes, *next_at) = (0, now.min(*next_at));
+                true
+            }
+        }
+    }
+
     pub(super) fn started(&mut self, source: Source) {
         if let Self::Braked { probe, .. } = self {
             *probe = Some(source);

@@ -76,6 +76,11 @@ impl Rows {
         self.ahead = AHEAD;
     }
 
+    /// One is to be tried though it waits for its pause.
+    pub(super) fn look_ahead_once(&mut self) {
+        self.ahead = self.ahead.max(1);
+    }
+
     /// A read begins.
     pub(super) fn begin_read(&mut self, now: Duration) -> Wanted {
         let due = self.may_have || self.next_at.is_some_and(|at| at <= now);

@@ -9,6 +9,7 @@ use downlink_store::{Attempt, Diverted, Fate, PushId, Ready, ReceiverKey, Stored
 use super::Schedule;
 use super::ends::later;
 use super::receiver::ReceiverId;
+use crate::push::desk::Whom;
 
 /// What is to be read: [`Pushes::ready`](downlink_store::Pushes::ready) of a receiver.
 #[derive(Debug, Clone)]
@@ -58,6 +59,22 @@ impl Schedule {
         }
         self.settle(id, now);
         true
+    }
+
+    /// A receiver is taken to work again: if its breaker is open, a stored push is tried now, before its time if none
+    /// is due.
+    pub(in crate::push) fn probe(&mut self, whom: &Whom, now: Duration) {
+        let id = match whom {
+            Whom::Key(key) => self.by_stored.get(key),
+            Whom::Named(app, origin) => self.by_key.get(&(*app, Arc::clone(origin))),
+        };
+        let Some(id) = id.copied() else { return };
+        if let Some(receiver) = self.receivers.get_mut(&id)
+            && receiver.health.probe_now(now)
+        {
+            receiver.rows.look_ahead_once();
+        }
+        self.settle(id, now);
     }
 
     /// The next read of stored pushes that is to be made. It must come back by [`Schedule::refilled`] or
