@@ -9,6 +9,8 @@ mod attempts;
 mod divert;
 mod filter;
 mod list;
+#[cfg(test)]
+mod reads;
 mod ready;
 mod receivers;
 mod removal;
