@@ -26,6 +26,8 @@ mod lists;
 mod mids;
 #[path = "conformance/push_ends.rs"]
 mod push_ends;
+#[path = "conformance/push_rules.rs"]
+mod push_rules;
 #[path = "conformance/pushes.rs"]
 mod pushes;
 #[path = "conformance/queue.rs"]
@@ -108,7 +110,7 @@ macro_rules! suite {
             push_ends::a_receiver_held_too_long_loses_its_pushes,
             push_ends::a_record_with_stored_pushes_is_kept,
             push_ends::an_application_goes_with_its_stored_pushes,
-            push_ends::the_rules_hold_whatever_happens,
+            push_rules::the_rules_hold_whatever_happens,
             lists::pages_stay_put_while_commands_are_added,
             lists::filters_narrow_and_totals_count_all_that_match,
             lists::an_open_command_is_listed_as_it_stands,
