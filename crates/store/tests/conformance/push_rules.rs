@@ -155,7 +155,7 @@ impl Life {
             "told from two places: {stored:?} {duty:?}"
         );
         let events = self.world.record(id).await.events.len() as u32;
-        let last = waiting().last().map_or(events, |push| push.seq);
+        let last = waiting().next_back().map_or(events, |push| push.seq);
         assert_eq!(last, events, "not all that follows has joined");
         let owed = duty.map_or_else(BTreeSet::new, |duty| {
             duty.events.iter().map(|event| u32::from(event.seq)).collect()
