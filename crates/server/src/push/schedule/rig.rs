@@ -264,6 +264,21 @@ impl Rig {
         })
     }
 
+    /// The operator sends again what was given up of command `n`, with all that came after it.
+    pub(super) fn replay(&mut self, n: u32) {
+        let row = self.rows.get_mut(&id(n)).unwrap();
+        let from = *row.dead.first().unwrap();
+        row.dead.clear();
+        for seq in row.events.iter().filter(|seq| **seq >= from) {
+            self.last_id += 1;
+            let (id, due) = (PushId(self.last_id), wall(self.now));
+            row.stored.insert(*seq, Stored { id, due, tries: 0 });
+        }
+        row.acked = row.events.iter().copied().max().unwrap();
+        let port = row.port;
+        self.look(port);
+    }
+
     pub(super) fn settle(&mut self, settled: &[Settled]) -> Vec<ReceiverKey> {
         let mut stirred = Vec::new();
         for one in settled {
