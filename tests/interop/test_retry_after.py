@@ -49,7 +49,6 @@ def test_it_is_kept_over_a_restart(world, how):
 
 
 @pytest.mark.settings(push_retry_longest_ms=600_000)
-@pytest.mark.xfail(strict=True, reason="the store does not keep whether a pause was asked for: all are tried early")
 def test_it_is_kept_when_the_receiver_fails_and_comes_back_after_the_restart(world):
     """When a receiver works again, pushes that wait for a pause of our own making are tried early. What the receiver itself asked
     for is none of these."""

@@ -99,6 +99,7 @@ macro_rules! suite {
             stored_pushes::a_command_tells_by_itself_again_when_nothing_waits,
             stored_pushes::a_dead_one_gives_way_to_the_next,
             stored_pushes::one_tried_again_keeps_its_place,
+            stored_pushes::a_pause_that_was_asked_for_is_known,
             stored_pushes::ready_ones_come_in_bounds,
             stored_pushes::a_held_receiver_gives_nothing,
             stored_pushes::receivers_are_known_by_application_and_origin,

@@ -165,6 +165,7 @@ mod tests {
             },
             tries: 0,
             at: Timestamp::from_millis(0),
+            keeps_until: None,
         }
     }
 

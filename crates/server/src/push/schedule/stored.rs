@@ -97,8 +97,14 @@ impl Schedule {
         };
         let mut stored = Vec::new();
         if let Some(receiver) = self.receivers.get_mut(&id) {
-            let next_at = ready.next_at.map(|at| later(at, now, wall));
-            let new = receiver.rows.end_read(ready.pushes, ready.more, next_at);
+            let (kept, pushes): (Vec<_>, Vec<_>) = ready
+                .pushes
+                .into_iter()
+                .partition(|push| push.keeps_until.is_some_and(|until| until > wall));
+            let kept = kept.iter().filter_map(|push| push.keeps_until);
+            let next_at = kept.chain(ready.next_at).min();
+            let next_at = next_at.map(|at| later(at, now, wall));
+            let new = receiver.rows.end_read(pushes, ready.more, next_at);
             self.loaded += new;
             stored.extend(receiver.rows.newest(new).filter_map(OrderKey::command));
             if receiver.held {
