@@ -92,3 +92,51 @@ def test_no_push_is_lost_over_crashes(world, rng, kind):
     repeats = len(requests) - sum(map(len, told.values()))
     print(f"{len(promised)} promised, {sum(map(len, told.values()))} told, {repeats} repeated; {time.monotonic() - began:.0f} s")
     assert not wrong, "\n".join(wrong[:20] + [f"{len(wrong)} faults"])
+
+
+IN_FLIGHT, RESUMED_SECS = 8, 2
+
+
+@pytest.mark.parametrize("kept", ["in their commands", "stored"])
+def test_what_was_in_flight_is_sent_again_soon_after_a_start(world, kept):
+    """The receiver has the requests and says nothing; the server is killed; the same pushes come again, all of them, within
+    two seconds of when the server is ready. What is stored has failed once before it hangs."""
+    refused: set[str] = set()
+
+    def hang(push):
+        if kept == "stored" and push.webhook_id not in refused:
+            refused.add(push.webhook_id)
+            return Reply(404)
+        return Reply(500, after_secs=60)
+
+    world.receiver.decide = hang
+    device = world.na.register()
+    commands = [world.create(device)["commandId"] for _ in range(IN_FLIGHT)]
+    for command in commands:
+        assert world.na.cancel_raw(command).status == 200
+    until(lambda: len(hanging(world, refused)) == IN_FLIGHT, what=lambda: f"pushes in flight; there are {hanging(world, refused)}")
+    before = world.receiver.requests()
+    in_flight = hanging(world, refused)
+    world.server.kill()
+    world.receiver.decide = None
+    began = time.time()
+    world.server.start()
+    ready = time.time()
+
+    def again():
+        first: dict[str, float] = {}
+        for push in world.receiver.requests()[len(before) :]:
+            first.setdefault(push.webhook_id, push.came_at)
+        return set(first) >= in_flight and [first[push_id] for push_id in in_flight]
+
+    came = until(again, 20, lambda: f"{in_flight} again")
+    after_ready, after_start = max(came) - ready, max(came) - began
+    first_after_ready = min(came) - ready
+    print(f"in flight {kept}: the first {first_after_ready:.3f} s after ready, the last {after_ready:.3f}, {after_start:.3f} s after the start")
+    assert after_ready <= RESUMED_SECS
+
+
+def hanging(world, refused: set[str]) -> set[str]:
+    """The ids of requests that are not answered: of those that were refused, the second ones."""
+    ids = [push.webhook_id for push in world.receiver.requests()]
+    return {push_id for push_id in ids if ids.count(push_id) > (push_id in refused)}

@@ -20,7 +20,7 @@ use crate::report::{Report, Run};
 use crate::world::server::Target;
 use crate::world::sink::{self, Pushed};
 use crate::world::tls::Tls;
-use crate::world::usage::Usage;
+use crate::world::usage::{Spent, Usage};
 use crate::world::{Common, disk};
 
 /// The figure that the three are compared by.
@@ -101,7 +101,7 @@ async fn measure(options: &Options, told: Told) -> anyhow::Result<Run> {
     if told == Told::Nobody {
         stage.callback.clear();
     }
-    let queued = cancel::queue(&stage, options.commands).await?;
+    let (queued, created) = cancel::queue(&stage, options.commands).await?;
     let (spent, answered) = queued.cancel(&stage, options.by).await?;
     let mut run = Run::default();
     let count = options.commands;
@@ -117,8 +117,22 @@ async fn measure(options: &Options, told: Told) -> anyhow::Result<Run> {
         "cancelled_after_share",
         answered.as_secs_f64() / spent.wall.as_secs_f64(),
     );
+    add_created(&mut run, created, spent, count);
     stage.server.kill().await?;
     Ok(run)
+}
+
+/// A create with the push that comes of it, one after the other: what others call a message that is sent and delivered.
+fn add_created(run: &mut Run, created: Spent, pushed: Spent, count: u64) {
+    run.add("creates_per_s", created.rate(count));
+    run.add("cpu_us_per_create", created.cpu_us(count));
+    run.add("create_driver_cpu_share", created.driver_share());
+    let both = (created.wall + pushed.wall).as_secs_f64();
+    run.add("create_and_push_per_s", count as f64 / both);
+    run.add(
+        "cpu_us_per_create_and_push",
+        created.cpu_us(count) + pushed.cpu_us(count),
+    );
 }
 
 fn add_pushed(run: &mut Run, pushed: &Pushed, count: u64) {

@@ -1,13 +1,15 @@
 //! Receivers of all kinds, and what the server makes of them: a good one beside bad ones, one that is down for a long time
-//! and comes back, one that can take much, one that can take little.
+//! and comes back, one that can take much, one that can take little; and much that waits for dead ones.
 
 mod beside;
 mod capacity;
 mod down;
+mod good;
 mod ground;
 mod heard;
 mod manner;
 mod memory;
+mod waiting;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -47,6 +49,10 @@ pub(crate) struct Options {
     /// Instead: a receiver that can take 200 at once, and one that can take 10
     #[arg(long, conflicts_with = "beside")]
     capacity: bool,
+    /// Instead: a good one while nothing, a tenth of so many and so many pushes wait for ten dead ones, each time after a
+    /// restart
+    #[arg(long, value_name = "PUSHES", conflicts_with_all = ["capacity", "beside", "down"])]
+    waiting: Option<u64>,
     /// With `--capacity`: pushes to each
     #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
     pushes: u64,
@@ -67,6 +73,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
                 .into_iter()
                 .for_each(|point| report.point("while down", point));
             report.add("back", run);
+        } else if let Some(pushes) = options.waiting {
+            report.fact("waiting", pushes);
+            let points = fresh(&options, waiting::measure(&options, pushes)).await?;
+            points
+                .into_iter()
+                .for_each(|point| report.point("while they wait", point));
         } else if options.capacity {
             report.fact("pushes", options.pushes);
             report.add("takes 200", fresh(&options, capacity::large(&options)).await?);

@@ -137,7 +137,8 @@ pub trait Apps {
     async fn set_app_secret(&self, app: AppKey, secret_hash: String) -> Result<bool, StoreError>;
 
     /// Removes an application: its tokens, its devices, its products. Its commands and their records stay until retention ends
-    /// them; the open ones are the caller's to end. Gives the keys of the devices that went with it.
+    /// them; the open ones are the caller's to end. Its stored pushes are dropped before, in several transactions: if it fails
+    /// on the way, some of them are gone and the application is there. Gives the keys of the devices that went with it.
     async fn remove_app(
         &self,
         app: AppKey,

@@ -110,6 +110,8 @@ pub struct ReadyPush {
     pub tries: u32,
     /// When what it tells happened.
     pub at: Timestamp,
+    /// Its receiver asked that it be left alone until then, and this is kept to whatever else happens.
+    pub keeps_until: Option<Timestamp>,
 }
 
 /// What is ready of a receiver.
@@ -136,6 +138,8 @@ pub struct Attempt {
     pub phase: Arc<str>,
     /// The status of the answer, if there was one.
     pub status: Option<u16>,
+    /// The answer asked for a pause.
+    pub asked_for_pause: bool,
     /// What went wrong, for people. Names no path or query.
     pub detail: Arc<str>,
     /// The first bytes of the answer's body, at the most 256, as text with what is not readable replaced.

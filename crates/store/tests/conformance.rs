@@ -28,6 +28,8 @@ mod mids;
 mod products;
 #[path = "conformance/push_ends.rs"]
 mod push_ends;
+#[path = "conformance/push_rules.rs"]
+mod push_rules;
 #[path = "conformance/pushes.rs"]
 mod pushes;
 #[path = "conformance/queue.rs"]
@@ -101,6 +103,7 @@ macro_rules! suite {
             stored_pushes::a_command_tells_by_itself_again_when_nothing_waits,
             stored_pushes::a_dead_one_gives_way_to_the_next,
             stored_pushes::one_tried_again_keeps_its_place,
+            stored_pushes::a_pause_that_was_asked_for_is_known,
             stored_pushes::ready_ones_come_in_bounds,
             stored_pushes::a_held_receiver_gives_nothing,
             stored_pushes::receivers_are_known_by_application_and_origin,
@@ -113,7 +116,7 @@ macro_rules! suite {
             push_ends::an_application_has_its_own_age_limit,
             push_ends::a_record_with_stored_pushes_is_kept,
             push_ends::an_application_goes_with_its_stored_pushes,
-            push_ends::the_rules_hold_whatever_happens,
+            push_rules::the_rules_hold_whatever_happens,
             lists::pages_stay_put_while_commands_are_added,
             lists::filters_narrow_and_totals_count_all_that_match,
             lists::an_open_command_is_listed_as_it_stands,

@@ -35,8 +35,8 @@ pub(super) struct Queued {
     commands: Rc<Vec<String>>,
 }
 
-/// Registers as many devices as it takes and queues `count` commands for them.
-pub(super) async fn queue(stage: &Stage, count: u64) -> anyhow::Result<Queued> {
+/// Registers as many devices as it takes and queues `count` commands for them. Gives what the creates took as well.
+pub(super) async fn queue(stage: &Stage, count: u64) -> anyhow::Result<(Queued, Spent)> {
     let devices = stage.enroll(0..count.div_ceil(EACH)).await?;
     let (absent, callback) = (Rc::clone(&devices), stage.callback.clone());
     let clients = clients(&stage.server, &stage.token, AT_ONCE).await?;
@@ -44,8 +44,9 @@ pub(super) async fn queue(stage: &Stage, count: u64) -> anyhow::Result<Queued> {
         let device = &absent[(n % absent.len() as u64) as usize];
         create(client, &command(device, n, 0, &callback, 172_800)).await
     };
+    let span = Span::of(stage.server.pid()?)?;
     let commands = Rc::new(each(clients, 0..count, work).await?);
-    Ok(Queued { devices, commands })
+    Ok((Queued { devices, commands }, span.spent()?))
 }
 
 impl Queued {

@@ -1,27 +1,19 @@
 //! A good receiver at a steady rate: alone, and then beside bad ones.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::ground::{Cancelled, Ground, Queued};
-use super::heard::{self, Heard, Shape};
+use super::good::{Good, Told};
 use super::manner::{Bad, DEAD, Manner, authority};
-use super::memory::Memory;
 use super::{Options, place};
-use crate::report::{Run, Times};
+use crate::report::Run;
 use crate::world::Common;
 
 /// Pushes with large answers.
 const LARGE: u64 = 20;
 /// For so long the server may read large answers.
 const READING: Duration = Duration::from_secs(20);
-/// What has not come so long after the last one does not come.
-const QUIET: Duration = Duration::from_secs(40);
-/// Pushes to the good one before anything is measured.
-const WARMING: u64 = 500;
 /// From the first push to the bad ones to the beginning of what is measured.
 const LEAD: Duration = Duration::from_millis(500);
 
@@ -123,80 +115,10 @@ fn figures(run: &mut Run, alone: &mut Told, beside: &mut Told) {
     }
 }
 
-/// The times of pushes to the good receiver.
-#[derive(Default)]
-struct Told {
-    /// From the instant at which a command was due to be cancelled to the arrival of its push.
-    whole: Times,
-    /// From the answer to the call; zero if the push was there first.
-    after_answer: Times,
-    /// Pushes that did not come. They count as having taken until now.
-    missing: u64,
-}
-
-impl Told {
-    fn of(cancelled: Vec<Cancelled>, heard: &Heard) -> Self {
-        let (mut told, now) = (Self::default(), Instant::now());
-        for one in cancelled {
-            let came = heard.first(&one.command);
-            told.missing += u64::from(came.is_none());
-            let came = came.unwrap_or(now);
-            told.whole.add(came.saturating_duration_since(one.due));
-            told.after_answer
-                .add(came.saturating_duration_since(one.answered));
-        }
-        told
-    }
-}
-
-/// The good receiver and its server.
-struct Good {
-    ground: Ground,
-    heard: Rc<RefCell<Heard>>,
-    url: String,
-}
-
 /// Work that makes pushes to bad receivers.
 type Attack = std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
 
 impl Good {
-    async fn open(options: &Options, common: &Common) -> anyhow::Result<Self> {
-        let ground = Ground::open(common).await?;
-        let (heard, address) = heard::listen(place(100), Shape::OPEN).await?;
-        let good = Self {
-            ground,
-            heard,
-            url: heard::url(address),
-        };
-        // Not measured: the first pushes open connections.
-        let first = good.ground.queue(&good.url, WARMING).await?;
-        good.steady(first, options.rate).await?;
-        Ok(good)
-    }
-
-    fn memory(&self) -> anyhow::Result<Memory> {
-        Memory::watch(self.ground.stage.server.pid()?)
-    }
-
-    /// What the good one is told during one measurement.
-    async fn queue(&self, options: &Options) -> anyhow::Result<Queued> {
-        let count = (options.rate * options.seconds as f64).ceil() as u64;
-        self.ground.queue(&self.url, count).await
-    }
-
-    /// The times of pushes at the steady rate.
-    async fn told(&self, queued: Queued, options: &Options) -> anyhow::Result<Told> {
-        let cancelled = self.steady(queued, options.rate).await?;
-        Ok(Told::of(cancelled, &self.heard.borrow()))
-    }
-
-    async fn steady(&self, queued: Queued, rate: f64) -> anyhow::Result<Vec<Cancelled>> {
-        let all = self.heard.borrow().distinct + queued.commands.len() as u64;
-        let cancelled = self.ground.cancel_steadily(queued.commands, rate).await?.await?;
-        Heard::all(&self.heard, all, QUIET).await;
-        Ok(cancelled)
-    }
-
     /// `count` pushes to each of them, at once.
     async fn burst(&self, bad: &[Bad], count: u64) -> anyhow::Result<Vec<Attack>> {
         let mut waiting = Vec::new();

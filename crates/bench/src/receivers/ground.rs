@@ -57,6 +57,12 @@ impl Ground {
         })
     }
 
+    /// Ends the server as a crash would, and starts it again on the same data.
+    pub(super) async fn restart(mut self, common: &Common) -> anyhow::Result<Self> {
+        self.stage = self.stage.restart(common).await?;
+        Ok(self)
+    }
+
     /// Registers so many more devices.
     pub(super) async fn enroll(&self, count: u64) -> anyhow::Result<Rc<Vec<String>>> {
         let first = self.enrolled.replace(self.enrolled.get() + count);

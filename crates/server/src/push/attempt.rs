@@ -105,6 +105,7 @@ pub(super) fn record(report: &Report, began: Timestamp, took: Duration) -> Attem
         outcome: report.outcome.word().into(),
         phase: report.phase.word().into(),
         status: report.status,
+        asked_for_pause: report.retry_after.is_some(),
         detail: report.outcome.to_string().into(),
         excerpt: Arc::clone(&report.excerpt),
     }

@@ -413,6 +413,8 @@ fn pause(backoff: Backoff, failures: u32, random: u32) -> Duration {
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod replays;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,14 @@ use super::SqliteStore;
 use super::batch::Batch;
 use super::failure::Failure;
 use super::gate::WhenFull;
-use crate::{App, AppSettings, AppSettingsChange, Apps, NewApp, NewToken, StoreError, Token, TokenKind};
+use crate::{
+    App, AppSettings, AppSettingsChange, Apps, NewApp, NewToken, PushFilter, Pushes, StoreError, Token,
+    TokenKind,
+};
+
+/// Stored pushes that a removal drops in one transaction, and how many such transactions it makes at the most.
+const DROPPED_AT_ONCE: u32 = 500;
+const DROP_STEPS: u32 = 100_000;
 
 macro_rules! app_columns {
     () => {
@@ -67,6 +74,7 @@ impl Apps for SqliteStore {
     }
 
     async fn remove_app(&self, app: AppKey, now: Timestamp) -> Result<Vec<DeviceKey>, StoreError> {
+        self.drop_many_pushes(app, now).await?;
         self.write(WhenFull::Wait, move |batch| batch.remove_app(app, now))
             .await
     }
@@ -104,6 +112,28 @@ impl Apps for SqliteStore {
             Ok(statement.execute([now.as_millis()])? as u64)
         })
         .await
+    }
+}
+
+impl SqliteStore {
+    /// Drops the stored pushes of an application that is there, in steps: others have the store between them. What comes
+    /// meanwhile goes with the application.
+    async fn drop_many_pushes(&self, app: AppKey, now: Timestamp) -> Result<(), StoreError> {
+        // Those that were made after its removal are still to be told.
+        if self.app_by_key(app).await?.is_none() {
+            return Ok(());
+        }
+        let all = PushFilter {
+            app: Some(app),
+            ..PushFilter::default()
+        };
+        for _ in 0..DROP_STEPS {
+            let dropped = self.drop_pushes(all.clone(), now, DROPPED_AT_ONCE).await?;
+            if dropped < u64::from(DROPPED_AT_ONCE) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -10,6 +10,8 @@ mod divert;
 mod filter;
 mod given_up;
 mod list;
+#[cfg(test)]
+mod reads;
 mod ready;
 mod receivers;
 mod removal;

@@ -1,23 +1,21 @@
-//! Stored pushes that end without an attempt, or begin again; and that the rules hold whatever happens.
+//! Stored pushes that end without an attempt, or begin again.
 
-use downlink_core::lifecycle::Input;
 use downlink_core::{CommandId, Span, Status, Timestamp};
 use downlink_store::{
-    AppSettingsChange, Fate, NotifyType, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
-    ReceiverKey, StoredPush, Subscription,
+    AppSettingsChange, Fate, PushContent, PushFilter, PushLimits, PushState, ReceiverKey, StoredPush,
 };
 
 use super::Stores;
 use super::stored_pushes::ORIGIN;
 use super::support::*;
 
-const LIMITS: PushLimits = PushLimits {
+pub(crate) const LIMITS: PushLimits = PushLimits {
     max_age: Span::from_secs(100),
     max_held: Span::from_secs(1000),
     keep_dead: Span::from_secs(50),
 };
 
-fn of_command(command: CommandId) -> PushFilter {
+pub(crate) fn of_command(command: CommandId) -> PushFilter {
     PushFilter {
         command: Some(command),
         ..PushFilter::default()
@@ -25,11 +23,11 @@ fn of_command(command: CommandId) -> PushFilter {
 }
 
 impl World {
-    async fn stored(&self, filter: PushFilter) -> Vec<StoredPush> {
+    pub(crate) async fn stored(&self, filter: PushFilter) -> Vec<StoredPush> {
         self.store.stored_pushes(filter, None, 10_000).await.unwrap()
     }
 
-    async fn hold(&self, held: bool, now: Timestamp) {
+    pub(crate) async fn hold(&self, held: bool, now: Timestamp) {
         let held = self.store.set_held(self.app.key, ORIGIN.into(), held, now);
         held.await.unwrap();
     }
@@ -309,110 +307,4 @@ pub(crate) async fn an_application_goes_with_its_stored_pushes(stores: Stores) {
     world.store.remove_app(world.app.key, at(3)).await.unwrap();
     assert_eq!(world.stored(PushFilter::default()).await, []);
     assert_eq!(world.store.receiver(key).await.unwrap(), None);
-}
-
-/// Random life, the rules looked at after each step.
-pub(crate) async fn the_rules_hold_whatever_happens(stores: Stores) {
-    let world = World::new(stores.open()).await;
-    let words = Subscription {
-        id: "words".into(),
-        app: world.app.key,
-        notify_type: NotifyType::PushGivenUp,
-        callback: format!("{ORIGIN}/words").into(),
-        origin: ORIGIN.into(),
-        channel: "HTTP".into(),
-        created_at: at(0),
-    };
-    world.store.subscribe(words).await.unwrap().unwrap();
-    let mut dice = Dice::new();
-    let mut ids: Vec<CommandId> = Vec::new();
-    let mut flying: Vec<PushId> = Vec::new();
-    for step in 0..400u32 {
-        let now = at(step + 5);
-        if ids.is_empty() || dice.roll(12) == 0 {
-            ids.push(world.delivered(&format!("{step}")).await);
-        }
-        let id = dice.pick(&ids);
-        let fates = [
-            Fate::Accepted,
-            Fate::Again(now + Span::from_secs(3)),
-            Fate::Dead("x".into()),
-        ];
-        match dice.roll(9) {
-            0 | 1 => {
-                let fate = dice.pick(&[None, Some(fates[1].clone()), Some(fates[2].clone())]);
-                let accepted = dice.roll(4) as u16;
-                world.divert(id, accepted, fate, now).await;
-            }
-            2 => drop(world.apply(change(id, ok_reply(), now)).await),
-            3 => drop(world.apply(change(id, Input::Cancel("x".into()), now)).await),
-            4 if dice.roll(3) == 0 => drop(world.store.replay(of_command(id), now, 9).await.unwrap()),
-            5 if dice.roll(3) == 0 => drop(world.store.drop_pushes(of_command(id), now, 9).await.unwrap()),
-            6 => world.hold(dice.roll(3) == 0, now).await,
-            7 => drop(world.store.give_up_old(LIMITS, now, 2).await.unwrap()),
-            _ => {
-                for receiver in world.store.receivers(None, true, 9).await.unwrap() {
-                    flying.extend(
-                        world
-                            .ready(receiver.key, now)
-                            .await
-                            .pushes
-                            .iter()
-                            .map(|push| push.id),
-                    );
-                }
-                if !flying.is_empty() {
-                    let id = flying.swap_remove(dice.roll(flying.len()));
-                    world.settle(id, dice.pick(&fates), now).await;
-                }
-            }
-        }
-        check(&world, &ids).await;
-    }
-}
-
-async fn check(world: &World, ids: &[CommandId]) {
-    let stored = world.stored(PushFilter::default()).await;
-    let waits = |push: &&StoredPush| push.state != PushState::Dead;
-    for receiver in world.store.receivers(None, false, 99).await.unwrap() {
-        let mine = || stored.iter().filter(|push| push.receiver == receiver.key);
-        let waiting = mine().filter(waits).count() as u64;
-        let dead = mine().count() as u64 - waiting;
-        assert_eq!((receiver.waiting, receiver.dead), (waiting, dead), "the sums");
-    }
-    let mut keys: Vec<_> = stored.iter().map(|push| push.key).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    for key in keys {
-        let ready = |push: &&StoredPush| push.key == key && waits(push) && !push.behind;
-        let waiting = stored.iter().filter(|push| push.key == key).filter(waits).count();
-        assert_eq!(
-            stored.iter().filter(ready).count(),
-            usize::from(waiting > 0),
-            "one is ready"
-        );
-    }
-    for id in ids {
-        let key = OrderKey::of_command(*id);
-        let mut waiting: Vec<_> = stored
-            .iter()
-            .filter(|push| push.key == key)
-            .filter(waits)
-            .collect();
-        waiting.sort_unstable_by_key(|push| push.seq);
-        for (n, push) in waiting.iter().enumerate() {
-            assert_eq!(push.behind, n > 0, "only the lowest is ready: {waiting:?}");
-        }
-        let duty = world.store.load_push(*id).await.unwrap();
-        assert!(
-            waiting.is_empty() || duty.is_none(),
-            "told from two places: {waiting:?} {duty:?}"
-        );
-        let last = waiting.last().map_or(0, |push| push.seq as usize);
-        let events = world.record(*id).await.events.len();
-        assert!(
-            waiting.is_empty() || last == events,
-            "{last} of {events}: not all that follows has joined"
-        );
-    }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use downlink_core::lifecycle::Input;
 use downlink_core::{CommandId, Status, Timestamp};
 use downlink_store::{
-    Attempt, Diverted, Fate, PushContent, PushId, Ready, ReadyPush, ReceiverKey, Settled, StoredReceiver,
+    Attempt, Diverted, Fate, PushContent, PushFilter, PushId, Ready, ReadyPush, ReceiverKey, Settled,
+    StoredReceiver,
 };
 
 use super::Stores;
@@ -20,6 +21,7 @@ pub(crate) fn attempt(at: Timestamp) -> Attempt {
         outcome: "status".into(),
         phase: "answer".into(),
         status: Some(503),
+        asked_for_pause: false,
         detail: "503".into(),
         excerpt: "no".into(),
     }
@@ -227,6 +229,44 @@ pub(crate) async fn one_tried_again_keeps_its_place(stores: Stores) {
     let again = world.head(key, at(20)).await;
     assert_eq!((again.id, again.tries), (head.id, 1));
     assert_eq!(world.sums(key).await, (2, 0));
+}
+
+/// What a receiver asked for is on record, so that a later read knows it; a replay begins anew.
+pub(crate) async fn a_pause_that_was_asked_for_is_known(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let asked = |secs| Attempt {
+        asked_for_pause: true,
+        ..attempt(at(secs))
+    };
+    let id = world.delivered("d").await;
+    let mut diverted = diverted(id, 1, Some(Fate::Again(at(9))), at(2));
+    diverted.failed = Some((asked(2), Fate::Again(at(9))));
+    let stowed = world.store.divert(vec![diverted]).await.unwrap();
+    let key = stowed[0].unwrap().receiver;
+    assert_eq!(world.head(key, at(9)).await.keeps_until, Some(at(9)));
+    let head = world.head(key, at(9)).await;
+    world.settle(head.id, Fate::Again(at(20)), at(9)).await;
+    assert_eq!(world.head(key, at(20)).await.keeps_until, None);
+    for fate in [Fate::Again(at(30)), Fate::Dead("410".into())] {
+        let settled = Settled {
+            id: head.id,
+            attempt: Some(asked(20)),
+            fate,
+            now: at(20),
+        };
+        world.store.settle(vec![settled]).await.unwrap();
+        let ready = world.ready(key, at(30)).await;
+        let kept: Vec<_> = ready.pushes.iter().map(|push| push.keeps_until).collect();
+        let is_dead = ready.pushes[0].id != head.id;
+        assert_eq!(kept, [(!is_dead).then(|| at(30))]);
+    }
+    world
+        .store
+        .replay(PushFilter::default(), at(40), 9)
+        .await
+        .unwrap();
+    let again = world.head(key, at(40)).await;
+    assert_eq!((again.id, again.keeps_until), (head.id, None));
 }
 
 pub(crate) async fn ready_ones_come_in_bounds(stores: Stores) {

@@ -49,6 +49,7 @@ fn attempt(at: Timestamp) -> Attempt {
         outcome: "status".into(),
         phase: "answer".into(),
         status: Some(503),
+        asked_for_pause: false,
         detail: "503".into(),
         excerpt: "busy <b>".into(),
     }

@@ -103,6 +103,19 @@ impl Held {
         (freed, is_end && self.events.is_empty())
     }
 
+    /// Forgets what is not in flight: the store tells it. Gives the weight freed.
+    pub(super) fn leave_to_store(&mut self) -> usize {
+        let before = self.weight();
+        match self.place {
+            Place::InFlight { seq } => self.events.retain(|event| event.seq == seq),
+            Place::Idle | Place::Queued => {
+                self.events.clear();
+                self.place = Place::Idle;
+            }
+        }
+        before - self.weight()
+    }
+
     /// The next change, of which device, and where it goes.
     pub(super) fn next(&self) -> Option<(PushEvent, DeviceId, Arc<Target>)> {
         let event = self.events.front()?.clone();

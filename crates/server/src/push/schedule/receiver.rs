@@ -91,6 +91,11 @@ impl Receiver {
         self.fresh.push_back(command);
     }
 
+    /// A command that was queued is not to be attempted.
+    pub(super) fn unqueue(&mut self, command: CommandId) {
+        self.fresh.retain(|queued| *queued != command);
+    }
+
     /// Whether it takes changes straight from their commands. If not, they become stored pushes.
     pub(super) fn takes_changes(&self) -> bool {
         !self.held && !self.health.is_braked()

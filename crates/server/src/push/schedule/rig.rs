@@ -64,6 +64,7 @@ pub(super) fn failed(failure: Failure) -> Ending {
         outcome: "status".into(),
         phase: "answer".into(),
         status: Some(500),
+        asked_for_pause: matches!(failure, Failure::Throttled(Some(_))),
         detail: "".into(),
         excerpt: "".into(),
     };
@@ -88,6 +89,18 @@ pub(super) struct Stored {
     id: PushId,
     due: Timestamp,
     tries: u32,
+    asked: bool,
+}
+
+impl Stored {
+    fn new(id: PushId, due: Timestamp) -> Self {
+        Self {
+            id,
+            due,
+            tries: 0,
+            asked: false,
+        }
+    }
 }
 
 pub(super) struct Rig {
@@ -130,7 +143,7 @@ impl Rig {
                 if !row.stored.is_empty() {
                     self.last_id += 1;
                     let (id, due) = (PushId(self.last_id), Timestamp::from_millis(0));
-                    row.stored.insert(event.seq, Stored { id, due, tries: 0 });
+                    row.stored.insert(event.seq, Stored::new(id, due));
                     row.acked = event.seq;
                 }
             }
@@ -246,15 +259,13 @@ impl Rig {
                 Some(Fate::Accepted) => panic!("accepted is not diverted"),
                 None => one.now,
             };
-            let tries = u32::from(failed.is_some());
-            row.stored.insert(
-                seq,
-                Stored {
-                    id: PushId(self.last_id),
-                    due,
-                    tries,
-                },
-            );
+            let attempt = one.failed.as_ref().filter(|_| n == 0).map(|(attempt, _)| attempt);
+            let stored = Stored {
+                tries: u32::from(failed.is_some()),
+                asked: attempt.is_some_and(|attempt| attempt.asked_for_pause),
+                ..Stored::new(PushId(self.last_id), due)
+            };
+            row.stored.insert(seq, stored);
         }
         row.acked = upto;
         Some(Stowed {
@@ -262,6 +273,21 @@ impl Rig {
             receiver: ReceiverKey(row.port.into()),
             upto,
         })
+    }
+
+    /// The operator sends again what was given up of command `n`, with all that came after it.
+    pub(super) fn replay(&mut self, n: u32) {
+        let row = self.rows.get_mut(&id(n)).unwrap();
+        let from = *row.dead.first().unwrap();
+        row.dead.clear();
+        for seq in row.events.iter().filter(|seq| **seq >= from) {
+            self.last_id += 1;
+            let (id, due) = (PushId(self.last_id), wall(self.now));
+            row.stored.insert(*seq, Stored::new(id, due));
+        }
+        row.acked = row.events.iter().copied().max().unwrap();
+        let port = row.port;
+        self.look(port);
     }
 
     pub(super) fn settle(&mut self, settled: &[Settled]) -> Vec<ReceiverKey> {
@@ -278,6 +304,10 @@ impl Rig {
                 Fate::Dead(_) => row.dead.push(seq),
                 Fate::Again(at) => {
                     (stored.due, stored.tries) = (at, stored.tries + 1);
+                    stored.asked = one
+                        .attempt
+                        .as_ref()
+                        .is_some_and(|attempt| attempt.asked_for_pause);
                     row.stored.insert(seq, stored);
                 }
             }
@@ -326,6 +356,7 @@ fn ready_push(port: u16, command: CommandId, seq: u16, stored: &Stored) -> Ready
         },
         tries: stored.tries,
         at: Timestamp::from_millis(0),
+        keeps_until: stored.asked.then_some(stored.due),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use downlink_store::{PushId, ReadyPush};
+use downlink_store::{OrderKey, PushId, ReadyPush};
 use foldhash::{HashSet, HashSetExt};
 
 #[derive(Default)]
@@ -119,6 +119,11 @@ impl Rows {
         self.loaded.len() - before
     }
 
+    /// The orders of the last `count` that were loaded.
+    pub(super) fn newest(&self, count: usize) -> impl Iterator<Item = OrderKey> + '_ {
+        self.loaded.iter().rev().take(count).map(|push| push.key)
+    }
+
     /// The read failed: it is to be made again.
     pub(super) fn fail_read(&mut self) {
         self.reading = None;
@@ -148,7 +153,7 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use downlink_core::{AppKey, DeviceKey, Timestamp};
-    use downlink_store::{OrderKey, PushContent, ReceiverKey};
+    use downlink_store::{PushContent, ReceiverKey};
 
     use super::*;
 
@@ -165,6 +170,7 @@ mod tests {
             },
             tries: 0,
             at: Timestamp::from_millis(0),
+            keeps_until: None,
         }
     }
 

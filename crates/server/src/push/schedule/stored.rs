@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downlink_core::{CommandId, Timestamp};
-use downlink_store::{Attempt, Diverted, Fate, PushId, Ready, ReceiverKey, StoredReceiver, Stowed};
+use downlink_store::{Attempt, Diverted, Fate, OrderKey, PushId, Ready, ReceiverKey, StoredReceiver, Stowed};
 
 use super::Schedule;
 use super::ends::later;
+use super::held::Place;
 use super::receiver::ReceiverId;
 use crate::push::desk::Whom;
 
@@ -111,14 +112,48 @@ impl Schedule {
         let Some(id) = self.by_stored.get(&key).copied() else {
             return;
         };
+        let mut stored = Vec::new();
         if let Some(receiver) = self.receivers.get_mut(&id) {
-            let next_at = ready.next_at.map(|at| later(at, now, wall));
-            self.loaded += receiver.rows.end_read(ready.pushes, ready.more, next_at);
+            let (kept, pushes): (Vec<_>, Vec<_>) = ready
+                .pushes
+                .into_iter()
+                .partition(|push| push.keeps_until.is_some_and(|until| until > wall));
+            let kept = kept.iter().filter_map(|push| push.keeps_until);
+            let next_at = kept.chain(ready.next_at).min();
+            let next_at = next_at.map(|at| later(at, now, wall));
+            let new = receiver.rows.end_read(pushes, ready.more, next_at);
+            self.loaded += new;
+            stored.extend(receiver.rows.newest(new).filter_map(OrderKey::command));
             if receiver.held {
                 self.loaded -= receiver.rows.unload();
             }
         }
+        for command in stored {
+            self.give_way(command, now);
+        }
         self.settle(id, now);
+    }
+
+    /// A command has stored pushes that wait. If it is held here as well, it was sent again meanwhile: what was to be told of it
+    /// from here is stored, behind them. What is in flight ends as it does.
+    fn give_way(&mut self, command: CommandId, now: Duration) {
+        let Some(held) = self.commands.get_mut(&command) else {
+            return;
+        };
+        let was_queued = held.place == Place::Queued;
+        let freed = held.leave_to_store();
+        let (id, accepted, is_done) = (held.receiver, held.accepted, held.is_done());
+        self.weight -= freed;
+        if let Some(receiver) = self.receivers.get_mut(&id) {
+            receiver.weight -= freed;
+            if was_queued {
+                receiver.unqueue(command);
+            }
+        }
+        if is_done {
+            self.let_go(command);
+            self.recent.keep(command, accepted, now);
+        }
     }
 
     /// A read failed.

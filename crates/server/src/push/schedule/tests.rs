@@ -288,6 +288,40 @@ fn a_pause_that_is_asked_for_is_kept_by_the_push_and_the_receiver() {
     assert!(rig.schedule.next_wake().unwrap() <= secs(30 + 3600));
 }
 
+/// When a receiver works again its pushes are tried before their pause is over, but not those for which it asked for one.
+#[test]
+fn a_pause_that_is_asked_for_is_kept_when_the_receiver_works_again() {
+    let mut rig = Rig::new(limits());
+    rig.hint(duty(1, 80, &[1]));
+    rig.start_all();
+    rig.end(1, failed(Failure::Throttled(Some(secs(1000)))));
+    rig.serve();
+    rig.now = secs(180);
+    let (mut n, mut began) = (2, Vec::new());
+    while rig.out.is_empty() || rig.fail(n - 1) != Some(Notice::Failing) {
+        rig.hint(duty(n, 80, &[1]));
+        began.extend(rig.start_all());
+        n += 1;
+    }
+    let others = n - 2;
+    let mut accepted = 0;
+    while accepted < others {
+        rig.now += secs(1);
+        began.extend(rig.start_all());
+        for push in std::mem::take(&mut rig.out) {
+            accepted += 1;
+            rig.schedule
+                .ended(&push, Ending::Accepted, rig.now, Timestamp::default(), 0);
+        }
+        assert!(rig.now < secs(240), "{accepted} of {others}");
+    }
+    rig.now = secs(1000) - MS;
+    began.extend(rig.start_all());
+    assert!(began.iter().all(|(command, _)| *command != id(1)), "{began:?}");
+    rig.now = secs(1000);
+    assert_eq!(rig.start_all(), [(id(1), 1)]);
+}
+
 #[test]
 fn one_that_is_held_keeps_its_pushes_and_sends_them_when_it_is_released() {
     let mut rig = Rig::new(limits());

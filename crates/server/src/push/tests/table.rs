@@ -66,6 +66,7 @@ impl Table {
                 },
                 tries: u32::from(failed.is_some()),
                 at: event.at,
+                keeps_until: None,
             };
             self.rows.push(Row { receiver, push, due });
         }

@@ -1,7 +1,7 @@
 //! The last attempts at a push, packed into one blob.
 //!
 //! A version byte, then for each attempt, oldest first: 8 bytes of milliseconds, 4 of how long it took, 2 of the answer's
-//! status (0: none), then outcome, phase, detail and excerpt, each with 2 bytes of length before it.
+//! status (0: none; the highest bit: it asked for a pause), then outcome, phase, detail and excerpt, each with 2 bytes of length before it.
 
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ use downlink_core::Timestamp;
 use crate::Attempt;
 
 const VERSION: u8 = 1;
+/// In the place of the status: the answer asked for a pause.
+const ASKED: u16 = 1 << 15;
 /// So many are kept of one push.
 const KEPT: usize = 10;
 /// So many bytes of a text are kept.
@@ -41,7 +43,9 @@ pub(super) fn unpack(packed: &[u8]) -> Vec<Attempt> {
 fn pack(attempt: &Attempt, into: &mut Vec<u8>) {
     into.extend_from_slice(&attempt.at.as_millis().to_be_bytes());
     into.extend_from_slice(&attempt.took_ms.to_be_bytes());
-    into.extend_from_slice(&attempt.status.unwrap_or(0).to_be_bytes());
+    let status = attempt.status.unwrap_or(0) & !ASKED;
+    let asked = if attempt.asked_for_pause { ASKED } else { 0 };
+    into.extend_from_slice(&(status | asked).to_be_bytes());
     for text in [
         &attempt.outcome,
         &attempt.phase,
@@ -61,7 +65,8 @@ fn next(rest: &mut &[u8]) -> Option<Attempt> {
     Some(Attempt {
         at: Timestamp::from_millis(at),
         took_ms,
-        status: Some(status).filter(|status| *status != 0),
+        status: Some(status & !ASKED).filter(|status| *status != 0),
+        asked_for_pause: status & ASKED != 0,
         outcome: text(rest)?,
         phase: text(rest)?,
         detail: text(rest)?,
@@ -93,6 +98,7 @@ mod tests {
             outcome: "status".into(),
             phase: "answer".into(),
             status: n.is_multiple_of(2).then_some(503),
+            asked_for_pause: n.is_multiple_of(4),
             detail: "no".into(),
             excerpt: "ü".repeat(n as usize).into(),
         }

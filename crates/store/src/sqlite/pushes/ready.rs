@@ -6,6 +6,7 @@ use downlink_core::{DeviceId, Status, Timestamp};
 use foldhash::HashSet;
 use rusqlite::{Connection, Row, params};
 
+use super::attempts;
 use crate::sqlite::failure::Failure;
 use crate::{OrderKey, PushContent, PushId, Ready, ReadyPush, ReceiverKey};
 
@@ -19,7 +20,8 @@ pub(super) struct Wanted {
 }
 
 pub(super) const QUERY: &str = "SELECT p.id, p.next_at, p.order_key, p.seq, p.url, p.tries, p.at, p.status, \
-     CASE WHEN p.with_result THEN c.result END, p.notice_id, p.body, d.id \
+     CASE WHEN p.with_result THEN c.result END, p.notice_id, p.body, d.id, \
+     CASE WHEN p.tries > 0 THEN p.attempts END \
      FROM push p LEFT JOIN command c ON p.kind IS NULL AND c.id = p.order_key LEFT JOIN device d ON d.key = c.device \
      WHERE p.receiver = ?1 AND p.state = 0 AND NOT EXISTS \
      (SELECT 1 FROM receiver r WHERE r.key = ?1 AND r.held_at IS NOT NULL) ORDER BY p.next_at";
@@ -41,7 +43,7 @@ pub(super) fn ready(sql: &Connection, wanted: &Wanted) -> Result<Ready, Failure>
             ready.more = true;
             break;
         }
-        let push = match read(row, id) {
+        let push = match read(row, id, next_at) {
             Ok(push) => push,
             // Left to its age limit: the others do not wait for it.
             Err(failure) if failure.is_of_a_row() => {
@@ -60,7 +62,9 @@ pub(super) fn ready(sql: &Connection, wanted: &Wanted) -> Result<Ready, Failure>
     Ok(ready)
 }
 
-fn read(row: &Row<'_>, id: PushId) -> Result<ReadyPush, Failure> {
+fn read(row: &Row<'_>, id: PushId, next_at: Timestamp) -> Result<ReadyPush, Failure> {
+    let attempts: Option<Vec<u8>> = row.get(12)?;
+    let last = attempts.and_then(|packed| attempts::unpack(&packed).pop());
     Ok(ReadyPush {
         id,
         key: OrderKey::from_bytes(row.get(2)?),
@@ -69,6 +73,7 @@ fn read(row: &Row<'_>, id: PushId) -> Result<ReadyPush, Failure> {
         content: content(row, 7)?,
         tries: row.get(5)?,
         at: Timestamp::from_millis(row.get(6)?),
+        keeps_until: last.filter(|last| last.asked_for_pause).map(|_| next_at),
     })
 }
 

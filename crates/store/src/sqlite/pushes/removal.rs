@@ -1,7 +1,7 @@
 //! How stored pushes end without an attempt: dropped, given up for their age, or forgotten long after that.
 
 use downlink_core::{AppKey, Span, Timestamp};
-use rusqlite::{OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::filter::Condition;
 use super::receivers;
@@ -61,7 +61,7 @@ impl Batch {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<GivenUp>, Failure> {
-        let mut overdue = self.overdue(limits, now)?;
+        let mut overdue = overdue(&self.sql, limits, now)?;
         if overdue.is_empty() {
             return Ok(Vec::new());
         }
@@ -82,31 +82,6 @@ impl Batch {
             }
         }
         Ok(given_up)
-    }
-
-    /// The receivers that have something too old: until when that was born, and why it is given up.
-    fn overdue(
-        &self,
-        limits: PushLimits,
-        now: Timestamp,
-    ) -> Result<Vec<(ReceiverKey, i64, &'static str)>, Failure> {
-        let mut statement = self.sql.prepare_cached(
-            "SELECT key, until, held FROM (SELECT r.key, r.held_at IS NOT NULL AS held, CASE \
-             WHEN r.held_at IS NULL THEN ?1 - r.held_ms - coalesce(a.push_max_age_ms, ?2) \
-             WHEN r.held_at <= ?1 - ?3 THEN 9223372036854775807 END AS until \
-             FROM receiver r LEFT JOIN app a ON a.key = r.app WHERE r.waiting > 0) f WHERE until IS NOT NULL \
-             AND EXISTS (SELECT 1 FROM push p WHERE p.receiver = f.key AND p.state < 2 AND p.born <= f.until)",
-        )?;
-        let values = params![
-            now.as_millis(),
-            limits.max_age.as_millis(),
-            limits.max_held.as_millis()
-        ];
-        let rows = statement.query_map(values, |row| {
-            let why = if row.get(2)? { "held too long" } else { "too old" };
-            Ok((ReceiverKey(row.get(0)?), row.get(1)?, why))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn give_up_of(
@@ -173,4 +148,29 @@ impl Batch {
             .execute([])?;
         Ok((i64::from(limit) - left).cast_unsigned())
     }
+}
+
+/// The receivers that have something too old: until when that was born, and why it is given up.
+pub(super) fn overdue(
+    sql: &Connection,
+    limits: PushLimits,
+    now: Timestamp,
+) -> Result<Vec<(ReceiverKey, i64, &'static str)>, Failure> {
+    let mut statement = sql.prepare_cached(
+        "SELECT key, until, held FROM (SELECT r.key, r.held_at IS NOT NULL AS held, CASE \
+         WHEN r.held_at IS NULL THEN ?1 - r.held_ms - coalesce(a.push_max_age_ms, ?2) \
+         WHEN r.held_at <= ?1 - ?3 THEN 9223372036854775807 END AS until \
+         FROM receiver r LEFT JOIN app a ON a.key = r.app WHERE r.waiting > 0) f WHERE until IS NOT NULL \
+         AND EXISTS (SELECT 1 FROM push p WHERE p.receiver = f.key AND p.state < 2 AND p.born <= f.until)",
+    )?;
+    let values = params![
+        now.as_millis(),
+        limits.max_age.as_millis(),
+        limits.max_held.as_millis()
+    ];
+    let rows = statement.query_map(values, |row| {
+        let why = if row.get(2)? { "held too long" } else { "too old" };
+        Ok((ReceiverKey(row.get(0)?), row.get(1)?, why))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
