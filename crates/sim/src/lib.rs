@@ -1,7 +1,8 @@
 //! The two ends that Downlink stands between, simulated: [`device`] is an MQTT device that can misbehave in every way
-//! that matters to a command, [`receiver`] is the HTTP server of an application that gets pushes.
+//! that matters to a command, [`lwm2m`] a fleet of CoAP devices that sleep, [`receiver`] is the HTTP server of an
+//! application that gets pushes.
 //!
-//! Both are real programs on real sockets. They know the public interfaces only and share no code with the server, so
+//! All are real programs on real sockets. They know the public interfaces only and share no code with the server, so
 //! that a mistake cannot cancel itself out. Tests, `downlink demo` and `downlink device simulate` use them.
 //! Everything they remember has a limit; what did not fit is counted.
 
@@ -10,6 +11,7 @@
 pub mod credentials;
 pub mod device;
 pub mod ledger;
+pub mod lwm2m;
 mod packet;
 pub mod receiver;
 pub mod topic;
