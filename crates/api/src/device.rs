@@ -9,6 +9,11 @@ use crate::command::MAX_SECS;
 use crate::field::{self, Invalid, Member};
 use crate::time::WireTime;
 
+/// Whether the application said of a device that it connects securely. `info`: what is kept of it.
+pub fn is_secure(info: &str) -> bool {
+    serde_json::from_str::<DeviceInfo>(info).is_ok_and(|info| info.is_secure == Some(true))
+}
+
 macro_rules! info {
     ($($(#[$doc:meta])* $field:ident $wire:literal $max:literal,)*) => {
         /// What an application said of a device at its registration, as it is kept.

@@ -46,7 +46,7 @@ pub(crate) struct Listeners {
     /// MQTT over TLS for devices
     #[arg(long, value_name = "ADDRESS|off")]
     pub(crate) mqtts: Option<String>,
-    /// CoAP for devices (not there yet)
+    /// CoAP over UDP for devices; proves nothing of who they are
     #[arg(long, value_name = "ADDRESS|off")]
     pub(crate) coap: Option<String>,
     /// CoAP over DTLS for devices (not there yet)
@@ -63,7 +63,7 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// What these flags set; only those that were given.
     pub(crate) fn overrides(&self) -> Result<Overrides, Failure> {
-        for (flag, address) in [("--coap", &self.coap), ("--coaps", &self.coaps)] {
+        for (flag, address) in [("--coaps", &self.coaps)] {
             if address
                 .as_deref()
                 .is_some_and(|address| !address.eq_ignore_ascii_case("off"))
@@ -78,6 +78,7 @@ impl Listeners {
             ("northbound", "listen_plain", &self.northbound_plain),
             ("mqtt", "listen", &self.mqtt),
             ("mqtt", "listen_tls", &self.mqtts),
+            ("lwm2m", "listen", &self.coap),
             ("admin", "listen", &self.admin),
         ];
         let given = texts

@@ -31,6 +31,7 @@ section! {
         auth: Auth,
         admin: Admin,
         mqtt: Mqtt,
+        lwm2m: Lwm2m,
         commands: Commands,
         engine: Engine,
         store: Store,
@@ -43,6 +44,58 @@ section! {
 section! {
     /// `[server]`
     Server { data_dir: PathBuf, master_key: String, drain_secs: u64, threads: usize, }
+}
+
+section! {
+    /// `[lwm2m]`
+    Lwm2m {
+        listen: String,
+        listen_dtls: String,
+        work_mode: WorkMode,
+        awake_secs: u64,
+        ack_first_low_secs: u64,
+        ack_first_high_secs: u64,
+        resends: u8,
+        default_lifetime_secs: u32,
+        max_registrations: usize,
+        max_inflight: usize,
+        max_calls: usize,
+        script_threads: usize,
+    }
+}
+
+/// How devices sleep of which neither their product nor their binding says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkMode {
+    /// They sleep, and hear for a while after they spoke.
+    Psm,
+    /// They hear at any time.
+    Drx,
+}
+
+impl Lwm2m {
+    /// The settings of the protocol machine.
+    pub(crate) fn station(&self) -> downlink_lwm2m::Settings {
+        downlink_lwm2m::Settings {
+            schedule: downlink_lwm2m::AckSchedule {
+                first_low_ms: self.ack_first_low_secs.max(1) * 1000,
+                first_high_ms: self.ack_first_high_secs.max(self.ack_first_low_secs).max(1) * 1000,
+                resends: self.resends,
+            },
+            awake_window_ms: self.awake_secs * 1000,
+            default_lifetime_secs: self.default_lifetime_secs,
+            max_registrations: self.max_registrations,
+            ..downlink_lwm2m::Settings::default()
+        }
+    }
+
+    /// How long the acknowledgement of a command is awaited: the longest that all resends can take, and a little more.
+    pub(crate) fn ack_wait_secs(&self) -> u32 {
+        let first = self.ack_first_high_secs.max(1);
+        let waits = (1_u64 << (u32::from(self.resends).min(16) + 1)) - 1;
+        u32::try_from(first.saturating_mul(waits).saturating_add(15)).unwrap_or(u32::MAX)
+    }
 }
 
 section! {

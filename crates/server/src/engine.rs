@@ -22,7 +22,7 @@ use downlink_store::{
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::products::{NamedCodecs, ProductBook};
+use crate::products::ProductBook;
 use crate::secrets::IdRandom;
 use crate::telemetry::{Metrics, RefusalLabel};
 
@@ -30,7 +30,7 @@ pub(crate) use create::{CancelError, CreateError, CreateRequest};
 pub(crate) use crowded::Crowded;
 pub(crate) use deadlines::{DeadlineHint, Deadlines};
 pub(crate) use feeds::{Follower, Followers};
-pub(crate) use sessions::{CloseReason, Inbox, Reach, SessionHandle, Sessions, ToSession};
+pub(crate) use sessions::{CloseReason, Inbox, Reach, SessionHandle, Sessions, Taken, ToSession};
 
 /// The door. Cheap to share; holds no command state itself.
 pub(crate) struct Engine {
@@ -97,7 +97,7 @@ impl Engine {
             store,
             sessions: Sessions::new(),
             crowded: Crowded::default(),
-            products: ProductBook::new(Arc::new(NamedCodecs)),
+            products: ProductBook::new(),
             followers: Arc::new(Followers::new(
                 settings.feed_streams_per_app,
                 settings.feed_streams,

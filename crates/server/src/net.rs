@@ -3,5 +3,5 @@
 mod listen;
 mod tls;
 
-pub(crate) use listen::{BindError, bind, is_loopback};
+pub(crate) use listen::{BindError, bind, bind_udp, is_loopback};
 pub(crate) use tls::{TlsError, acceptor};

@@ -15,7 +15,6 @@ use downlink_core::{AppKey, ProductRef, Profile};
 use downlink_store::{Codec, Product, ProductHead, ProductKey, Store, StoreError};
 use foldhash::HashMap;
 
-pub(crate) use codec::{Codecs, NamedCodecs};
 pub(crate) use package::unpack;
 pub(crate) use put::{PutError, Upload};
 
@@ -33,20 +32,25 @@ pub(crate) struct ReadyProduct {
     pub(crate) profile: Profile,
     /// Its codec, as it was put.
     pub(crate) codec: Option<Codec>,
+    /// The same, ready for use; `Err`: it cannot be read any more, and why.
+    pub(crate) translator: Result<Arc<downlink_codec::Codec>, String>,
     /// How long its texts are.
     bytes: usize,
 }
 
 impl ReadyProduct {
-    /// Whether devices answer a command, and the answer can be told to be its.
-    pub(crate) fn is_answered(&self, form: &CommandForm) -> bool {
-        form.is_answered() && self.codec.as_ref().is_none_or(|codec| codec.matches_answers)
+    /// Whether devices answer a command of a service, and the answer can be told to be its.
+    pub(crate) fn is_answered(&self, service: &str, form: &CommandForm) -> bool {
+        let is_matched = || match &self.translator {
+            Ok(codec) => codec.carries_mid(service, &form.name),
+            Err(_) => self.codec.as_ref().is_none_or(|codec| codec.matches_answers),
+        };
+        form.is_answered() && is_matched()
     }
 }
 
 /// The products that were asked for lately.
 pub(crate) struct ProductBook {
-    codecs: Arc<dyn Codecs>,
     inner: Mutex<Inner>,
 }
 
@@ -63,10 +67,9 @@ struct Inner {
 }
 
 impl ProductBook {
-    /// An empty one; `codecs` look over what is put.
-    pub(crate) fn new(codecs: Arc<dyn Codecs>) -> Self {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
         Self {
-            codecs,
             inner: Mutex::default(),
         }
     }
@@ -103,7 +106,12 @@ impl ProductBook {
             }
         };
         let codec_bytes = product.codec.as_ref().map_or(0, |codec| codec.text.len());
+        let translator = match &product.codec {
+            None => Ok(downlink_codec::Codec::Json),
+            Some(codec) => codec::read(&codec.kind, &codec.text),
+        };
         Some(Arc::new(ReadyProduct {
+            translator: translator.map(Arc::new),
             bytes: product.profile.len() + codec_bytes,
             head: product.head,
             profile,

@@ -10,13 +10,14 @@ use std::time::Duration;
 use downlink_core::{AppId, Policy, Span};
 use downlink_store::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use downlink_store::{AppSettings, Apps, Commands, NewApp, Store, StoreError};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Config, ConfigError, is_off};
 use crate::engine::{CloseReason, Engine, Hints, Settings};
+use crate::gateway::lwm2m;
 use crate::gateway::mqtt::{self, MqttGateway};
 use crate::http::{self, Northbound};
 use crate::net::{self, BindError, TlsError};
@@ -64,6 +65,8 @@ pub struct Addresses {
     pub mqtt: Option<SocketAddr>,
     /// MQTT over TLS for devices.
     pub mqtts: Option<SocketAddr>,
+    /// CoAP for devices.
+    pub coap: Option<SocketAddr>,
     /// The operator's.
     pub admin: Option<SocketAddr>,
 }
@@ -77,6 +80,7 @@ impl fmt::Display for Addresses {
             ("northbound-plain", "http://", self.northbound_plain),
             ("mqtt", "", self.mqtt),
             ("mqtts", "", self.mqtts),
+            ("coap", "", self.coap),
             ("admin", "http://", self.admin),
         ];
         for (name, scheme, address) in pairs {
@@ -114,6 +118,7 @@ struct Listeners {
     northbound_plain: Option<TcpListener>,
     mqtt: Option<TcpListener>,
     mqtts: Option<TcpListener>,
+    coap: Option<UdpSocket>,
     admin: Option<TcpListener>,
 }
 
@@ -227,6 +232,11 @@ fn serve(
         config.mqtt.clone(),
         config.commands.max_result_bytes,
     ));
+    if let Some(socket) = listeners.coap {
+        let max_result_bytes = config.commands.max_result_bytes;
+        lwm2m::start(engine, socket, &config.lwm2m, max_result_bytes, tasks, stop)
+            .map_err(|source| Cause::Io { what: "coap", source })?;
+    }
     let northbound = Arc::new(Northbound::new(Arc::clone(engine), sealer, config));
     if let Some(listener) = listeners.northbound {
         http::start(&northbound, listener, north_tls, tasks, stop);
@@ -328,6 +338,10 @@ impl Listeners {
             .await?,
             mqtt: listen("mqtt", &config.mqtt.listen).await?,
             mqtts: listen("mqtts", &config.mqtt.listen_tls).await?,
+            coap: match is_off(&config.lwm2m.listen) {
+                true => None,
+                false => Some(net::bind_udp("coap", &config.lwm2m.listen).await?),
+            },
             admin: guarded(
                 "admin",
                 &config.admin.listen,
@@ -345,6 +359,7 @@ impl Listeners {
             northbound_plain: of(&self.northbound_plain)?,
             mqtt: of(&self.mqtt)?,
             mqtts: of(&self.mqtts)?,
+            coap: self.coap.as_ref().map(UdpSocket::local_addr).transpose()?,
             admin: of(&self.admin)?,
         })
     }
@@ -357,6 +372,7 @@ impl Addresses {
             self.northbound_plain,
             self.mqtt,
             self.mqtts,
+            self.coap,
             self.admin,
         ];
         all.into_iter().flatten().collect()

@@ -1,6 +1,7 @@
 //! Logs and metrics. Metrics are typed handles; no id is ever a label.
 
 mod log;
+mod lwm2m;
 mod metrics;
 
 pub use log::init_log;

@@ -71,7 +71,7 @@ fn terms(product: &ReadyProduct, body: &CommandBody, default: Span) -> Result<Te
         }
     };
     Ok(Terms {
-        response: settings.response_rule(product.is_answered(form), default),
+        response: settings.response_rule(product.is_answered(&body.service, form), default),
         remark,
     })
 }

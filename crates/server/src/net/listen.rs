@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 
 /// Why a listener could not be opened. Names the listener and the address.
 #[derive(Debug, thiserror::Error)]
@@ -38,20 +38,35 @@ pub(crate) async fn bind(name: &'static str, address: &str) -> Result<TcpListene
             address: address.to_owned(),
         });
     }
-    TcpListener::bind(address).await.map_err(|source| {
-        let (kind, address) = (source.kind(), address.to_owned());
-        if kind == io::ErrorKind::AddrInUse {
-            BindError::InUse { name, address }
-        } else if kind == io::ErrorKind::InvalidInput {
-            BindError::Address { name, address }
-        } else {
-            BindError::Other {
-                name,
-                address,
-                source,
-            }
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| refused(name, address, source))
+}
+
+/// The same for datagrams.
+pub(crate) async fn bind_udp(name: &'static str, address: &str) -> Result<UdpSocket, BindError> {
+    if !address.contains(':') {
+        return Err(BindError::Address {
+            name,
+            address: address.to_owned(),
+        });
+    }
+    let bound = UdpSocket::bind(address).await;
+    bound.map_err(|source| refused(name, address, source))
+}
+
+fn refused(name: &'static str, address: &str, source: io::Error) -> BindError {
+    let (kind, address) = (source.kind(), address.to_owned());
+    if kind == io::ErrorKind::AddrInUse {
+        BindError::InUse { name, address }
+    } else if kind == io::ErrorKind::InvalidInput {
+        BindError::Address { name, address }
+    } else {
+        BindError::Other {
+            name,
+            address,
+            source,
         }
-    })
+    }
 }
 
 /// Whether only this machine reaches the address.

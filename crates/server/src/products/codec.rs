@@ -1,46 +1,45 @@
-//! What the server has to know of codecs to keep them: whether a definition is one, and whether its devices' answers can be
-//! matched to commands.
+//! Codecs of products: looked over when they are put, read once, and kept ready with their product.
 
+use downlink_codec::Codec;
 use downlink_core::Profile;
+use downlink_core::product::Service;
 
 /// What a codec says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CodecFacts {
-    /// Its bytes carry what an answer is matched to its command by. If not, DELIVERED is the final status.
+    /// Its bytes carry what an answer is matched to its command by, for every command that is answered at all.
     pub(crate) matches_answers: bool,
 }
 
-/// Who reads codecs.
-pub(crate) trait Codecs: Send + Sync {
-    /// Looks a definition over for a product with this profile.
-    ///
-    /// # Errors
-    /// What is wrong with it, for people.
-    fn examine(&self, kind: &str, text: &str, profile: &Profile) -> Result<CodecFacts, String>;
+/// Reads a definition: `binary` is a document of fields (JSON or TOML), `javascript` a script, `json` needs none.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub(crate) fn read(kind: &str, text: &str) -> Result<Codec, String> {
+    let codec = match kind {
+        "json" => return Ok(Codec::Json),
+        "javascript" => Codec::from_script(text),
+        "binary" => Codec::from_document(text),
+        _ => return Err("must be of the kind binary, javascript or json".to_owned()),
+    };
+    match codec.map_err(|error| error.to_string())? {
+        Codec::Json | Codec::Script(_) if kind == "binary" => {
+            Err("must be a document of the kind binary, as was said".to_owned())
+        }
+        codec @ (Codec::Json | Codec::Binary(_) | Codec::Script(_)) => Ok(codec),
+    }
 }
 
-/// Bytes of a definition at the most (the platform's limit of a script).
-const MAX_CODEC_BYTES: usize = 1024 * 1024;
-
-/// Knows codecs by their kinds, and nothing of their definitions.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NamedCodecs;
-
-impl Codecs for NamedCodecs {
-    fn examine(&self, kind: &str, text: &str, _: &Profile) -> Result<CodecFacts, String> {
-        if text.len() > MAX_CODEC_BYTES {
-            return Err(format!("must have at most {MAX_CODEC_BYTES} bytes"));
-        }
-        let has_text = !text.trim().is_empty();
-        match kind {
-            "binary" | "javascript" if has_text => Ok(CodecFacts {
-                matches_answers: true,
-            }),
-            "binary" | "javascript" => Err("must have a definition".to_owned()),
-            "json" => Ok(CodecFacts {
-                matches_answers: true,
-            }),
-            _ => Err("must be of the kind binary, javascript or json".to_owned()),
-        }
-    }
+/// Looks a definition over for a product with this profile.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub(crate) fn examine(kind: &str, text: &str, profile: &Profile) -> Result<CodecFacts, String> {
+    let codec = read(kind, text)?;
+    let matched = |service: &Service| {
+        let mut answered = service.commands.iter().filter(|command| command.is_answered());
+        answered.all(|command| codec.carries_mid(&service.id, &command.name))
+    };
+    let matches_answers = profile.services().iter().all(matched);
+    Ok(CodecFacts { matches_answers })
 }

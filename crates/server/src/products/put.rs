@@ -9,6 +9,7 @@ use downlink_store::{Codec, NewProduct, Put, PutRefused, Store, StoreError};
 use uuid::Uuid;
 
 use super::ProductBook;
+use super::codec::examine;
 use crate::clock;
 
 /// Products of an application at the most.
@@ -50,7 +51,7 @@ impl ProductBook {
         check_settings(upload.settings)?;
         let codec = match upload.codec {
             None => None,
-            Some((kind, text)) => Some(self.codec(kind, text, &upload.profile)?),
+            Some((kind, text)) => Some(codec(kind, text, &upload.profile)?),
         };
         let new = NewProduct {
             app,
@@ -65,18 +66,15 @@ impl ProductBook {
         };
         Ok(store.put_product(new, MAX_PRODUCTS).await??)
     }
+}
 
-    fn codec(&self, kind: String, text: String, profile: &Profile) -> Result<Codec, Invalid> {
-        let facts = self
-            .codecs
-            .examine(&kind, &text, profile)
-            .map_err(|rule| Invalid::new("codec", rule))?;
-        Ok(Codec {
-            kind,
-            text,
-            matches_answers: facts.matches_answers,
-        })
-    }
+fn codec(kind: String, text: String, profile: &Profile) -> Result<Codec, Invalid> {
+    let facts = examine(&kind, &text, profile).map_err(|rule| Invalid::new("codec", rule))?;
+    Ok(Codec {
+        kind,
+        text,
+        matches_answers: facts.matches_answers,
+    })
 }
 
 fn check_id(id: Option<&str>) -> Result<(), Invalid> {

@@ -71,7 +71,7 @@ fn means(model: &str) -> Arc<ProductRef> {
 
 #[tokio::test]
 async fn a_product_is_read_once_until_one_changes() {
-    let (world, book) = (World::new().await, ProductBook::new(Arc::new(NamedCodecs)));
+    let (world, book) = (World::new().await, ProductBook::new());
     let of = |model| {
         let (world, book) = (&world, &book);
         async move { book.of(&world.store, world.app, &means(model)).await.unwrap() }
@@ -102,7 +102,7 @@ async fn a_product_is_read_once_until_one_changes() {
 
 #[tokio::test]
 async fn what_is_kept_in_memory_is_bounded() {
-    let (world, book) = (World::new().await, ProductBook::new(Arc::new(NamedCodecs)));
+    let (world, book) = (World::new().await, ProductBook::new());
     world.put("x", PROFILE).await;
     for n in 0..10 {
         book.lock().refs = REFS;
@@ -124,7 +124,7 @@ async fn what_is_kept_in_memory_is_bounded() {
 
 #[tokio::test]
 async fn an_answer_that_cannot_be_matched_is_none() {
-    let (world, book) = (World::new().await, ProductBook::new(Arc::new(NamedCodecs)));
+    let (world, book) = (World::new().await, ProductBook::new());
     let profile = PROFILE.replace(
         r#""serviceId":"s""#,
         r#""serviceId":"s","commands":[{"commandName":"SET","responses":[{"responseName":"r"}]},{"commandName":"GO"}]"#,
@@ -145,14 +145,14 @@ async fn an_answer_that_cannot_be_matched_is_none() {
             .await
             .unwrap()
             .unwrap();
-        let is_answered = |name| product.is_answered(product.profile.command("s", name).unwrap());
+        let is_answered = |name| product.is_answered("s", product.profile.command("s", name).unwrap());
         assert_eq!((is_answered("SET"), is_answered("GO")), (answered, false));
     }
 }
 
 #[tokio::test]
 async fn a_profile_that_cannot_be_read_says_nothing() {
-    let (world, book) = (World::new().await, ProductBook::new(Arc::new(NamedCodecs)));
+    let (world, book) = (World::new().await, ProductBook::new());
     world.put("x", "no JSON").await;
     assert!(
         book.of(&world.store, world.app, &means("x"))
@@ -163,16 +163,22 @@ async fn a_profile_that_cannot_be_read_says_nothing() {
 }
 
 #[test]
-fn codecs_are_known_by_their_kinds() {
+fn a_codec_is_read_when_it_is_put_and_says_what_is_wrong() {
     let profile = Profile::default();
-    let examine = |kind, text| NamedCodecs.examine(kind, text, &profile);
-    assert!(examine("binary", "x").is_ok() && examine("javascript", "x").is_ok());
-    assert!(examine("json", "").is_ok());
-    assert!(
-        examine("binary", " ").is_err()
-            && examine("lua", "x").is_err()
-            && examine("binary", &"x".repeat(1 << 21)).is_err()
-    );
+    let examine = |kind, text| super::codec::examine(kind, text, &profile).map(|facts| facts.matches_answers);
+    assert_eq!(examine("json", ""), Ok(true));
+    let script = "function encode(command) { return [1]; }";
+    assert_eq!(examine("javascript", script), Ok(true));
+    for (kind, text, rule) in [
+        ("javascript", "function encode( {", "line"),
+        ("javascript", "var x = 1;", "neither a function decode nor"),
+        ("binary", r#"{"kind":"binary","mesages":[]}"#, "mesages"),
+        ("binary", r#"{"kind":"json"}"#, "of the kind binary"),
+        ("lua", "x", "of the kind"),
+    ] {
+        let said = examine(kind, text).unwrap_err();
+        assert!(said.contains(rule), "{kind} {text}: {said}");
+    }
 }
 
 mod package {

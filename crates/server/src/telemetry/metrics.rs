@@ -12,6 +12,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt::Write as _;
 
+use super::lwm2m::Lwm2mMetrics;
+
 /// A status as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct StatusLabel(pub(crate) Status);
@@ -106,6 +108,7 @@ pub(crate) struct Metrics {
     pub(crate) deadlines: Gauge,
     sweep_found: Family<SweepLabels, Counter>,
     pub(crate) sessions: Gauge,
+    pub(crate) lwm2m: Lwm2mMetrics,
     pub(crate) mqtt_connections: Gauge,
     pub(crate) mqtt_refused: Counter,
     pub(crate) mqtt_protocol_errors: Counter,
@@ -168,6 +171,7 @@ impl Metrics {
             sweep_found.clone(),
         );
         let sessions = gauge(r, "sessions", "Devices connected");
+        let lwm2m = Lwm2mMetrics::new(r);
         let mqtt_connections = gauge(
             r,
             "mqtt_connections",
@@ -247,6 +251,7 @@ impl Metrics {
             deadlines,
             sweep_found,
             sessions,
+            lwm2m,
             mqtt_connections,
             mqtt_refused,
             mqtt_protocol_errors,
@@ -301,13 +306,13 @@ impl Metrics {
     }
 }
 
-fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+pub(super) fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
     let counter = Counter::default();
     registry.register(name, help, counter.clone());
     counter
 }
 
-fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+pub(super) fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
     let gauge = Gauge::default();
     registry.register(name, help, gauge.clone());
     gauge

@@ -18,7 +18,7 @@ fn profile() -> Value {
 #[tokio::test]
 async fn a_product_is_put_shown_listed_and_deleted() {
     let world = World::start().await;
-    let body = json!({"profile": profile(), "codec": {"kind": "javascript", "text": "// none"}, "checkParas": "reject",
+    let body = json!({"profile": profile(), "codec": {"kind": "javascript", "text": "function decode(b) { return null; }"}, "checkParas": "reject",
         "workMode": "edrx", "cycleSecs": 41, "responseWaitSecs": 60, "secure": true});
     let made = world.operate("PUT", PRODUCTS, &body.to_string()).await;
     assert_eq!(made.status, 201, "{made:?}");

@@ -1,0 +1,70 @@
+//! LwM2M and CoAP for devices, most of which sleep.
+//!
+//! One task serves all devices: `owner` has the sockets, the protocol machine (the crate `downlink-lwm2m`) and what is
+//! `known` of each registered device; `calls` are its questions to the store, `translate` the codecs of products. A
+//! device that can be written to has a session of the engine, as one that is connected over MQTT has. Commands and their
+//! states belong to the engine.
+
+mod calls;
+mod known;
+mod outcome;
+mod owner;
+mod sessions;
+mod translate;
+mod uplinks;
+mod writes;
+
+use std::io;
+use std::sync::Arc;
+
+use downlink_lwm2m::WorkMode;
+use tokio::net::UdpSocket;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::calls::Shared;
+use self::owner::Owner;
+use self::translate::Translator;
+use crate::config;
+use crate::engine::Engine;
+
+/// Starts the gateway on the sockets that there are.
+///
+/// # Errors
+/// The system has no thread, or no random numbers, for it.
+pub(crate) fn start(
+    engine: &Arc<Engine>,
+    plain: UdpSocket,
+    config: &config::Lwm2m,
+    max_result_bytes: usize,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    let shared = Shared {
+        engine: Arc::clone(engine),
+        translator: Arc::new(Translator::start(config.script_threads)?),
+        max_result_bytes,
+    };
+    let owner = Owner::new(shared, plain, config);
+    tasks.spawn(owner.run(stop.clone()));
+    Ok(())
+}
+
+/// How a device sleeps: as its product says; else as its binding says; else as the configuration does.
+fn work_mode(
+    product: Option<downlink_core::product::WorkMode>,
+    binding: &str,
+    default: config::WorkMode,
+) -> WorkMode {
+    use downlink_core::product::WorkMode as OfProduct;
+    match product {
+        Some(OfProduct::Psm) => WorkMode::Psm,
+        Some(OfProduct::Drx) => WorkMode::Drx,
+        Some(OfProduct::Edrx { cycle_secs }) => WorkMode::Edrx { cycle_secs },
+        None if binding.contains('Q') => WorkMode::Psm,
+        None => match default {
+            config::WorkMode::Psm => WorkMode::Psm,
+            config::WorkMode::Drx => WorkMode::Drx,
+        },
+    }
+}

@@ -1,0 +1,285 @@
+//! What the gateway asks of the store and of codecs, and what comes of it. Each call is a future that the gateway's task
+//! drives itself.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use downlink_codec::FromDevice;
+use downlink_core::lifecycle::Input;
+use downlink_core::{DeviceKey, Offer};
+use downlink_lwm2m::ExchangeId;
+use downlink_store::{Change, Changed, Device, DeviceName, Dispatch, NotifyType, StoreError, Target};
+
+use super::translate::{self, Translator, Untranslated, Usable, codec_of};
+use crate::clock;
+use crate::engine::Engine;
+use crate::products::ReadyProduct;
+
+/// A call under way.
+pub(super) type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// What calls share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) engine: Arc<Engine>,
+    pub(super) translator: Arc<Translator>,
+    pub(super) max_result_bytes: usize,
+}
+
+/// How a call ended.
+pub(super) enum Done {
+    /// Whether a device may come in.
+    Admitted(ExchangeId, Result<Admitted, Turned>),
+    /// The device is not registered with the server any more.
+    Removed(DeviceKey),
+    /// What a device said was taken in.
+    Heard(DeviceKey, Box<Heard>),
+    /// The bytes of a command.
+    Encoded(Box<Dispatch>, Result<Vec<u8>, Untranslated>),
+    /// The device's next command, if there is one.
+    Next(DeviceKey, Result<Option<Dispatch>, StoreError>),
+    /// Changes were made.
+    Applied(Result<Vec<Changed>, StoreError>),
+    /// Nothing that anybody waits for.
+    Noted,
+}
+
+/// A device that may come in.
+pub(super) struct Admitted {
+    pub(super) device: Device,
+    pub(super) product: Option<Arc<ReadyProduct>>,
+}
+
+/// Why a device may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// Nobody knows it, or it must not come this way.
+    Unknown,
+    /// The store cannot say.
+    Unavailable,
+}
+
+/// How a device came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Without proof of who it is.
+    Plain,
+    /// Over a session that proves that it is this device.
+    Secure(Option<DeviceKey>),
+}
+
+/// What a device said.
+pub(super) struct Uplink {
+    pub(super) exchange: Option<ExchangeId>,
+    pub(super) payload: Arc<[u8]>,
+}
+
+/// What came of an uplink.
+pub(super) struct Heard {
+    pub(super) exchange: Option<ExchangeId>,
+    /// It is in the store, or nothing of it has to be: it may be acknowledged.
+    pub(super) kept: bool,
+    /// The device as it is now, if it is known.
+    pub(super) device: Option<Admitted>,
+    /// The device has more to report.
+    pub(super) more: bool,
+    /// To be sent to the device besides.
+    pub(super) answer: Option<Vec<u8>>,
+    /// The next command, sent in the same transaction.
+    pub(super) next: Vec<Dispatch>,
+    /// Its bytes could not be read, and why.
+    pub(super) unread: Option<String>,
+    /// A result that no command waits for.
+    pub(super) unmatched: bool,
+}
+
+impl Shared {
+    /// Looks a device up by the name that it gives itself.
+    pub(super) fn admit(&self, exchange: ExchangeId, endpoint: String, way: Way) -> Call {
+        let shared = self.clone();
+        Box::pin(async move { Done::Admitted(exchange, shared.look_up(&endpoint, way).await) })
+    }
+
+    async fn look_up(&self, endpoint: &str, way: Way) -> Result<Admitted, Turned> {
+        let unavailable = |error: StoreError| {
+            tracing::warn!(%error, "LwM2M: a device could not be looked up");
+            Turned::Unavailable
+        };
+        let device = by_endpoint(&self.engine, endpoint).await.map_err(unavailable)?;
+        let device = device.ok_or(Turned::Unknown)?;
+        let product = self.engine.product_of(&device).await.map_err(unavailable)?;
+        let must_be_secure = product
+            .as_ref()
+            .is_some_and(|product| product.head.settings.secure)
+            || downlink_api::device::is_secure(&device.info);
+        match way {
+            Way::Plain if must_be_secure => return Err(Turned::Unknown),
+            Way::Secure(proved) if proved != Some(device.key) => return Err(Turned::Unknown),
+            Way::Plain | Way::Secure(_) => {}
+        }
+        let now = clock::now();
+        self.engine
+            .store()
+            .seen(device.key, None, now)
+            .await
+            .map_err(unavailable)?;
+        Ok(Admitted { device, product })
+    }
+
+    /// Takes in what a device said: reads it, and keeps what it means. `offer`: a session that the next command may
+    /// go over.
+    pub(super) fn hear(&self, device: &Device, offer: Option<Offer>, uplink: Uplink) -> Call {
+        let (shared, key, id) = (self.clone(), device.key, device.id.clone());
+        Box::pin(async move {
+            let device = match shared.engine.store().device(DeviceName::Id(&id)).await {
+                Ok(Some(device)) => device,
+                Ok(None) => return Done::Removed(key),
+                Err(error) => return Done::Heard(key, Box::new(Heard::failed(uplink.exchange, &error))),
+            };
+            let exchange = uplink.exchange;
+            let heard = shared.take_in(device, offer, uplink).await;
+            Done::Heard(
+                key,
+                Box::new(heard.unwrap_or_else(|error| Heard::failed(exchange, &error))),
+            )
+        })
+    }
+
+    async fn take_in(
+        &self,
+        device: Device,
+        offer: Option<Offer>,
+        uplink: Uplink,
+    ) -> Result<Heard, StoreError> {
+        let product = self.engine.product_of(&device).await?;
+        let codec = codec_of(product.as_deref());
+        let read = self
+            .translator
+            .decode(codec.clone(), Arc::clone(&uplink.payload))
+            .await;
+        let mut heard = Heard::kept(uplink.exchange);
+        match read {
+            Err(Untranslated::Busy) => heard.kept = false,
+            Err(Untranslated::Never(why)) => {
+                heard.answer = self.translator.answer(codec, uplink.payload, 1).await;
+                heard.unread = Some(why);
+            }
+            Ok(FromDevice::Report(report)) => {
+                heard.more = report.has_more;
+                heard.answer = self.translator.answer(codec, uplink.payload, 0).await;
+                self.keep_report(&device, report).await?;
+            }
+            Ok(FromDevice::Result(result)) => match result.mid {
+                None => heard.unmatched = true,
+                Some(mid) => {
+                    let change = Change {
+                        target: Target::Mid(device.key, mid),
+                        input: Input::Replied(translate::reply(result, self.max_result_bytes)),
+                        now: clock::now(),
+                        then_send: offer,
+                    };
+                    for changed in self.engine.apply(vec![change]).await? {
+                        heard.unmatched |= changed.outcome.is_none();
+                        heard.next.extend(changed.next.map(|(_, dispatch)| dispatch));
+                    }
+                }
+            },
+        }
+        heard.device = Some(Admitted { device, product });
+        Ok(heard)
+    }
+
+    async fn keep_report(&self, device: &Device, report: downlink_codec::Report) -> Result<(), StoreError> {
+        const KINDS: &[NotifyType] = &[NotifyType::DeviceDataChanged, NotifyType::DeviceDatasChanged];
+        let (store, now) = (self.engine.store(), clock::now());
+        if !store.wants(device.app, KINDS) {
+            return Ok(());
+        }
+        let reports = translate::services(report, now);
+        match reports.is_empty() {
+            true => Ok(()),
+            false => store.report(device.key, reports, now).await,
+        }
+    }
+
+    /// The bytes of a command.
+    pub(super) fn encode(&self, codec: Usable, dispatch: Dispatch) -> Call {
+        let shared = self.clone();
+        Box::pin(async move {
+            let bytes = shared.translator.encode(codec, &dispatch).await;
+            Done::Encoded(Box::new(dispatch), bytes)
+        })
+    }
+
+    /// Asks for the device's next command.
+    pub(super) fn next(&self, device: DeviceKey, offer: Offer) -> Call {
+        let engine = Arc::clone(&self.engine);
+        Box::pin(async move { Done::Next(device, engine.send_next(device, offer).await) })
+    }
+
+    /// Makes changes.
+    pub(super) fn apply(&self, changes: Vec<Change>) -> Call {
+        let engine = Arc::clone(&self.engine);
+        Box::pin(async move { Done::Applied(engine.apply(changes).await) })
+    }
+
+    /// Takes dispatches back: nothing of them left.
+    pub(super) fn not_written(&self, dispatches: Vec<Dispatch>) -> Call {
+        let engine = Arc::clone(&self.engine);
+        Box::pin(async move { Done::Applied(engine.not_written(dispatches).await.map(|()| Vec::new())) })
+    }
+
+    /// Tells the application whether the device is there, if it wants to know.
+    pub(super) fn presence(&self, device: &Device, online: bool) -> Call {
+        let (engine, app, key) = (Arc::clone(&self.engine), device.app, device.key);
+        Box::pin(async move {
+            let store = engine.store();
+            if store.wants(app, &[NotifyType::DeviceInfoChanged])
+                && let Err(error) = store.presence(key, online, clock::now()).await
+            {
+                tracing::warn!(%error, online, "LwM2M: a device's coming or going could not be told");
+            }
+            Done::Noted
+        })
+    }
+}
+
+impl Heard {
+    fn kept(exchange: Option<ExchangeId>) -> Self {
+        Self {
+            exchange,
+            kept: true,
+            device: None,
+            more: false,
+            answer: None,
+            next: Vec::new(),
+            unread: None,
+            unmatched: false,
+        }
+    }
+
+    fn failed(exchange: Option<ExchangeId>, error: &StoreError) -> Self {
+        tracing::warn!(%error, "LwM2M: what a device said could not be kept; it is not acknowledged");
+        Self {
+            kept: false,
+            ..Self::kept(exchange)
+        }
+    }
+}
+
+/// Some modules put `urn:imei:` before the number that the device was registered by; some registrations have it.
+async fn by_endpoint(engine: &Engine, endpoint: &str) -> Result<Option<Device>, StoreError> {
+    const IMEI: &str = "urn:imei:";
+    let store = engine.store();
+    if let Some(device) = store.device(DeviceName::Node(endpoint)).await? {
+        return Ok(Some(device));
+    }
+    match endpoint.strip_prefix(IMEI) {
+        Some(bare) => store.device(DeviceName::Node(bare)).await,
+        None => {
+            let long = format!("{IMEI}{endpoint}");
+            store.device(DeviceName::Node(&long)).await
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The task that owns the gateway: its sockets, the protocol machine, and what is known of each device.
+//!
+//! Datagrams, time, the ends of calls and the inboxes of sessions come in; whatever the machine then has to say is done at
+//! once. While many calls are under way no datagram is read: the devices repeat what is lost.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use downlink_core::DeviceKey;
+use downlink_lwm2m::{DeviceNumber, ExchangeId, Millis, Output, Peer, Refusal, Station};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::calls::{Admitted, Call, Done, Shared, Turned, Way};
+use super::known::{Devices, Known};
+use super::sessions::Listening;
+use super::work_mode;
+use super::writes::Write;
+use crate::config;
+use crate::engine::{CloseReason, ToSession};
+use crate::secrets::random;
+
+/// Datagrams read before anything else gets its turn.
+const AT_ONCE: usize = 64;
+/// The longest datagram that there is.
+const DATAGRAM: usize = 65_536;
+/// Looking at the clock again, at the latest.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// See the module.
+pub(super) struct Owner {
+    pub(super) shared: Shared,
+    pub(super) station: Station,
+    pub(super) devices: Devices,
+    pub(super) calls: FuturesUnordered<Call>,
+    pub(super) listening: FuturesUnordered<Listening>,
+    pub(super) writes: HashMap<u64, Write>,
+    pub(super) last_tag: u64,
+    pub(super) inbox_capacity: usize,
+    pub(super) ack_wait_secs: u32,
+    plain: UdpSocket,
+    work_mode: config::WorkMode,
+    max_calls: usize,
+    began: Instant,
+    /// What registrations that are being looked up said of their binding.
+    bindings: HashMap<ExchangeId, String>,
+    stopping: bool,
+}
+
+/// What woke the task.
+enum Event {
+    Datagrams,
+    Done(Done),
+    Inbox(DeviceKey, Vec<ToSession>, Option<CloseReason>),
+    Time,
+    Stop,
+}
+
+impl Owner {
+    pub(super) fn new(shared: Shared, plain: UdpSocket, config: &config::Lwm2m) -> Self {
+        Self {
+            shared,
+            station: Station::new(config.station(), random()),
+            devices: Devices::default(),
+            calls: FuturesUnordered::new(),
+            listening: FuturesUnordered::new(),
+            writes: HashMap::new(),
+            last_tag: 0,
+            inbox_capacity: config.max_inflight,
+            ack_wait_secs: config.ack_wait_secs(),
+            plain,
+            work_mode: config.work_mode,
+            max_calls: config.max_calls.max(1),
+            began: Instant::now(),
+            bindings: HashMap::new(),
+            stopping: false,
+        }
+    }
+
+    /// Runs until `stop`, and then until nothing is under way with the store any more.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut buffer = vec![0; DATAGRAM];
+        let mut timer = Box::pin(sleep_until(self.began));
+        loop {
+            match self.next(timer.as_mut(), &stop).await {
+                Event::Datagrams => self.read(&mut buffer),
+                Event::Done(done) => self.done(done),
+                Event::Inbox(device, messages, close) => self.letters(device, messages, close),
+                Event::Time => {}
+                Event::Stop => self.stop(),
+            }
+            let now = self.now();
+            self.station.tick(now);
+            self.act();
+            self.show();
+            if self.stopping && self.calls.is_empty() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn now(&self) -> Millis {
+        Millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    async fn next(&mut self, mut timer: Pin<&mut Sleep>, stop: &CancellationToken) -> Event {
+        let due = self
+            .station
+            .next_wake()
+            .map(|at| self.began + Duration::from_millis(at.0));
+        let due = due.unwrap_or_else(|| Instant::now() + IDLE);
+        if timer.deadline() != due || timer.is_elapsed() {
+            timer.as_mut().reset(due);
+        }
+        let may_read = !self.stopping && self.calls.len() < self.max_calls;
+        tokio::select! {
+            biased;
+            () = stop.cancelled(), if !self.stopping => Event::Stop,
+            Some(done) = self.calls.next() => Event::Done(done),
+            Some(Ok((device, taken))) = self.listening.next() => {
+                Event::Inbox(device, taken.messages, taken.close)
+            }
+            () = timer, if !self.stopping => Event::Time,
+            _ = self.plain.readable(), if may_read => Event::Datagrams,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) {
+        for _ in 0..AT_ONCE {
+            match self.plain.try_recv_from(buffer) {
+                Ok((length, from)) => {
+                    let now = self.now();
+                    self.station
+                        .receive(now, Peer::Plain(unmapped(from)), &buffer[..length]);
+                    self.act();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // An ICMP answer to something that was sent: the device is gone, and its timers will find out.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Does what the machine has to say.
+    pub(super) fn act(&mut self) {
+        while let Some(output) = self.station.poll() {
+            match output {
+                Output::Send { to, bytes } => self.send(to, &bytes),
+                Output::Register {
+                    exchange,
+                    peer,
+                    endpoint,
+                    binding,
+                    lifetime_secs: _,
+                    access: _,
+                    version: _,
+                } => self.registering(exchange, peer, endpoint, binding),
+                Output::Report {
+                    exchange,
+                    device,
+                    payload,
+                    sequence: _,
+                } => self.report(exchange, device, payload),
+                Output::Awake { device } => self.awake(key(device)),
+                Output::Asleep { device } => self.asleep(key(device)),
+                Output::Updated { .. } => {}
+                Output::Written { device, tag, outcome } => self.written(key(device), tag, outcome),
+                Output::Gone { device, why } => self.gone(key(device), why),
+            }
+        }
+    }
+
+    /// What the socket does not take is lost, as on the way: it is sent again like that.
+    fn send(&self, to: Peer, bytes: &[u8]) {
+        match to {
+            Peer::Plain(address) => {
+                if self.plain.try_send_to(bytes, address).is_err() {
+                    self.shared.engine.metrics().lwm2m.unsent.inc();
+                }
+            }
+            Peer::Secure(_) => {}
+        }
+    }
+
+    fn registering(&mut self, exchange: ExchangeId, peer: Peer, endpoint: String, binding: String) {
+        let way = match peer {
+            Peer::Plain(_) => Way::Plain,
+            Peer::Secure(_) => Way::Secure(None),
+        };
+        self.bindings.insert(exchange, binding);
+        self.calls.push(self.shared.admit(exchange, endpoint, way));
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Admitted(exchange, Ok(admitted)) => self.admitted(exchange, admitted),
+            Done::Admitted(exchange, Err(why)) => self.turned(exchange, why),
+            Done::Removed(device) => self.removed(device),
+            Done::Heard(device, heard) => self.heard(device, *heard),
+            Done::Encoded(dispatch, bytes) => self.encoded(*dispatch, bytes),
+            Done::Next(device, next) => self.next_command(device, next),
+            Done::Applied(changed) => self.applied(changed),
+            Done::Noted => {}
+        }
+    }
+
+    fn admitted(&mut self, exchange: ExchangeId, admitted: Admitted) {
+        let binding = self.bindings.remove(&exchange).unwrap_or_default();
+        let settings = admitted.product.as_ref().map(|product| product.head.settings);
+        let of_product = settings.and_then(|settings| settings.work_mode);
+        let mode = work_mode(of_product, &binding, self.work_mode);
+        let (now, device) = (self.now(), admitted.device.key);
+        if !self.station.accept(now, exchange, DeviceNumber(device.0), mode) {
+            return;
+        }
+        tracing::debug!(device = %admitted.device.id, ?mode, "LwM2M: registered");
+        match self.devices.get_mut(&device) {
+            Some(known) => known.renew(admitted),
+            None => {
+                self.calls.push(self.shared.presence(&admitted.device, true));
+                self.devices.insert(device, Known::new(admitted));
+            }
+        }
+    }
+
+    fn turned(&mut self, exchange: ExchangeId, why: Turned) {
+        self.bindings.remove(&exchange);
+        self.shared.engine.metrics().lwm2m.refused.inc();
+        let why = match why {
+            Turned::Unknown => Refusal::Unknown,
+            Turned::Unavailable => Refusal::Busy,
+        };
+        self.station.refuse(exchange, why);
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        let devices: Vec<_> = self.devices.keys().copied().collect();
+        for device in devices {
+            self.close(device);
+        }
+    }
+
+    fn show(&self) {
+        let (metrics, counters) = (self.shared.engine.metrics(), self.station.counters());
+        metrics.lwm2m.show(&counters, self.listening.len());
+    }
+}
+
+fn key(device: DeviceNumber) -> DeviceKey {
+    DeviceKey(device.0)
+}
+
+/// A socket for both families sees IPv4 addresses inside IPv6 ones.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

@@ -1,0 +1,101 @@
+//! Metrics of the gateway for LwM2M.
+
+use downlink_lwm2m::Counters;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// What the protocol machine counts, by the word that stands in the metric.
+const COUNTED: &[(&str, fn(&Counters) -> u64)] = &[
+    ("received", |counters| counters.received),
+    ("sent", |counters| counters.sent),
+    ("garbage", |counters| counters.garbage),
+    ("malformed", |counters| counters.malformed),
+    ("bad_requests", |counters| counters.bad_requests),
+    ("unknown_token", |counters| counters.unknown_token),
+    ("unknown_location", |counters| counters.unknown_location),
+    ("stray_acks", |counters| counters.stray_acks),
+    ("wrong_peer", |counters| counters.wrong_peer),
+    ("duplicates", |counters| counters.duplicates),
+    ("reordered", |counters| counters.reordered),
+    ("retransmits", |counters| counters.retransmits),
+    ("timeouts", |counters| counters.timeouts),
+    ("observe_refused", |counters| counters.observe_refused),
+    ("answers_withheld", |counters| counters.answers_withheld),
+    ("dropped_datagrams", |counters| counters.dropped_datagrams),
+    ("dropped_exchanges", |counters| counters.dropped_exchanges),
+    ("unanswered", |counters| counters.unanswered),
+    ("registrations_full", |counters| counters.registrations_full),
+    ("reports_lost", |counters| counters.reports_lost),
+];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct What {
+    what: &'static str,
+}
+
+/// See the module.
+pub(crate) struct Lwm2mMetrics {
+    registrations: Gauge,
+    awake: Gauge,
+    messages: Family<What, Counter>,
+    /// Registrations that were turned away.
+    pub(crate) refused: Counter,
+    /// Reports beyond what one device may have waiting.
+    pub(crate) reports_refused: Counter,
+    /// Reports that no codec could read.
+    pub(crate) unread: Counter,
+    /// Results that no command waits for.
+    pub(crate) unmatched: Counter,
+    /// Datagrams that the socket did not take.
+    pub(crate) unsent: Counter,
+}
+
+impl Lwm2mMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let messages = Family::default();
+        registry.register(
+            "lwm2m_messages",
+            "CoAP messages of devices and what became of them",
+            messages.clone(),
+        );
+        let mut counter = |name: &str, help: &str| super::metrics::counter(registry, name, help);
+        Self {
+            refused: counter("lwm2m_refused", "Registrations over LwM2M that were turned away"),
+            reports_refused: counter(
+                "lwm2m_reports_refused",
+                "Reports over LwM2M beyond what one device may have waiting",
+            ),
+            unread: counter("lwm2m_unread", "Reports over LwM2M that no codec could read"),
+            unmatched: counter("lwm2m_unmatched", "Results over LwM2M that no command waits for"),
+            unsent: counter(
+                "lwm2m_unsent",
+                "Datagrams to devices that the socket did not take",
+            ),
+            registrations: super::metrics::gauge(
+                registry,
+                "lwm2m_registrations",
+                "Devices registered over LwM2M",
+            ),
+            awake: super::metrics::gauge(
+                registry,
+                "lwm2m_awake",
+                "Devices over LwM2M that can be written to now",
+            ),
+            messages,
+        }
+    }
+
+    /// Shows what the machine has counted, and how many devices can be written to.
+    pub(crate) fn show(&self, counters: &Counters, awake: usize) {
+        let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.registrations.set(gauge(counters.registrations));
+        self.awake.set(gauge(awake as u64));
+        for (what, count) in COUNTED {
+            let counter = self.messages.get_or_create(&What { what });
+            counter.inc_by(count(counters).saturating_sub(counter.get()));
+        }
+    }
+}
