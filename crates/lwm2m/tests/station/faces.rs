@@ -299,9 +299,7 @@ fn client_at(peer: Peer) -> (usize, u16) {
 }
 
 fn seeds() -> impl Iterator<Item = u64> {
-    let one = std::env::var("DOWNLINK_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
+    let one = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     let (first, count) = one.map_or((1, 300), |seed| (seed, 1));
     first..first + count
 }
@@ -328,7 +326,7 @@ fn in_any_weather_each_write_ends_once_and_nothing_is_taken_twice() {
         lost += faces.station.counters().reports_lost;
     }
     println!("{acked} acked, {unanswered} unanswered, {reordered} reports overtaken, {lost} in pieces lost");
-    let one_seed = std::env::var_os("DOWNLINK_SEED").is_some();
+    let one_seed = std::env::var_os("SEED").is_some();
     assert!(
         one_seed || (acked > 1000 && unanswered > 100 && reordered > 30 && lost > 30),
         "too fine a weather"
