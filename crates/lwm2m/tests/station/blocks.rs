@@ -296,7 +296,27 @@ fn so_many_large_reports_are_fetched_at_once_and_room_comes_back_with_every_end(
         let token = world.registered();
         let large = |mid: u32| format!("58 45 {mid:04x} {token} d1 0a 08 ff {sixteen}");
         assert_eq!(world.receive(&large(0x3000 + round)).len(), 1, "fetched");
+        let outputs = world.receive(&large(0x3100 + round));
+        let (mid, ftoken) = names(&sent(&outputs));
+        assert_eq!(
+            world.receive(&format!("68 84 {mid} {ftoken}")),
+            [],
+            "it is there no more"
+        );
+        assert_eq!(world.receive(&large(0x3200 + round)).len(), 1, "fetched");
         world.station.forget(DEVICE);
         world.pass(200_000);
     }
+}
+
+#[test]
+fn a_device_that_names_a_larger_size_gets_no_larger_blocks() {
+    let mut world = World::new();
+    world.registered();
+    let (mid, token) = names(&world.write(1, &[7; 300]));
+    let first = sent(&world.receive(&format!("68 8d {mid} {token}")));
+    let (mid, token) = names(&first);
+    let second = sent(&world.receive(&format!("68 5f {mid} {token} d1 0e 0e")));
+    let (block, part) = block1(&second);
+    assert_eq!((block.number, block.exponent, part.len()), (1, 3, 128));
 }

@@ -4,7 +4,7 @@
 
 use crate::client::{Client, Manner};
 use crate::network::{Network, Parcel, Weather};
-use downlink_lwm2m::{DeviceNumber, Millis, Outcome, Output, Peer, Settings, Station, WorkMode};
+use downlink_lwm2m::{DeviceNumber, Millis, Outcome, Output, Peer, Reordered, Settings, Station, WorkMode};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -38,6 +38,12 @@ impl Faces {
         let mut network = Network::new(seed, weather);
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&seed.to_be_bytes());
+        // One half of the seeds as states, the other as events.
+        let reordered = if seed.is_multiple_of(2) {
+            Reordered::Deliver
+        } else {
+            Reordered::Drop
+        };
         let manners = [
             Manner::AtOnce,
             Manner::Confirmable,
@@ -55,7 +61,13 @@ impl Faces {
             .collect();
         Self {
             now: 0,
-            station: Station::new(Settings::default(), secret),
+            station: Station::new(
+                Settings {
+                    reordered,
+                    ..Settings::default()
+                },
+                secret,
+            ),
             clients,
             ports: vec![FIRST_PORT; CLIENTS],
             network,
@@ -95,6 +107,7 @@ impl Faces {
             0 => self.clients[n].asleep = true,
             1 => self.ports[n] += 1,
             2 => self.clients[n].register(now),
+            3 => self.clients[n].renew(now, self.network.dice.percent(20)),
             _ if !self.clients[n].is_observed() => self.clients[n].register(now),
             dice => self.clients[n].report(now, dice % 2 == 0),
         }
@@ -166,7 +179,9 @@ impl Faces {
                     payload,
                     ..
                 } => {
-                    let number = u32::from_be_bytes(payload.try_into().expect("four bytes"));
+                    let number = u32::from_be_bytes(payload[..4].try_into().expect("four bytes"));
+                    let large = number.is_multiple_of(4);
+                    assert_eq!(payload, number.to_be_bytes().repeat(if large { 50 } else { 1 }));
                     self.told[device.0 as usize].push(number);
                     if let Some(exchange) = exchange {
                         self.station.acknowledge(exchange);
@@ -190,7 +205,7 @@ impl Faces {
         let Some(&tag) = self.waiting[n].front() else {
             return;
         };
-        let payload = vec![n as u8, tag as u8];
+        let payload = payload(n, tag);
         let taken = self
             .station
             .write(Millis(self.now), DeviceNumber(n as i64), tag, payload, None);
@@ -207,7 +222,7 @@ impl Faces {
             "seed {seed}: write {tag} of {n} ended twice"
         );
         command.ends.push(outcome);
-        let executed = self.clients[n].executed.contains(&vec![n as u8, tag as u8]);
+        let executed = self.clients[n].executed.contains(&payload(n, tag));
         match outcome {
             Outcome::Acked => assert!(executed, "seed {seed}: {tag} of {n} acked, not carried out"),
             Outcome::NeverSent => assert!(!executed || command.ends.len() > 1, "seed {seed}: {tag} of {n}"),
@@ -240,6 +255,16 @@ impl Faces {
                 );
             }
             let told: BTreeSet<u32> = self.told[n].iter().copied().collect();
+            let untold = client
+                .acknowledged
+                .iter()
+                .filter(|number| !told.contains(number))
+                .count() as u64;
+            let reordered = self.station.counters().reordered;
+            assert!(
+                untold <= reordered,
+                "seed {seed}: {untold} reports of {n} acknowledged, not taken"
+            );
             assert_eq!(
                 told.len(),
                 self.told[n].len(),
@@ -247,6 +272,13 @@ impl Faces {
             );
         }
     }
+}
+
+/// What a write says: every third one is too large for a device to take at once.
+fn payload(client: usize, tag: u64) -> Vec<u8> {
+    let mut payload = vec![client as u8, tag as u8];
+    payload.resize(if tag.is_multiple_of(3) { 300 } else { 2 }, 9);
+    payload
 }
 
 fn peer(client: usize, port: u16) -> Peer {
@@ -267,16 +299,14 @@ fn client_at(peer: Peer) -> (usize, u16) {
 }
 
 fn seeds() -> impl Iterator<Item = u64> {
-    let one = std::env::var("DOWNLINK_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
+    let one = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     let (first, count) = one.map_or((1, 300), |seed| (seed, 1));
     first..first + count
 }
 
 #[test]
 fn in_any_weather_each_write_ends_once_and_nothing_is_taken_twice() {
-    let (mut acked, mut unanswered, mut lost) = (0, 0, 0);
+    let (mut acked, mut unanswered, mut reordered, mut lost) = (0, 0, 0, 0);
     for seed in seeds() {
         let weather = Weather {
             loss: seed % 50,
@@ -292,11 +322,14 @@ fn in_any_weather_each_write_ends_once_and_nothing_is_taken_twice() {
             acked += u32::from(*last == Outcome::Acked);
             unanswered += u32::from(matches!(last, Outcome::TimedOut | Outcome::Interrupted));
         }
-        lost += faces.station.counters().reordered;
+        reordered += faces.station.counters().reordered;
+        lost += faces.station.counters().reports_lost;
     }
+    println!("{acked} acked, {unanswered} unanswered, {reordered} reports overtaken, {lost} in pieces lost");
+    let one_seed = std::env::var_os("SEED").is_some();
     assert!(
-        acked > 1000 && unanswered > 100,
-        "{acked} acked, {unanswered} unanswered, {lost} reordered"
+        one_seed || (acked > 1000 && unanswered > 100 && reordered > 30 && lost > 30),
+        "too fine a weather"
     );
 }
 
@@ -328,7 +361,7 @@ fn in_fine_weather_every_write_is_carried_out_once_and_in_order_and_every_report
         faces.settle();
         faces.check();
         for (n, client) in faces.clients.iter().enumerate() {
-            let in_order: Vec<Vec<u8>> = (0..WRITES).map(|tag| vec![n as u8, tag as u8]).collect();
+            let in_order: Vec<Vec<u8>> = (0..WRITES).map(|tag| payload(n, tag)).collect();
             assert_eq!(client.executed, in_order, "seed {seed}");
             assert_eq!(faces.told[n], [1, 2, 3, 4, 5], "seed {seed}");
             assert_eq!(client.acknowledged, [1, 3, 5], "seed {seed}");

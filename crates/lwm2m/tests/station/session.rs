@@ -329,3 +329,11 @@ fn the_option_that_is_read() {
     let message = Message::parse(&datagram).unwrap();
     assert_eq!(message.values(option::URI_QUERY).count(), 4);
 }
+
+#[test]
+fn another_message_with_the_id_of_the_registration_is_no_repeat_of_it() {
+    let mut world = World::new();
+    let token = world.registered();
+    let outputs = world.receive(&format!("58 45 1001 {token} 61 02 ff 01"));
+    assert!(matches!(outputs[..], [Output::Report { .. }]), "{outputs:?}");
+}
