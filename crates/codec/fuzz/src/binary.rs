@@ -7,7 +7,7 @@ use downlink_codec::{Binary, Codec, Command, CommandResult, FieldTrace, FromDevi
 const SEPARATOR: &[u8] = b"---\n";
 
 /// A definition, a line `---`, bytes; or bytes alone.
-pub fn check(data: &[u8]) {
+pub(crate) fn check(data: &[u8]) {
     let place = data.windows(SEPARATOR.len()).position(|part| part == SEPARATOR);
     let Some(place) = place.filter(|place| *place > 0) else {
         return read(mirror(), data);
