@@ -35,7 +35,7 @@ enum Verb {
         id: String,
     },
     /// Plays an MQTT device until it is interrupted, and tells what it gets
-    Simulate(Box<simulate::Args>),
+    Simulate(simulate::Args),
 }
 
 /// How a device connects.
@@ -114,7 +114,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             args.client.northbound()?.delete_device(&id).await?;
             out.show(&json!({"deleted": id}), || format!("deleted {id}"))
         }
-        Verb::Simulate(simulate) => simulate::run(*simulate, &args.client).await,
+        Verb::Simulate(simulate) => simulate::run(simulate, &args.client).await,
     }
 }
 

@@ -81,7 +81,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     commands: Option<u64>,
     #[command(flatten)]
-    fleet: fleet::FleetArgs,
+    fleet: Box<fleet::FleetArgs>,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
