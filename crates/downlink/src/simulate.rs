@@ -1,4 +1,7 @@
-//! `downlink device simulate`: plays one MQTT device in the terminal, good or bad.
+//! `downlink device simulate`: plays one MQTT device in the terminal, good or bad, or LwM2M devices ([`fleet`]).
+
+mod fleet;
+mod tell;
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,10 +25,10 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The device's id; without --device-id and --node-id a device is registered first (needs --app)
-    #[arg(long, value_name = "ID", requires = "secret", conflicts_with = "node_id")]
+    #[arg(long, value_name = "ID", requires = "secret", conflicts_with_all = ["node_id", "lwm2m"])]
     device_id: Option<String>,
     /// Its own number, to connect with instead of the id
-    #[arg(long, value_name = "ID", requires = "secret")]
+    #[arg(long, value_name = "ID")]
     node_id: Option<String>,
     /// Its secret
     #[arg(long, env = "DOWNLINK_DEVICE_SECRET", hide_env_values = true)]
@@ -77,6 +80,8 @@ pub(crate) struct Args {
     /// Leave after this many commands
     #[arg(long, value_name = "N")]
     commands: Option<u64>,
+    #[command(flatten)]
+    fleet: Box<fleet::FleetArgs>,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -113,6 +118,12 @@ enum When {
 }
 
 pub(crate) async fn run(args: Args, client: &ClientArgs) -> Result<(), Failure> {
+    if args.fleet.lwm2m {
+        return fleet::run(&args, client).await;
+    }
+    if args.node_id.is_some() && args.secret.is_none() {
+        return Err(Failure::Usage("--node-id needs --secret".to_owned()));
+    }
     let out = client.out();
     let mut config = args.config().await?;
     if args.device_id.is_none() && args.node_id.is_none() {
@@ -127,8 +138,7 @@ pub(crate) async fn run(args: Args, client: &ClientArgs) -> Result<(), Failure> 
 
 /// Registers a device for this run; it stays registered.
 async fn register(client: &ClientArgs, out: Out, secret: Option<&str>) -> Result<(String, String), Failure> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let node_id = format!("sim-{:x}", since.as_micros());
+    let node_id = new_name();
     let info = json!({"nodeId": node_id, "name": "simulated", "protocolType": "MQTT"});
     let device = client.northbound()?.register_mqtt(info, secret).await?;
     let (id, secret) = (text_at(&device, "/deviceId"), text_at(&device, "/secret"));
@@ -139,11 +149,17 @@ async fn register(client: &ClientArgs, out: Out, secret: Option<&str>) -> Result
     Ok((id, secret))
 }
 
+/// A number of its own for a device that has none.
+fn new_name() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("sim-{:x}", since.as_micros())
+}
+
 impl Args {
     async fn config(&self) -> Result<Config, Failure> {
         let secret = self.secret.clone().unwrap_or_default();
         let mut config = Config::new(
-            resolve(&self.mqtt).await?,
+            resolve("--mqtt", &self.mqtt).await?,
             self.device_id.clone().unwrap_or_default(),
             secret,
         );
@@ -192,9 +208,9 @@ impl Args {
     }
 }
 
-async fn resolve(address: &str) -> Result<SocketAddr, Failure> {
+async fn resolve(flag: &str, address: &str) -> Result<SocketAddr, Failure> {
     let found = tokio::net::lookup_host(address).await;
-    let mut found = found.map_err(|error| Failure::Usage(format!("--mqtt {address}: {error}")))?;
+    let mut found = found.map_err(|error| Failure::Usage(format!("{flag} {address}: {error}")))?;
     found
         .next()
         .ok_or_else(|| Failure::Unreachable(format!("{address} has no address")))

@@ -327,6 +327,29 @@ async fn wrong_use_is_exit_code_2() {
         &["serve", "--coap", "127.0.0.1:5683"],
         &["serve", "--unknown"],
         &["device", "simulate", "--device-id", "d"],
+        &["device", "simulate", "--node-id", "1"],
+        &[
+            "device",
+            "simulate",
+            "--node-id",
+            "1",
+            "--secret",
+            "s",
+            "--count",
+            "2",
+        ],
+        &["device", "simulate", "--lwm2m", "--dtls", "--node-id", "1"],
+        &[
+            "device",
+            "simulate",
+            "--lwm2m",
+            "--dtls",
+            "--node-id",
+            "1",
+            "--secret",
+            "xy",
+        ],
+        &["device", "simulate", "--lwm2m", "--node-id", "1", "--psm", "10"],
     ] {
         let output = run(args).await;
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));

@@ -11,6 +11,7 @@ pub mod machine;
 pub mod payload;
 pub mod random;
 pub mod settings;
+mod tunnel;
 mod weather;
 mod wire;
 
@@ -19,4 +20,5 @@ pub use fleet::{Config, Fleet};
 pub use machine::Machine;
 pub use payload::Payload;
 pub use settings::{Access, Code, Outcome, Settings, Write};
+pub use tunnel::Key;
 pub use weather::Weather;

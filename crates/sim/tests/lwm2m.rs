@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod lwm2m {
+    pub(crate) mod secure;
     pub(crate) mod server;
 }
 
@@ -100,4 +101,56 @@ async fn a_reboot_forgets_everything_and_comes_from_another_port() {
         Event::Observed,
     ];
     assert_eq!(told, order);
+}
+
+#[tokio::test]
+async fn over_dtls_the_same_goes_on_within_the_session_of_each_device() {
+    let secret = [7; 16];
+    let server = Server::start_secure(&secret).await;
+    let secured = devices(10)
+        .into_iter()
+        .map(|device| device.secured(secret.to_vec()));
+    let fleet = Fleet::start(&Config::new(server.address), secured.collect())
+        .await
+        .unwrap();
+    fleet.wait_until(LIMIT, |tally| tally.ready == 10).await.unwrap();
+    server.command_all(7);
+    fleet
+        .wait_until(LIMIT, |tally| tally.answers_acked == 10)
+        .await
+        .unwrap();
+    let tally = fleet.tally();
+    assert_eq!(
+        (tally.secured, tally.unsecured, tally.executed),
+        (10, 0, 10),
+        "{tally:?}"
+    );
+    fleet.reboot(3).await;
+    fleet
+        .wait_until(LIMIT, |tally| tally.observed == 11)
+        .await
+        .unwrap();
+    assert_eq!(fleet.tally().secured, 11);
+    fleet.stop(LIMIT).await;
+    assert_eq!(server.registered(), 0);
+}
+
+#[tokio::test]
+async fn a_sleeper_that_wakes_with_another_port_goes_on_in_a_new_session() {
+    let secret = [7; 16];
+    let server = Server::start_secure(&secret).await;
+    let mut config = Config::new(server.address);
+    config.new_port = true;
+    let (awake, asleep) = (Duration::from_millis(200), Duration::from_millis(300));
+    let sleeper = Settings::new("861")
+        .secured(secret.to_vec())
+        .sleeping(awake, asleep);
+    let fleet = Fleet::start(&config, vec![sleeper]).await.unwrap();
+    fleet.wait_until(LIMIT, |tally| tally.updated == 3).await.unwrap();
+    let tally = fleet.tally();
+    assert_eq!(
+        (tally.secured, tally.registered, tally.given_up),
+        (4, 1, 0),
+        "{tally:?}"
+    );
 }

@@ -29,6 +29,9 @@ pub struct Config {
     pub weather: Weather,
     /// How often each device loses everything it knows and starts anew from another port.
     pub reboot_every: Option<Duration>,
+    /// Whether a sleeper wakes with another port, as behind a network that forgets addresses. With DTLS that is a new
+    /// session.
+    pub new_port: bool,
     /// Over which time the devices start, evenly.
     pub spread: Duration,
     /// From which all chance of all devices comes.
@@ -42,6 +45,7 @@ impl Config {
             server,
             weather: Weather::default(),
             reboot_every: None,
+            new_port: false,
             spread: Duration::ZERO,
             seed: 1,
         }
@@ -85,6 +89,7 @@ impl Fleet {
                 server: config.server,
                 weather: config.weather,
                 reboot_every: config.reboot_every,
+                new_port: config.new_port,
                 seed: config.seed.wrapping_mul(0x9e37_79b9).wrapping_add(index as u64),
                 start: start + config.spread / count.max(1) * place,
                 orders: inbox,

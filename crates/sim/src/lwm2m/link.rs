@@ -11,6 +11,7 @@ use super::event::Event;
 use super::fleet::{Observer, Order};
 use super::machine::{Machine, Output};
 use super::settings::Settings;
+use super::tunnel::{Said, Setup, Tunnel};
 use super::weather::{Air, Way, Weather};
 
 /// The largest datagram that is read; the rest of a longer one is cut off.
@@ -24,6 +25,7 @@ pub(super) struct Parts {
     pub(super) server: SocketAddr,
     pub(super) weather: Weather,
     pub(super) reboot_every: Option<Duration>,
+    pub(super) new_port: bool,
     pub(super) seed: u64,
     /// When it starts.
     pub(super) start: Instant,
@@ -55,6 +57,12 @@ pub(super) struct Link {
     parts: Parts,
     machine: Machine,
     air: Air,
+    /// What its sessions of DTLS are made with, if it has such.
+    setup: Option<Setup>,
+    /// Its session. A new one is made when there is something to be sent.
+    tunnel: Option<Tunnel>,
+    /// Whether it is to change its port.
+    moving: bool,
     /// How often it has rebooted.
     life: u64,
     reboot_at: Option<Instant>,
@@ -65,6 +73,9 @@ impl Link {
         Self {
             machine: Machine::new(Arc::clone(&parts.settings), parts.seed, parts.start),
             air: Air::new(parts.weather, !parts.seed),
+            setup: parts.settings.key.as_ref().map(Setup::new),
+            tunnel: None,
+            moving: false,
             life: 0,
             reboot_at: parts.reboot_every.map(|every| parts.start + every),
             parts,
@@ -75,44 +86,107 @@ impl Link {
     pub(super) async fn run(mut self) {
         tokio::time::sleep_until(self.parts.start.into()).await;
         while !self.machine.has_left() {
-            self.settle();
+            self.settle().await;
             if self.machine.has_left() || !self.wait().await {
                 break;
             }
         }
-        self.settle();
+        if let Some(mut tunnel) = self.tunnel.take() {
+            let said = tunnel.close();
+            self.obey_tunnel(said, Instant::now());
+        }
+        self.settle().await;
     }
 
     /// Does everything that is due.
-    fn settle(&mut self) {
+    async fn settle(&mut self) {
         loop {
             let now = Instant::now();
             self.machine.tick(now);
+            if let Some(tunnel) = &mut self.tunnel {
+                let said = tunnel.run(now);
+                self.obey_tunnel(said, now);
+            }
             self.pour_out(now);
+            if std::mem::take(&mut self.moving) {
+                self.move_on().await;
+            }
             let Some((way, datagram)) = self.air.arrived(now) else {
                 break;
             };
             match way {
                 // What the socket does not take is lost, as on any way to the server.
                 Way::ToServer => drop(self.parts.socket.try_send(&datagram)),
-                Way::ToDevice => self.machine.received(&datagram, now),
+                Way::ToDevice => self.arrive(&datagram, now),
             }
         }
         self.parts.observer.ready(self.machine.is_ready());
     }
 
+    /// A datagram has reached the device. A sleeper loses it before it could be deciphered.
+    fn arrive(&mut self, datagram: &[u8], now: Instant) {
+        match &mut self.tunnel {
+            Some(tunnel) if !self.machine.is_asleep() => {
+                let said = tunnel.received(datagram, now);
+                self.obey_tunnel(said, now);
+            }
+            // Nothing in clear is for a device that has a key.
+            None if self.setup.is_some() => {}
+            Some(_) | None => self.machine.received(datagram, now),
+        }
+    }
+
     fn pour_out(&mut self, now: Instant) {
         while let Some(output) = self.machine.output() {
             match output {
-                Output::Datagram(datagram) => self.air.put(Way::ToServer, &datagram, now),
-                Output::Event(event) => self.parts.observer.note(event),
+                Output::Datagram(datagram) => self.send(datagram, now),
+                Output::Event(event) => {
+                    self.mind(&event);
+                    self.parts.observer.note(event);
+                }
+            }
+        }
+    }
+
+    /// Some events of the machine concern the link.
+    fn mind(&mut self, event: &Event) {
+        // After silence the server may have lost the session, which it cannot tell.
+        let silence = matches!(event, Event::GivenUp(_));
+        let moving = self.parts.new_port && matches!(event, Event::Awake);
+        if silence || moving {
+            self.tunnel = None;
+            self.moving |= moving;
+        }
+    }
+
+    fn send(&mut self, datagram: Vec<u8>, now: Instant) {
+        let Some(setup) = &self.setup else {
+            self.air.put(Way::ToServer, &datagram, now);
+            return;
+        };
+        let tunnel = self.tunnel.get_or_insert_with(|| Tunnel::new(setup, now));
+        let said = tunnel.send(datagram, now);
+        self.obey_tunnel(said, now);
+    }
+
+    fn obey_tunnel(&mut self, said: Vec<Said>, now: Instant) {
+        for said in said {
+            match said {
+                Said::Datagram(datagram) => self.air.put(Way::ToServer, &datagram, now),
+                Said::Message(message) => self.machine.received(&message, now),
+                Said::Secured => self.parts.observer.note(Event::Secured),
+                Said::Ended(reason) => {
+                    self.tunnel = None;
+                    self.parts.observer.note(Event::Unsecured(reason));
+                }
             }
         }
     }
 
     /// Waits until there is something to do; false when the fleet is gone.
     async fn wait(&mut self) -> bool {
-        let due = [self.machine.due(), self.air.due(), self.reboot_at];
+        let tunnel = self.tunnel.as_ref().and_then(Tunnel::due);
+        let due = [self.machine.due(), self.air.due(), tunnel, self.reboot_at];
         let due = due.into_iter().flatten().min();
         tokio::select! {
             order = self.parts.orders.recv() => match order {
@@ -156,14 +230,19 @@ impl Link {
         let now = Instant::now();
         self.life += 1;
         let seed = self.parts.seed.wrapping_add(self.life << 32);
-        // Without another socket it keeps the one it has.
+        self.move_on().await;
+        self.machine = Machine::new(Arc::clone(&self.parts.settings), seed, now);
+        self.air = Air::new(self.parts.weather, !seed);
+        self.tunnel = None;
+        self.reboot_at = self.parts.reboot_every.map(|every| now + every);
+        self.parts.observer.note(Event::Rebooted);
+    }
+
+    /// Goes on from another port. Without another socket it keeps the one it has.
+    async fn move_on(&mut self) {
         if let Ok(socket) = socket(self.parts.server, self.parts.observer.index()).await {
             self.parts.socket = socket;
         }
-        self.machine = Machine::new(Arc::clone(&self.parts.settings), seed, now);
-        self.air = Air::new(self.parts.weather, !seed);
-        self.reboot_at = self.parts.reboot_every.map(|every| now + every);
-        self.parts.observer.note(Event::Rebooted);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::payload::Payload;
+use super::tunnel::Key;
 
 /// By which resources it is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,7 +70,7 @@ pub struct Sleep {
 /// A device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Its own number (`ep`), also the identity of its key.
+    /// Its own number (`ep`).
     pub endpoint: String,
     /// Its lifetime (`lt`), whole seconds. It updates its registration after three quarters of it.
     pub lifetime: Duration,
@@ -89,6 +90,8 @@ pub struct Settings {
     pub confirm: bool,
     /// Whether and how it sleeps.
     pub sleep: Option<Sleep>,
+    /// The key it speaks DTLS with; none: it does not.
+    pub key: Option<Key>,
 }
 
 impl Settings {
@@ -105,6 +108,17 @@ impl Settings {
             takes: Duration::ZERO,
             confirm: true,
             sleep: None,
+            key: None,
+        }
+    }
+
+    /// The same over DTLS with this secret, and its own number as identity.
+    #[must_use]
+    pub fn secured(self, secret: Vec<u8>) -> Self {
+        let identity = self.endpoint.clone();
+        Self {
+            key: Some(Key { identity, secret }),
+            ..self
         }
     }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::secure::Sessions;
 use coap_lite::{CoapOption, MessageClass, MessageType, Packet, RequestType, ResponseType};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -39,10 +40,19 @@ impl Drop for Server {
 
 impl Server {
     pub(crate) async fn start() -> Self {
+        Self::start_with(Sessions::none()).await
+    }
+
+    /// The same over DTLS, with one secret for all.
+    pub(crate) async fn start_secure(secret: &[u8]) -> Self {
+        Self::start_with(Sessions::with(secret)).await
+    }
+
+    async fn start_with(sessions: Sessions) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
-        let task = tokio::spawn(serve(socket, Arc::clone(&state)));
+        let task = tokio::spawn(serve(socket, sessions, Arc::clone(&state)));
         Self { address, state, task }
     }
 
@@ -71,26 +81,29 @@ impl Server {
     }
 }
 
-async fn serve(socket: UdpSocket, state: Arc<Mutex<State>>) {
+async fn serve(socket: UdpSocket, mut sessions: Sessions, state: Arc<Mutex<State>>) {
     let mut buffer = [0; 2048];
     let mut again = tokio::time::interval(AGAIN);
     loop {
-        let answers = tokio::select! {
-            received = socket.recv_from(&mut buffer) => match received {
-                Ok((length, from)) => {
-                    let packet = Packet::from_bytes(&buffer[..length]).unwrap();
-                    state.lock().unwrap().heard(from, &packet)
+        let mut answers = Vec::new();
+        tokio::select! {
+            // An error is that of a device that has gone.
+            received = socket.recv_from(&mut buffer) => if let Ok((length, from)) = received {
+                for message in sessions.open(from, &buffer[..length]) {
+                    let packet = Packet::from_bytes(&message).unwrap();
+                    answers.extend(state.lock().unwrap().heard(from, &packet));
                 }
-                // A device that has gone.
-                Err(_) => Vec::new(),
             },
             _ = again.tick() => {
                 let open = state.lock().unwrap().open.clone();
-                open.into_iter().map(|((to, _), packet)| (to, packet)).collect()
+                answers.extend(open.into_iter().map(|((to, _), packet)| (to, packet)));
             }
-        };
+        }
         for (to, packet) in answers {
-            let _ = socket.send_to(&packet.to_bytes().unwrap(), to).await;
+            sessions.seal(to, packet.to_bytes().unwrap());
+        }
+        for (to, datagram) in sessions.take() {
+            let _ = socket.send_to(&datagram, to).await;
         }
     }
 }
@@ -116,6 +129,14 @@ impl State {
             (MessageType::Acknowledgement | MessageType::Reset, _) => {
                 self.open.remove(&(from, id));
                 Vec::new()
+            }
+            (_, MessageClass::Request(RequestType::Post))
+                if packet.get_option(CoapOption::UriQuery).is_none() =>
+            {
+                vec![(
+                    from,
+                    answer(packet, MessageClass::Response(ResponseType::Changed)),
+                )]
             }
             (_, MessageClass::Request(RequestType::Post)) => self.register(from, packet),
             (_, MessageClass::Request(RequestType::Delete)) => {
