@@ -1,0 +1,439 @@
+//! DTLS 1.2 with keys shared beforehand: all sessions of one UDP socket, without the socket.
+//!
+//! Datagrams and the time go in, what is to be sent and what was received comes out of [`Dtls::poll`].
+//!
+//! What holds, whoever sends:
+//! - **Nothing is kept for a hello that has not proved its address.** Our own cookie stands in front of the library
+//!   (`hello`, `cookie`): the answer to a hello is computed from the hello and a secret, and is shorter than it. The library
+//!   has a cookie exchange too, but needs a session of 7 kB for it; `machine` says how a hello that proved its
+//!   address enters the library's exchange in the middle.
+//! - **A hello takes nothing from an open session.** A handshake from the same address runs beside it, and replaces it when it
+//!   is complete, which needs the key.
+//! - **A full table makes room only for a complete handshake**, and only from sessions that were silent for a while.
+//! - **Unknown identity, wrong key**: the same messages and the same work up to the same silence.
+//! - What is forged or repeated is dropped and counted. What is in the clear never ends a session.
+//!
+//! One suite: TLS_PSK_WITH_AES_128_CCM_8, the one that RFC 7925 §4.2 makes mandatory, with the extended master secret (RFC 7627).
+//! No connection ids, no resumption: a device whose address changed makes a new handshake.
+
+mod cookie;
+mod hello;
+mod keys;
+mod machine;
+mod provider;
+mod record;
+mod sources;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cookie::{Cookie, Cookies};
+use hello::Hello;
+pub(super) use keys::Keys;
+use keys::Resolver;
+use machine::{Event, Machine};
+use record::Record;
+use sources::{Rates, Source};
+use table::{Standing, Table};
+
+/// How long the secret behind the cookies lives. A client has at least this long to send its hello again.
+const COOKIE_LIFE: Duration = Duration::from_secs(60);
+/// Sendings again of one flight of a handshake.
+const REPETITIONS: usize = 4;
+/// Soonest time to look at a handshake again.
+const SOON: Duration = Duration::from_millis(1);
+/// More than any datagram.
+const SCRATCH: usize = 1 << 16;
+
+/// Limits of the sessions of one socket.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// Open sessions at most. Each takes about 7 kB.
+    pub(super) max_sessions: usize,
+    /// Handshakes under way at most, from hellos that proved their address.
+    pub(super) max_handshakes: usize,
+    /// The same, of one source: an address of IPv4, a /64 of IPv6. Many devices may stand behind one.
+    pub(super) max_handshakes_per_source: usize,
+    /// Hellos of one source that are answered in a second, on average; twice that at once. Hellos with a good cookie are
+    /// counted by themselves, so that forged ones do not use them up.
+    pub(super) hellos_per_source: u32,
+    /// A session that is silent for this long is closed.
+    pub(super) idle: Duration,
+    /// In a full table, a session that was silent for this long gives way to a new one.
+    pub(super) spare_after: Duration,
+    /// A handshake ends after this time, complete or not.
+    pub(super) handshake: Duration,
+    /// First time until a flight is sent again; it doubles (RFC 6347 §4.2.4.1; RFC 7925 §11 proposes 9 s for slow networks).
+    pub(super) retransmit: Duration,
+    /// Longest datagram of a handshake, in bytes; at least 64.
+    pub(super) mtu: usize,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    /// Send this datagram.
+    Transmit { to: SocketAddr, bytes: Vec<u8> },
+    /// A session is open. Its number is of this handshake alone; `identity` proved that it has its key.
+    Opened {
+        session: u64,
+        peer: SocketAddr,
+        identity: Box<[u8]>,
+    },
+    /// Application data of an open session, each record once.
+    Received { session: u64, bytes: Vec<u8> },
+    /// A session that was opened is no more.
+    Closed { session: u64, why: Why },
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The peer said so.
+    ByPeer,
+    /// [`Dtls::close`].
+    Asked,
+    /// Silent for too long.
+    Idle,
+    /// Silent for a while, and its place was needed.
+    Displaced,
+    /// The device at its address made a new handshake.
+    Replaced,
+}
+
+/// What happened, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counters {
+    /// Hellos that were asked to come again with a cookie.
+    pub(super) asked: u64,
+    /// Handshakes begun by hellos with a good cookie.
+    pub(super) begun: u64,
+    /// Handshakes completed.
+    pub(super) completed: u64,
+    /// Handshakes that failed: no common suite, no such identity, wrong key.
+    pub(super) failed: u64,
+    /// Handshakes that took too long.
+    pub(super) timed_out: u64,
+    /// Hellos over the rate, or the handshakes, of their source.
+    pub(super) limited: u64,
+    /// Hellos with a good cookie, or handshakes, for which there was no room.
+    pub(super) full: u64,
+    /// Datagrams that are no DTLS, or that nobody may send.
+    pub(super) garbage: u64,
+    /// Records from an address that has neither session nor handshake.
+    pub(super) stray: u64,
+    /// Datagrams that changed nothing: forged, repeated, late.
+    pub(super) ignored: u64,
+}
+
+/// The DTLS sessions of one UDP socket.
+pub(super) struct Dtls {
+    settings: Settings,
+    config: Arc<dimpl::Config>,
+    resolver: Arc<Resolver>,
+    cookies: Cookies,
+    hellos: Rates,
+    proved: Rates,
+    table: Table,
+    counters: Counters,
+    outputs: VecDeque<Output>,
+    events: Vec<Event>,
+    scratch: Box<[u8]>,
+}
+
+impl Dtls {
+    /// # Panics
+    /// If a time in `settings` is zero or over ten years, or the datagram shorter than 64 bytes.
+    pub(super) fn new(now: Instant, settings: Settings, keys: Arc<dyn Keys>) -> Self {
+        let resolver = Arc::new(Resolver::new(keys));
+        Self {
+            config: Arc::new(config(&settings, Arc::clone(&resolver))),
+            resolver,
+            cookies: Cookies::new(now, COOKIE_LIFE),
+            hellos: Rates::new(now, settings.hellos_per_source),
+            proved: Rates::new(now, settings.hellos_per_source),
+            table: Table::default(),
+            counters: Counters::default(),
+            outputs: VecDeque::new(),
+            events: Vec::new(),
+            scratch: vec![0; SCRATCH].into(),
+            settings,
+        }
+    }
+
+    /// Takes a datagram. Poll afterwards until there is nothing more.
+    pub(super) fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        let Some(first) = record::first(datagram) else {
+            self.counters.garbage += 1;
+            return;
+        };
+        if hello::is_hello(&first) {
+            self.hello(now, from, &first, datagram);
+        } else if let Some(id) = self.table.addressee(from, &first) {
+            self.run(now, id, |machine| machine.receive(now, datagram));
+        } else {
+            self.counters.stray += 1;
+        }
+    }
+
+    /// Sends application data over an open session. Returns whether there is one of this number.
+    ///
+    /// It goes in one record and one datagram; what does not fit in a datagram is the caller's mistake.
+    pub(super) fn send(&mut self, now: Instant, session: u64, bytes: &[u8]) -> bool {
+        let open = self.table.is_open(session);
+        if open {
+            self.run(now, session, |machine| machine.send(bytes));
+        }
+        open
+    }
+
+    /// Ends a session, and tells the peer: its key changed, its device is gone.
+    pub(super) fn close(&mut self, session: u64) {
+        if self.table.is_open(session) {
+            self.end(session, Why::Asked);
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn tick(&mut self, now: Instant) {
+        while let Some((_, id)) = self.table.first_wake().filter(|(at, _)| *at <= now) {
+            self.run(now, id, |machine| machine.wake(now));
+        }
+        while self
+            .table
+            .first_idle()
+            .is_some_and(|at| at + self.settings.idle <= now)
+        {
+            match self.table.most_idle() {
+                Some((id, heard)) if heard + self.settings.idle <= now => self.end(id, Why::Idle),
+                Some(_) | None => return,
+            }
+        }
+    }
+
+    /// When to call [`Dtls::tick`] again. Asked after every other call.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        let wake = self.table.first_wake().map(|(at, _)| at);
+        let idle = self.table.first_idle().map(|at| at + self.settings.idle);
+        [wake, idle].into_iter().flatten().min()
+    }
+
+    /// The next thing to do.
+    pub(super) fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Open sessions.
+    pub(super) fn sessions(&self) -> usize {
+        self.table.open()
+    }
+
+    /// Handshakes under way.
+    pub(super) fn handshakes(&self) -> usize {
+        self.table.opening()
+    }
+
+    fn hello(&mut self, now: Instant, from: SocketAddr, record: &Record<'_>, datagram: &[u8]) {
+        let Some(hello) = Hello::read(record) else {
+            self.counters.garbage += 1;
+            return;
+        };
+        let Some(cookie) = self.cookies.proof(now, from, &hello) else {
+            return self.ask(now, from, &hello);
+        };
+        match self.table.standing(from, &cookie) {
+            Standing::Opening(id) => self.run(now, id, |machine| machine.receive(now, datagram)),
+            Standing::Open => self.counters.ignored += 1,
+            Standing::New if self.may_begin(now, from) => self.begin(now, from, &hello, cookie, datagram),
+            Standing::New => {}
+        }
+    }
+
+    /// Answers a hello that proved nothing. Nothing of it stays.
+    fn ask(&mut self, now: Instant, from: SocketAddr, hello: &Hello<'_>) {
+        if !self.hellos.take(now, from.ip().into()) {
+            self.counters.limited += 1;
+            return;
+        }
+        let cookie = self.cookies.mint(now, from, hello);
+        self.counters.asked += 1;
+        self.outputs.push_back(Output::Transmit {
+            to: from,
+            bytes: hello::verify_request(hello.record, &cookie),
+        });
+    }
+
+    fn may_begin(&mut self, now: Instant, from: SocketAddr) -> bool {
+        let source = Source::from(from.ip());
+        // A newer handshake takes the place of the one that its address has.
+        let replaces = usize::from(self.table.opening_at(from).is_some());
+        if !self.proved.take(now, source)
+            || self.table.opening_of(source) - replaces >= self.settings.max_handshakes_per_source
+        {
+            self.counters.limited += 1;
+            return false;
+        }
+        let room = self.table.opening() - replaces < self.settings.max_handshakes && self.room(now, from);
+        if !room {
+            self.counters.full += 1;
+        }
+        room
+    }
+
+    fn begin(&mut self, now: Instant, from: SocketAddr, hello: &Hello<'_>, cookie: Cookie, datagram: &[u8]) {
+        self.counters.begun += 1;
+        match Machine::accept(&self.config, now, hello, cookie, datagram, &mut self.scratch) {
+            Ok(machine) => {
+                if let Some(older) = self.table.opening_at(from) {
+                    self.table.remove(older);
+                    self.counters.failed += 1;
+                }
+                let id = self.table.begin(from, machine, cookie, now);
+                self.run(now, id, |_| Ok(()));
+            }
+            Err(error) => self.failed(from, &error),
+        }
+    }
+
+    /// Lets a machine do something, and does what it wants done then.
+    fn run(&mut self, now: Instant, id: u64, step: impl FnOnce(&mut Machine) -> Result<(), dimpl::Error>) {
+        let Some(link) = self.table.link(id) else { return };
+        let peer = link.peer;
+        let outcome = step(&mut link.machine);
+        let wake = link.machine.drain(&mut self.scratch, &mut self.events);
+        if let Some(identity) = self.resolver.asked() {
+            link.identity = Some(identity);
+        }
+        let mut events = std::mem::take(&mut self.events);
+        if events.is_empty() && outcome.is_ok() && self.table.is_open(id) {
+            self.counters.ignored += 1;
+        }
+        for event in events.drain(..) {
+            self.apply(now, id, peer, event);
+        }
+        self.events = events;
+        match outcome {
+            Ok(()) => self.table.wake_at(id, wake.max(now + SOON)),
+            Err(error) => self.wrong(id, peer, &error),
+        }
+    }
+
+    fn apply(&mut self, now: Instant, id: u64, peer: SocketAddr, event: Event) {
+        match event {
+            Event::Transmit(bytes) => self.outputs.push_back(Output::Transmit { to: peer, bytes }),
+            Event::Connected => self.complete(now, id, peer),
+            Event::Received(bytes) if self.table.is_open(id) => {
+                self.table.heard(id, now);
+                self.outputs.push_back(Output::Received { session: id, bytes });
+            }
+            Event::Received(_) => self.counters.ignored += 1,
+            Event::Bye => self.gone(id, Why::ByPeer),
+        }
+    }
+
+    fn complete(&mut self, now: Instant, id: u64, peer: SocketAddr) {
+        if !self.room(now, peer) {
+            self.counters.full += 1;
+            self.table.remove(id);
+            return;
+        }
+        let Some(identity) = self.table.link(id).and_then(|link| link.identity.clone()) else {
+            return;
+        };
+        match self.table.complete(id, now) {
+            Some(older) => self.gone(older, Why::Replaced),
+            None if self.table.open() > self.settings.max_sessions => self.displace(),
+            None => {}
+        }
+        self.counters.completed += 1;
+        self.outputs.push_back(Output::Opened {
+            session: id,
+            peer,
+            identity,
+        });
+    }
+
+    /// Whether one more session could be open for this peer.
+    fn room(&mut self, now: Instant, peer: SocketAddr) -> bool {
+        self.table.open() < self.settings.max_sessions
+            || self.table.is_at(peer)
+            || self
+                .table
+                .most_idle()
+                .is_some_and(|(_, heard)| heard + self.settings.spare_after <= now)
+    }
+
+    fn displace(&mut self) {
+        if let Some((id, _)) = self.table.most_idle() {
+            self.end(id, Why::Displaced);
+        }
+    }
+
+    fn wrong(&mut self, id: u64, peer: SocketAddr, error: &dimpl::Error) {
+        if !self.table.is_open(id) {
+            self.table.remove(id);
+            self.failed(peer, error);
+        } else if machine::ends(error) {
+            self.gone(id, Why::ByPeer);
+        } else {
+            self.counters.ignored += 1;
+        }
+    }
+
+    fn failed(&mut self, peer: SocketAddr, error: &dimpl::Error) {
+        tracing::debug!(%peer, %error, "a DTLS handshake failed");
+        if matches!(error, dimpl::Error::Timeout(_)) {
+            self.counters.timed_out += 1;
+        } else {
+            self.counters.failed += 1;
+        }
+    }
+
+    /// Ends an open session from our side.
+    fn end(&mut self, id: u64, why: Why) {
+        let Some(link) = self.table.link(id) else { return };
+        if link.machine.close().is_ok() {
+            link.machine.drain(&mut self.scratch, &mut self.events);
+        }
+        let peer = link.peer;
+        for event in self.events.drain(..) {
+            if let Event::Transmit(bytes) = event {
+                self.outputs.push_back(Output::Transmit { to: peer, bytes });
+            }
+        }
+        self.gone(id, why);
+    }
+
+    /// A session or handshake is no more. Only what was opened is closed.
+    fn gone(&mut self, id: u64, why: Why) {
+        let was_open = self.table.is_open(id);
+        self.table.remove(id);
+        if was_open {
+            self.outputs.push_back(Output::Closed { session: id, why });
+        } else {
+            self.counters.failed += 1;
+        }
+    }
+}
+
+fn config(settings: &Settings, resolver: Arc<Resolver>) -> dimpl::Config {
+    dimpl::Config::builder()
+        .with_crypto_provider(provider::provider())
+        .with_psk_server(None, resolver)
+        .dtls13_cipher_suites(&[])
+        .mtu(settings.mtu)
+        .flight_start_rto(settings.retransmit)
+        .flight_retries(REPETITIONS)
+        .handshake_timeout(settings.handshake)
+        .build()
+        .expect("the times and the datagram are in their bounds, and the provider is ours")
+}
