@@ -20,8 +20,10 @@ mod cookie;
 mod hello;
 mod keys;
 mod machine;
+mod output;
 mod provider;
 mod record;
+mod settings;
 mod sources;
 mod table;
 #[cfg(test)]
@@ -37,99 +39,18 @@ use hello::Hello;
 pub(super) use keys::Keys;
 use keys::Resolver;
 use machine::{Event, Machine};
+pub(super) use output::{Counters, Output, Why};
 use record::Record;
+pub(super) use settings::Settings;
 use sources::{Rates, Source};
 use table::{Standing, Table};
 
 /// How long the secret behind the cookies lives. A client has at least this long to send its hello again.
 const COOKIE_LIFE: Duration = Duration::from_secs(60);
-/// Sendings again of one flight of a handshake.
-const REPETITIONS: usize = 4;
 /// Soonest time to look at a handshake again.
 const SOON: Duration = Duration::from_millis(1);
 /// More than any datagram.
 const SCRATCH: usize = 1 << 16;
-
-/// Limits of the sessions of one socket.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    /// Open sessions at most. Each takes about 7 kB.
-    pub(super) max_sessions: usize,
-    /// Handshakes under way at most, from hellos that proved their address.
-    pub(super) max_handshakes: usize,
-    /// The same, of one source: an address of IPv4, a /64 of IPv6. Many devices may stand behind one.
-    pub(super) max_handshakes_per_source: usize,
-    /// Hellos of one source that are answered in a second, on average; twice that at once. Hellos with a good cookie are
-    /// counted by themselves, so that forged ones do not use them up.
-    pub(super) hellos_per_source: u32,
-    /// A session that is silent for this long is closed.
-    pub(super) idle: Duration,
-    /// In a full table, a session that was silent for this long gives way to a new one.
-    pub(super) spare_after: Duration,
-    /// A handshake ends after this time, complete or not.
-    pub(super) handshake: Duration,
-    /// First time until a flight is sent again; it doubles (RFC 6347 §4.2.4.1; RFC 7925 §11 proposes 9 s for slow networks).
-    pub(super) retransmit: Duration,
-    /// Longest datagram of a handshake, in bytes; at least 64.
-    pub(super) mtu: usize,
-}
-
-/// What is to be done.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Output {
-    /// Send this datagram.
-    Transmit { to: SocketAddr, bytes: Vec<u8> },
-    /// A session is open. Its number is of this handshake alone; `identity` proved that it has its key.
-    Opened {
-        session: u64,
-        peer: SocketAddr,
-        identity: Box<[u8]>,
-    },
-    /// Application data of an open session, each record once.
-    Received { session: u64, bytes: Vec<u8> },
-    /// A session that was opened is no more.
-    Closed { session: u64, why: Why },
-}
-
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// The peer said so.
-    ByPeer,
-    /// [`Dtls::close`].
-    Asked,
-    /// Silent for too long.
-    Idle,
-    /// Silent for a while, and its place was needed.
-    Displaced,
-    /// The device at its address made a new handshake.
-    Replaced,
-}
-
-/// What happened, since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counters {
-    /// Hellos that were asked to come again with a cookie.
-    pub(super) asked: u64,
-    /// Handshakes begun by hellos with a good cookie.
-    pub(super) begun: u64,
-    /// Handshakes completed.
-    pub(super) completed: u64,
-    /// Handshakes that failed: no common suite, no such identity, wrong key.
-    pub(super) failed: u64,
-    /// Handshakes that took too long.
-    pub(super) timed_out: u64,
-    /// Hellos over the rate, or the handshakes, of their source.
-    pub(super) limited: u64,
-    /// Hellos with a good cookie, or handshakes, for which there was no room.
-    pub(super) full: u64,
-    /// Datagrams that are no DTLS, or that nobody may send.
-    pub(super) garbage: u64,
-    /// Records from an address that has neither session nor handshake.
-    pub(super) stray: u64,
-    /// Datagrams that changed nothing: forged, repeated, late.
-    pub(super) ignored: u64,
-}
 
 /// The DTLS sessions of one UDP socket.
 pub(super) struct Dtls {
@@ -152,7 +73,7 @@ impl Dtls {
     pub(super) fn new(now: Instant, settings: Settings, keys: Arc<dyn Keys>) -> Self {
         let resolver = Arc::new(Resolver::new(keys));
         Self {
-            config: Arc::new(config(&settings, Arc::clone(&resolver))),
+            config: Arc::new(settings.of_library(Arc::clone(&resolver))),
             resolver,
             cookies: Cookies::new(now, COOKIE_LIFE),
             hellos: Rates::new(now, settings.hellos_per_source),
@@ -423,17 +344,4 @@ impl Dtls {
             self.counters.failed += 1;
         }
     }
-}
-
-fn config(settings: &Settings, resolver: Arc<Resolver>) -> dimpl::Config {
-    dimpl::Config::builder()
-        .with_crypto_provider(provider::provider())
-        .with_psk_server(None, resolver)
-        .dtls13_cipher_suites(&[])
-        .mtu(settings.mtu)
-        .flight_start_rto(settings.retransmit)
-        .flight_retries(REPETITIONS)
-        .handshake_timeout(settings.handshake)
-        .build()
-        .expect("the times and the datagram are in their bounds, and the provider is ours")
 }

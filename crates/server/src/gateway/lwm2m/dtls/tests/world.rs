@@ -24,7 +24,7 @@ pub(super) fn settings() -> Settings {
 }
 
 /// Knows every identity that begins with `dev`, with [`KEY`].
-struct Known;
+pub(super) struct Known;
 
 impl Keys for Known {
     fn key(&self, identity: &[u8]) -> Option<Vec<u8>> {
