@@ -43,7 +43,7 @@ pub(super) use output::{Counters, Output, Why};
 use record::Record;
 pub(super) use settings::Settings;
 use sources::{Rates, Source};
-use table::{Standing, Table};
+use table::Table;
 
 /// How long the secret behind the cookies lives. A client has at least this long to send its hello again.
 const COOKIE_LIFE: Duration = Duration::from_secs(60);
@@ -171,11 +171,10 @@ impl Dtls {
         let Some(cookie) = self.cookies.proof(now, from, &hello) else {
             return self.ask(now, from, &hello);
         };
-        match self.table.standing(from, &cookie) {
-            Standing::Opening(id) => self.run(now, id, |machine| machine.receive(now, datagram)),
-            Standing::Open => self.counters.ignored += 1,
-            Standing::New if self.may_begin(now, from) => self.begin(now, from, &hello, cookie, datagram),
-            Standing::New => {}
+        if let Some(id) = self.table.begun_by(from, &cookie) {
+            self.run(now, id, |machine| machine.receive(now, datagram));
+        } else if self.may_begin(now, from) {
+            self.begin(now, from, &hello, cookie, datagram);
         }
     }
 

@@ -13,7 +13,7 @@ use super::sources::Source;
 pub(super) struct Link {
     pub(super) peer: SocketAddr,
     pub(super) machine: Machine,
-    /// Of the hello that began it. The same again is a repetition.
+    /// Of the hello that began it.
     cookie: Cookie,
     /// What the handshake asked a key for.
     pub(super) identity: Option<Box<[u8]>>,
@@ -35,15 +35,6 @@ enum Stage {
 struct Peer {
     opening: Option<u64>,
     open: Option<u64>,
-}
-
-/// What a hello with this cookie is.
-pub(super) enum Standing {
-    New,
-    /// This handshake has begun with it.
-    Opening(u64),
-    /// The open session has begun with it.
-    Open,
 }
 
 #[derive(Default)]
@@ -73,16 +64,14 @@ impl Table {
         self.opening.get(&source).copied().unwrap_or(0)
     }
 
-    pub(super) fn standing(&self, peer: SocketAddr, cookie: &Cookie) -> Standing {
-        let Some(at) = self.peers.get(&peer) else {
-            return Standing::New;
-        };
-        let began = |id: &u64| self.links.get(id).is_some_and(|link| link.cookie == *cookie);
-        match (at.opening.filter(began), at.open.filter(began)) {
-            (Some(id), _) => Standing::Opening(id),
-            (None, Some(_)) => Standing::Open,
-            (None, None) => Standing::New,
-        }
+    /// The handshake that began with this very hello. Of a session that is open a hello is never a repetition: a device
+    /// that starts with the same random numbers each time says the same after a restart.
+    pub(super) fn begun_by(&self, peer: SocketAddr, cookie: &Cookie) -> Option<u64> {
+        let id = self.opening_at(peer)?;
+        self.links
+            .get(&id)
+            .filter(|link| link.cookie == *cookie)
+            .map(|_| id)
     }
 
     /// Whose this record is. A handshake gets what belongs to one, the open session all else; who is alone gets both.

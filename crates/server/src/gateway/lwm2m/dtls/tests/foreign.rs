@@ -23,9 +23,15 @@ fn serve(socket: &UdpSocket, mut client: Child) -> (String, Counters) {
                 Output::Transmit { to, bytes } => drop(socket.send_to(&bytes, to).unwrap()),
                 Output::Received { session, bytes } => {
                     let token = usize::from(bytes[0] & 15);
-                    let head = [0x60 | token as u8, 0x45, bytes[2], bytes[3]];
-                    let answer = [&head, &bytes[4..4 + token], b"\xffgood morning"].concat();
-                    dtls.send(Instant::now(), session, &answer);
+                    let Some(token) = bytes.get(4..4 + token) else {
+                        continue;
+                    };
+                    let head = [0x60 | token.len() as u8, 0x45, bytes[2], bytes[3]];
+                    dtls.send(
+                        Instant::now(),
+                        session,
+                        &[&head, token, b"\xffgood morning"].concat(),
+                    );
                 }
                 Output::Opened { .. } | Output::Closed { .. } => {}
             }
