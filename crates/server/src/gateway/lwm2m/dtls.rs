@@ -47,6 +47,8 @@ use table::Table;
 
 /// How long the secret behind the cookies lives. A client has at least this long to send its hello again.
 const COOKIE_LIFE: Duration = Duration::from_secs(60);
+/// Number of the message that brings a cookie back (RFC 6347 §4.2.2).
+const SECOND_HELLO: u16 = 1;
 /// Soonest time to look at a handshake again.
 const SOON: Duration = Duration::from_millis(1);
 /// More than any datagram.
@@ -171,7 +173,9 @@ impl Dtls {
         let Some(cookie) = self.cookies.proof(now, from, &hello) else {
             return self.ask(now, from, &hello);
         };
-        if let Some(id) = self.table.begun_by(from, &cookie) {
+        if hello.message != SECOND_HELLO {
+            self.counters.garbage += 1;
+        } else if let Some(id) = self.table.begun_by(from, &cookie) {
             self.run(now, id, |machine| machine.receive(now, datagram));
         } else if self.may_begin(now, from) {
             self.begin(now, from, &hello, cookie, datagram);
@@ -210,18 +214,28 @@ impl Dtls {
     }
 
     fn begin(&mut self, now: Instant, from: SocketAddr, hello: &Hello<'_>, cookie: Cookie, datagram: &[u8]) {
-        self.counters.begun += 1;
-        match Machine::accept(&self.config, now, hello, cookie, datagram, &mut self.scratch) {
-            Ok(machine) => {
-                if let Some(older) = self.table.opening_at(from) {
-                    self.table.remove(older);
-                    self.counters.failed += 1;
-                }
-                let id = self.table.begin(from, machine, cookie, now);
-                self.run(now, id, |_| Ok(()));
+        let machine = match Machine::accept(&self.config, now, hello, cookie, datagram, &mut self.scratch) {
+            Ok(mut machine) => {
+                machine.drain(&mut self.scratch, &mut self.events);
+                Some(machine)
             }
-            Err(error) => self.failed(from, &error),
+            Err(error) => {
+                tracing::debug!(peer = %from, %error, "a DTLS hello offers nothing that can be taken");
+                None
+            }
+        };
+        // One that the library could not read is not answered.
+        let Some(machine) = machine.filter(|_| !self.events.is_empty()) else {
+            self.counters.unsuitable += 1;
+            return;
+        };
+        if let Some(older) = self.table.opening_at(from) {
+            self.table.remove(older);
+            self.counters.failed += 1;
         }
+        self.counters.begun += 1;
+        let id = self.table.begin(from, machine, cookie, now);
+        self.run(now, id, |_| Ok(()));
     }
 
     /// Lets a machine do something, and does what it wants done then.

@@ -43,7 +43,9 @@ pub(in crate::gateway::lwm2m) struct Counters {
     pub(in crate::gateway::lwm2m) begun: u64,
     /// Handshakes completed.
     pub(in crate::gateway::lwm2m) completed: u64,
-    /// Handshakes that failed: no common suite, no such identity, wrong key.
+    /// Hellos with a good cookie that offer another suite, or no extended master secret, or cannot be read.
+    pub(in crate::gateway::lwm2m) unsuitable: u64,
+    /// Handshakes that failed: no such identity, wrong key, or given up for another.
     pub(in crate::gateway::lwm2m) failed: u64,
     /// Handshakes that took too long.
     pub(in crate::gateway::lwm2m) timed_out: u64,

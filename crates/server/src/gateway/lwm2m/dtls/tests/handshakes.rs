@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::world::{Device, Dice, KEY, World, address, settings};
 use crate::gateway::lwm2m::dtls::Why;
-use crate::gateway::lwm2m::dtls::hello::ANSWER;
+use crate::gateway::lwm2m::dtls::hello::{ANSWER, FIRST_HELLO};
 
 #[test]
 fn a_device_with_its_key_gets_in_and_both_talk() {
@@ -96,6 +96,47 @@ fn an_unknown_identity_looks_like_a_wrong_key() {
     let unknown = attempt("who-1", KEY);
     assert_eq!(wrong, unknown);
     assert_eq!(wrong.1, [1, 1, 0, 1]);
+}
+
+/// A hello of our own making, with this suite, and the cookie that it is given.
+fn proved(world: &mut World, suite: u8, message: u8) -> Vec<u8> {
+    let mut hello = FIRST_HELLO.to_vec();
+    let (tail, cookie) = (hello.len() - 3, hello.len() - 7);
+    hello[tail] = suite;
+    world.put(address(1), &hello);
+    let (_, ask) = world.sent.pop().unwrap();
+    hello[cookie] = 32;
+    hello.splice(cookie + 1..cookie + 1, ask[28..].iter().copied());
+    for (at, length) in [(12, 54), (16, 42), (24, 42)] {
+        hello[at] = length + 32;
+    }
+    hello[18] = message;
+    hello
+}
+
+#[test]
+fn a_hello_with_nothing_to_take_is_counted_and_leaves_nothing() {
+    let mut world = World::new(settings());
+    // Of the two bytes of the suite the last is changed; the last suite is ours, without the extended master secret.
+    for suite in [0xae, 0xa8] {
+        let hello = proved(&mut world, suite, 1);
+        world.put(address(1), &hello);
+    }
+    let broken_extensions = {
+        let mut hello = proved(&mut world, 0xa8, 1);
+        hello.extend_from_slice(&[0, 9, 0, 23]);
+        for at in [12, 16, 24] {
+            hello[at] += 4;
+        }
+        hello
+    };
+    world.put(address(1), &broken_extensions);
+    let counters = world.dtls.counters();
+    assert_eq!((counters.unsuitable, counters.begun, counters.garbage), (3, 0, 0));
+    let first_again = proved(&mut world, 0xa8, 0);
+    world.put(address(1), &first_again);
+    assert_eq!(world.dtls.counters().garbage, 1);
+    assert_eq!((world.dtls.table.sizes(), world.sent.len()), ([0; 5], 0));
 }
 
 #[test]
