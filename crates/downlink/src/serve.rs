@@ -49,7 +49,7 @@ pub(crate) struct Listeners {
     /// CoAP over UDP for devices; proves nothing of who they are
     #[arg(long, value_name = "ADDRESS|off")]
     pub(crate) coap: Option<String>,
-    /// CoAP over DTLS for devices (not there yet)
+    /// CoAP over DTLS for devices
     #[arg(long, value_name = "ADDRESS|off")]
     pub(crate) coaps: Option<String>,
     /// Console, admin API, metrics
@@ -63,22 +63,13 @@ pub(crate) struct Listeners {
 impl Listeners {
     /// What these flags set; only those that were given.
     pub(crate) fn overrides(&self) -> Result<Overrides, Failure> {
-        for (flag, address) in [("--coaps", &self.coaps)] {
-            if address
-                .as_deref()
-                .is_some_and(|address| !address.eq_ignore_ascii_case("off"))
-            {
-                return Err(Failure::Usage(format!(
-                    "{flag}: CoAP is not there yet, this version speaks MQTT with devices; leave the flag away or say off"
-                )));
-            }
-        }
         let texts = [
             ("northbound", "listen", &self.northbound),
             ("northbound", "listen_plain", &self.northbound_plain),
             ("mqtt", "listen", &self.mqtt),
             ("mqtt", "listen_tls", &self.mqtts),
             ("lwm2m", "listen", &self.coap),
+            ("lwm2m", "listen_dtls", &self.coaps),
             ("admin", "listen", &self.admin),
         ];
         let given = texts

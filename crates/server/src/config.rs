@@ -5,6 +5,7 @@
 mod load;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -61,6 +62,11 @@ section! {
         max_inflight: usize,
         max_calls: usize,
         script_threads: usize,
+        max_dtls_sessions: usize,
+        max_handshakes: usize,
+        max_handshakes_per_source: usize,
+        hellos_per_source: u32,
+        dtls_idle_secs: u64,
     }
 }
 
@@ -87,6 +93,21 @@ impl Lwm2m {
             default_lifetime_secs: self.default_lifetime_secs,
             max_registrations: self.max_registrations,
             ..downlink_lwm2m::Settings::default()
+        }
+    }
+
+    /// The limits of the DTLS sessions.
+    pub(crate) fn dtls(&self) -> crate::gateway::lwm2m::DtlsSettings {
+        crate::gateway::lwm2m::DtlsSettings {
+            max_sessions: self.max_dtls_sessions,
+            max_handshakes: self.max_handshakes,
+            max_handshakes_per_source: self.max_handshakes_per_source,
+            hellos_per_source: self.hellos_per_source,
+            idle: Duration::from_secs(self.dtls_idle_secs.clamp(1, 10 * 366 * 86_400)),
+            spare_after: Duration::from_secs(60),
+            handshake: Duration::from_secs(120),
+            retransmit: Duration::from_secs(3),
+            mtu: 1200,
         }
     }
 

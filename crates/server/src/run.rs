@@ -67,6 +67,8 @@ pub struct Addresses {
     pub mqtts: Option<SocketAddr>,
     /// CoAP for devices.
     pub coap: Option<SocketAddr>,
+    /// CoAP over DTLS for devices.
+    pub coaps: Option<SocketAddr>,
     /// The operator's.
     pub admin: Option<SocketAddr>,
 }
@@ -81,6 +83,7 @@ impl fmt::Display for Addresses {
             ("mqtt", "", self.mqtt),
             ("mqtts", "", self.mqtts),
             ("coap", "", self.coap),
+            ("coaps", "", self.coaps),
             ("admin", "http://", self.admin),
         ];
         for (name, scheme, address) in pairs {
@@ -119,6 +122,7 @@ struct Listeners {
     mqtt: Option<TcpListener>,
     mqtts: Option<TcpListener>,
     coap: Option<UdpSocket>,
+    coaps: Option<UdpSocket>,
     admin: Option<TcpListener>,
 }
 
@@ -232,11 +236,11 @@ fn serve(
         config.mqtt.clone(),
         config.commands.max_result_bytes,
     ));
-    if let Some(socket) = listeners.coap {
-        let max_result_bytes = config.commands.max_result_bytes;
-        lwm2m::start(engine, socket, &config.lwm2m, max_result_bytes, tasks, stop)
-            .map_err(|source| Cause::Io { what: "coap", source })?;
-    }
+    let sockets = lwm2m::Sockets {
+        plain: listeners.coap,
+        secure: listeners.coaps,
+    };
+    start_lwm2m(sockets, engine, &sealer, &config, tasks, stop)?;
     let northbound = Arc::new(Northbound::new(Arc::clone(engine), sealer, config));
     if let Some(listener) = listeners.northbound {
         http::start(&northbound, listener, north_tls, tasks, stop);
@@ -262,6 +266,31 @@ fn serve(
         );
     }
     Ok(())
+}
+
+/// Starts the gateway for LwM2M if it has a door.
+fn start_lwm2m(
+    sockets: lwm2m::Sockets,
+    engine: &Arc<Engine>,
+    sealer: &Arc<Sealer>,
+    config: &Config,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(), Cause> {
+    if sockets.plain.is_none() && sockets.secure.is_none() {
+        return Ok(());
+    }
+    let (sealer, max_result_bytes) = (Arc::clone(sealer), config.commands.max_result_bytes);
+    lwm2m::start(
+        engine,
+        sealer,
+        sockets,
+        &config.lwm2m,
+        max_result_bytes,
+        tasks,
+        stop,
+    )
+    .map_err(|source| Cause::Io { what: "coap", source })
 }
 
 /// What pushes are signed and secured with, as the store has it.
@@ -338,10 +367,8 @@ impl Listeners {
             .await?,
             mqtt: listen("mqtt", &config.mqtt.listen).await?,
             mqtts: listen("mqtts", &config.mqtt.listen_tls).await?,
-            coap: match is_off(&config.lwm2m.listen) {
-                true => None,
-                false => Some(net::bind_udp("coap", &config.lwm2m.listen).await?),
-            },
+            coap: listen_udp("coap", &config.lwm2m.listen).await?,
+            coaps: listen_udp("coaps", &config.lwm2m.listen_dtls).await?,
             admin: guarded(
                 "admin",
                 &config.admin.listen,
@@ -360,6 +387,7 @@ impl Listeners {
             mqtt: of(&self.mqtt)?,
             mqtts: of(&self.mqtts)?,
             coap: self.coap.as_ref().map(UdpSocket::local_addr).transpose()?,
+            coaps: self.coaps.as_ref().map(UdpSocket::local_addr).transpose()?,
             admin: of(&self.admin)?,
         })
     }
@@ -373,6 +401,7 @@ impl Addresses {
             self.mqtt,
             self.mqtts,
             self.coap,
+            self.coaps,
             self.admin,
         ];
         all.into_iter().flatten().collect()
@@ -384,6 +413,13 @@ async fn listen(name: &'static str, address: &str) -> Result<Option<TcpListener>
         return Ok(None);
     }
     net::bind(name, address).await.map(Some)
+}
+
+async fn listen_udp(name: &'static str, address: &str) -> Result<Option<UdpSocket>, BindError> {
+    if is_off(address) {
+        return Ok(None);
+    }
+    net::bind_udp(name, address).await.map(Some)
 }
 
 /// A listener that must not be reached from outside unless the operator says so.

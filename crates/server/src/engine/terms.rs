@@ -22,7 +22,6 @@ pub(super) struct Terms {
 
 impl Engine {
     /// The product that a device means, if it means one that is there.
-    #[allow(dead_code)] // gateways ask for it by and by
     pub(crate) async fn product_of(&self, device: &Device) -> Result<Option<Arc<ReadyProduct>>, StoreError> {
         match &device.product {
             None => Ok(None),

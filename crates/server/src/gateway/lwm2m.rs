@@ -6,11 +6,12 @@
 //! states belong to the engine.
 
 mod calls;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired with the next commit"))]
 mod dtls;
+mod keys;
 mod known;
 mod outcome;
 mod owner;
+mod secure;
 mod sessions;
 mod translate;
 mod uplinks;
@@ -29,6 +30,17 @@ use self::owner::Owner;
 use self::translate::Translator;
 use crate::config;
 use crate::engine::Engine;
+use crate::secrets::Sealer;
+
+pub(crate) use self::dtls::Settings as DtlsSettings;
+
+/// Where devices come in.
+pub(crate) struct Sockets {
+    /// CoAP as it is: proves nothing of who speaks.
+    pub(crate) plain: Option<UdpSocket>,
+    /// CoAP over DTLS.
+    pub(crate) secure: Option<UdpSocket>,
+}
 
 /// Starts the gateway on the sockets that there are.
 ///
@@ -36,7 +48,8 @@ use crate::engine::Engine;
 /// The system has no thread, or no random numbers, for it.
 pub(crate) fn start(
     engine: &Arc<Engine>,
-    plain: UdpSocket,
+    sealer: Arc<Sealer>,
+    sockets: Sockets,
     config: &config::Lwm2m,
     max_result_bytes: usize,
     tasks: &TaskTracker,
@@ -44,10 +57,11 @@ pub(crate) fn start(
 ) -> io::Result<()> {
     let shared = Shared {
         engine: Arc::clone(engine),
+        sealer,
         translator: Arc::new(Translator::start(config.script_threads)?),
         max_result_bytes,
     };
-    let owner = Owner::new(shared, plain, config);
+    let owner = Owner::new(shared, sockets, config);
     tasks.spawn(owner.run(stop.clone()));
     Ok(())
 }

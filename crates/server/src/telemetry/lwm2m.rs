@@ -41,6 +41,9 @@ pub(crate) struct Lwm2mMetrics {
     registrations: Gauge,
     awake: Gauge,
     messages: Family<What, Counter>,
+    dtls: Family<What, Counter>,
+    dtls_sessions: Gauge,
+    dtls_handshakes: Gauge,
     /// Registrations that were turned away.
     pub(crate) refused: Counter,
     /// Reports beyond what one device may have waiting.
@@ -61,6 +64,15 @@ impl Lwm2mMetrics {
             "CoAP messages of devices and what became of them",
             messages.clone(),
         );
+        let dtls = Family::default();
+        registry.register(
+            "lwm2m_dtls",
+            "DTLS handshakes and datagrams and what became of them",
+            dtls.clone(),
+        );
+        let mut gauge = |name: &str, help: &str| super::metrics::gauge(registry, name, help);
+        let dtls_sessions = gauge("lwm2m_dtls_sessions", "DTLS sessions that are open");
+        let dtls_handshakes = gauge("lwm2m_dtls_handshakes", "DTLS handshakes that are under way");
         let mut counter = |name: &str, help: &str| super::metrics::counter(registry, name, help);
         Self {
             refused: counter("lwm2m_refused", "Registrations over LwM2M that were turned away"),
@@ -85,6 +97,9 @@ impl Lwm2mMetrics {
                 "Devices over LwM2M that can be written to now",
             ),
             messages,
+            dtls,
+            dtls_sessions,
+            dtls_handshakes,
         }
     }
 
@@ -94,8 +109,22 @@ impl Lwm2mMetrics {
         self.registrations.set(gauge(counters.registrations));
         self.awake.set(gauge(awake as u64));
         for (what, count) in COUNTED {
-            let counter = self.messages.get_or_create(&What { what });
-            counter.inc_by(count(counters).saturating_sub(counter.get()));
+            catch_up(&self.messages, what, count(counters));
         }
     }
+
+    /// Shows what the DTLS sessions have counted, and how many there are.
+    pub(crate) fn show_dtls(&self, counted: &[(&'static str, u64)], sessions: usize, handshakes: usize) {
+        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.dtls_sessions.set(gauge(sessions));
+        self.dtls_handshakes.set(gauge(handshakes));
+        for (what, count) in counted {
+            catch_up(&self.dtls, what, *count);
+        }
+    }
+}
+
+fn catch_up(family: &Family<What, Counter>, what: &'static str, count: u64) {
+    let counter = family.get_or_create(&What { what });
+    counter.inc_by(count.saturating_sub(counter.get()));
 }

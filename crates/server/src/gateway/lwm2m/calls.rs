@@ -11,10 +11,12 @@ use downlink_core::{DeviceKey, Offer};
 use downlink_lwm2m::ExchangeId;
 use downlink_store::{Change, Changed, Device, DeviceName, Dispatch, NotifyType, StoreError, Target};
 
+use super::keys::Key;
 use super::translate::{self, Translator, Untranslated, Usable, codec_of};
 use crate::clock;
 use crate::engine::Engine;
 use crate::products::ReadyProduct;
+use crate::secrets::Sealer;
 
 /// A call under way.
 pub(super) type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -24,6 +26,7 @@ pub(super) type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
 pub(super) struct Shared {
     pub(super) engine: Arc<Engine>,
     pub(super) translator: Arc<Translator>,
+    pub(super) sealer: Arc<Sealer>,
     pub(super) max_result_bytes: usize,
 }
 
@@ -41,6 +44,8 @@ pub(super) enum Done {
     Next(DeviceKey, Result<Option<Dispatch>, StoreError>),
     /// Changes were made.
     Applied(Result<Vec<Changed>, StoreError>),
+    /// The key of an identity, if somebody has it.
+    Key(Box<[u8]>, Result<Option<Key>, StoreError>),
     /// Nothing that anybody waits for.
     Noted,
 }
@@ -99,6 +104,19 @@ impl Shared {
     pub(super) fn admit(&self, exchange: ExchangeId, endpoint: String, way: Way) -> Call {
         let shared = self.clone();
         Box::pin(async move { Done::Admitted(exchange, shared.look_up(&endpoint, way).await) })
+    }
+
+    /// Looks up the key of an identity, which is the name that the device gives itself.
+    pub(super) fn look_up_key(&self, identity: Box<[u8]>) -> Call {
+        let shared = self.clone();
+        Box::pin(async move {
+            let device = match std::str::from_utf8(&identity) {
+                Ok(name) => by_endpoint(&shared.engine, name).await,
+                Err(_) => Ok(None),
+            };
+            let key = device.map(|device| device.and_then(|device| Key::of(&device, &shared.sealer)));
+            Done::Key(identity, key)
+        })
     }
 
     async fn look_up(&self, endpoint: &str, way: Way) -> Result<Admitted, Turned> {

@@ -41,7 +41,7 @@ use keys::Resolver;
 use machine::{Event, Machine};
 pub(super) use output::{Counters, Output, Why};
 use record::Record;
-pub(super) use settings::Settings;
+pub(crate) use settings::Settings;
 use sources::{Rates, Source};
 use table::Table;
 
@@ -102,6 +102,11 @@ impl Dtls {
         } else {
             self.counters.stray += 1;
         }
+    }
+
+    /// Whether the datagram may belong to a handshake or a session that there is.
+    pub(super) fn expects(&self, from: SocketAddr, datagram: &[u8]) -> bool {
+        record::first(datagram).is_some_and(|first| self.table.addressee(from, &first).is_some())
     }
 
     /// Sends application data over an open session. Returns whether there is one of this number.

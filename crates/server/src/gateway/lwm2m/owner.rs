@@ -11,14 +11,18 @@ use std::time::Duration;
 
 use downlink_core::DeviceKey;
 use downlink_lwm2m::{DeviceNumber, ExchangeId, Millis, Output, Peer, Refusal, Station};
+use downlink_store::StoreError;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::Sockets;
 use super::calls::{Admitted, Call, Done, Shared, Turned, Way};
+use super::keys::Key;
 use super::known::{Devices, Known};
+use super::secure::{Inside, Secure};
 use super::sessions::Listening;
 use super::work_mode;
 use super::writes::Write;
@@ -44,7 +48,8 @@ pub(super) struct Owner {
     pub(super) last_tag: u64,
     pub(super) inbox_capacity: usize,
     pub(super) ack_wait_secs: u32,
-    plain: UdpSocket,
+    pub(super) secure: Option<Secure>,
+    plain: Option<UdpSocket>,
     work_mode: config::WorkMode,
     max_calls: usize,
     began: Instant,
@@ -55,7 +60,8 @@ pub(super) struct Owner {
 
 /// What woke the task.
 enum Event {
-    Datagrams,
+    Plain,
+    Secure,
     Done(Done),
     Inbox(DeviceKey, Vec<ToSession>, Option<CloseReason>),
     Time,
@@ -63,7 +69,11 @@ enum Event {
 }
 
 impl Owner {
-    pub(super) fn new(shared: Shared, plain: UdpSocket, config: &config::Lwm2m) -> Self {
+    pub(super) fn new(shared: Shared, sockets: Sockets, config: &config::Lwm2m) -> Self {
+        let now = std::time::Instant::now();
+        let secure = sockets
+            .secure
+            .map(|socket| Secure::new(now, socket, config.dtls()));
         Self {
             shared,
             station: Station::new(config.station(), random()),
@@ -74,7 +84,8 @@ impl Owner {
             last_tag: 0,
             inbox_capacity: config.max_inflight,
             ack_wait_secs: config.ack_wait_secs(),
-            plain,
+            secure,
+            plain: sockets.plain,
             work_mode: config.work_mode,
             max_calls: config.max_calls.max(1),
             began: Instant::now(),
@@ -89,7 +100,8 @@ impl Owner {
         let mut timer = Box::pin(sleep_until(self.began));
         loop {
             match self.next(timer.as_mut(), &stop).await {
-                Event::Datagrams => self.read(&mut buffer),
+                Event::Plain => self.read(&mut buffer),
+                Event::Secure => self.read_secure(&mut buffer),
                 Event::Done(done) => self.done(done),
                 Event::Inbox(device, messages, close) => self.letters(device, messages, close),
                 Event::Time => {}
@@ -97,6 +109,9 @@ impl Owner {
             }
             let now = self.now();
             self.station.tick(now);
+            if let Some(secure) = &mut self.secure {
+                secure.tick(std::time::Instant::now());
+            }
             self.act();
             self.show();
             if self.stopping && self.calls.is_empty() {
@@ -110,10 +125,16 @@ impl Owner {
     }
 
     async fn next(&mut self, mut timer: Pin<&mut Sleep>, stop: &CancellationToken) -> Event {
-        let due = self
+        let of_station = self
             .station
             .next_wake()
             .map(|at| self.began + Duration::from_millis(at.0));
+        let of_dtls = self
+            .secure
+            .as_ref()
+            .and_then(Secure::next_wake)
+            .map(Instant::from_std);
+        let due = of_station.into_iter().chain(of_dtls).min();
         let due = due.unwrap_or_else(|| Instant::now() + IDLE);
         if timer.deadline() != due || timer.is_elapsed() {
             timer.as_mut().reset(due);
@@ -127,13 +148,15 @@ impl Owner {
                 Event::Inbox(device, taken.messages, taken.close)
             }
             () = timer, if !self.stopping => Event::Time,
-            _ = self.plain.readable(), if may_read => Event::Datagrams,
+            () = readable(self.plain.as_ref()), if may_read => Event::Plain,
+            () = readable(self.secure.as_ref().map(|secure| &secure.socket)), if may_read => Event::Secure,
         }
     }
 
     fn read(&mut self, buffer: &mut [u8]) {
         for _ in 0..AT_ONCE {
-            match self.plain.try_recv_from(buffer) {
+            let Some(plain) = &self.plain else { return };
+            match plain.try_recv_from(buffer) {
                 Ok((length, from)) => {
                     let now = self.now();
                     self.station
@@ -147,8 +170,51 @@ impl Owner {
         }
     }
 
-    /// Does what the machine has to say.
+    fn read_secure(&mut self, buffer: &mut [u8]) {
+        for _ in 0..AT_ONCE {
+            let Some(secure) = &mut self.secure else { return };
+            match secure.socket.try_recv_from(buffer) {
+                Ok((length, from)) => {
+                    let now = std::time::Instant::now();
+                    let wanted = secure.receive(now, unmapped(from), &buffer[..length]);
+                    self.calls
+                        .extend(wanted.map(|identity| self.shared.look_up_key(identity)));
+                    self.act();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Does what the machines have to say.
     pub(super) fn act(&mut self) {
+        loop {
+            self.act_for_station();
+            let mut unsent = 0;
+            let inside = self.secure.as_mut().and_then(|secure| secure.poll(&mut unsent));
+            self.shared.engine.metrics().lwm2m.unsent.inc_by(unsent);
+            match inside {
+                Some(inside) => self.enter(inside),
+                None => return,
+            }
+        }
+    }
+
+    fn enter(&mut self, inside: Inside) {
+        let now = self.now();
+        match inside {
+            Inside::Opened(session, device) => {
+                self.station.session_opened(session, DeviceNumber(device.0));
+            }
+            Inside::Received(session, bytes) => {
+                self.station.receive(now, Peer::Secure(session), &bytes);
+            }
+            Inside::Closed(session) => self.station.session_ended(now, session),
+        }
+    }
+
+    fn act_for_station(&mut self) {
         while let Some(output) = self.station.poll() {
             match output {
                 Output::Send { to, bytes } => self.send(to, &bytes),
@@ -177,21 +243,28 @@ impl Owner {
     }
 
     /// What the socket does not take is lost, as on the way: it is sent again like that.
-    fn send(&self, to: Peer, bytes: &[u8]) {
+    fn send(&mut self, to: Peer, bytes: &[u8]) {
         match to {
             Peer::Plain(address) => {
-                if self.plain.try_send_to(bytes, address).is_err() {
+                let plain = self.plain.as_ref();
+                if plain.is_none_or(|plain| plain.try_send_to(bytes, address).is_err()) {
                     self.shared.engine.metrics().lwm2m.unsent.inc();
                 }
             }
-            Peer::Secure(_) => {}
+            Peer::Secure(session) => {
+                if let Some(secure) = &mut self.secure {
+                    secure.send(std::time::Instant::now(), session, bytes);
+                }
+            }
         }
     }
 
     fn registering(&mut self, exchange: ExchangeId, peer: Peer, endpoint: String, binding: String) {
         let way = match peer {
             Peer::Plain(_) => Way::Plain,
-            Peer::Secure(_) => Way::Secure(None),
+            Peer::Secure(session) => {
+                Way::Secure(self.secure.as_ref().and_then(|secure| secure.device(session)))
+            }
         };
         self.bindings.insert(exchange, binding);
         self.calls.push(self.shared.admit(exchange, endpoint, way));
@@ -206,6 +279,7 @@ impl Owner {
             Done::Encoded(dispatch, bytes) => self.encoded(*dispatch, bytes),
             Done::Next(device, next) => self.next_command(device, next),
             Done::Applied(changed) => self.applied(changed),
+            Done::Key(identity, key) => self.key(identity, key),
             Done::Noted => {}
         }
     }
@@ -239,6 +313,17 @@ impl Owner {
         self.station.refuse(exchange, why);
     }
 
+    fn key(&mut self, identity: Box<[u8]>, key: Result<Option<Key>, StoreError>) {
+        let Some(secure) = &mut self.secure else { return };
+        match key {
+            Ok(key) => secure.found(std::time::Instant::now(), identity, key),
+            Err(error) => {
+                tracing::warn!(%error, "LwM2M: the key of a device could not be read");
+                secure.not_found(&identity);
+            }
+        }
+    }
+
     fn stop(&mut self) {
         self.stopping = true;
         let devices: Vec<_> = self.devices.keys().copied().collect();
@@ -250,6 +335,35 @@ impl Owner {
     fn show(&self) {
         let (metrics, counters) = (self.shared.engine.metrics(), self.station.counters());
         metrics.lwm2m.show(&counters, self.listening.len());
+        if let Some(secure) = &self.secure {
+            let (counters, sessions, handshakes) = secure.figures();
+            metrics.lwm2m.show_dtls(&counted(&counters), sessions, handshakes);
+        }
+    }
+}
+
+/// What the sessions count, by the word that stands in the metric.
+fn counted(counters: &super::dtls::Counters) -> [(&'static str, u64); 11] {
+    [
+        ("asked", counters.asked),
+        ("begun", counters.begun),
+        ("completed", counters.completed),
+        ("unsuitable", counters.unsuitable),
+        ("failed", counters.failed),
+        ("timed_out", counters.timed_out),
+        ("limited", counters.limited),
+        ("full", counters.full),
+        ("garbage", counters.garbage),
+        ("stray", counters.stray),
+        ("ignored", counters.ignored),
+    ]
+}
+
+async fn readable(socket: Option<&UdpSocket>) {
+    match socket {
+        // An error is met again by whoever reads.
+        Some(socket) => drop(socket.readable().await),
+        None => std::future::pending().await,
     }
 }
 

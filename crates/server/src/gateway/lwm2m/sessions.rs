@@ -176,6 +176,16 @@ impl Owner {
         self.close(device);
         self.devices.remove(&device);
         self.station.forget(DeviceNumber(device.0));
+        self.end_dtls(device);
+    }
+}
+
+impl Owner {
+    /// The device's key is no key any more: it has to come with the new one.
+    pub(super) fn end_dtls(&mut self, device: DeviceKey) {
+        if let Some(secure) = &mut self.secure {
+            secure.close(device);
+        }
     }
 }
 

@@ -11,26 +11,26 @@ const REPETITIONS: usize = 4;
 
 /// Limits of the sessions of one socket.
 #[derive(Clone, Debug)]
-pub(in crate::gateway::lwm2m) struct Settings {
+pub(crate) struct Settings {
     /// Open sessions at most. Each takes about 7 kB.
-    pub(in crate::gateway::lwm2m) max_sessions: usize,
+    pub(crate) max_sessions: usize,
     /// Handshakes under way at most, from hellos that proved their address.
-    pub(in crate::gateway::lwm2m) max_handshakes: usize,
+    pub(crate) max_handshakes: usize,
     /// The same, of one source: an address of IPv4, a /64 of IPv6. Many devices may stand behind one.
-    pub(in crate::gateway::lwm2m) max_handshakes_per_source: usize,
+    pub(crate) max_handshakes_per_source: usize,
     /// Hellos of one source that are answered in a second, on average; twice that at once. Hellos with a good cookie are
     /// counted by themselves, so that forged ones do not use them up.
-    pub(in crate::gateway::lwm2m) hellos_per_source: u32,
+    pub(crate) hellos_per_source: u32,
     /// A session that is silent for this long is closed.
-    pub(in crate::gateway::lwm2m) idle: Duration,
+    pub(crate) idle: Duration,
     /// In a full table, a session that was silent for this long gives way to a new one.
-    pub(in crate::gateway::lwm2m) spare_after: Duration,
+    pub(crate) spare_after: Duration,
     /// A handshake ends after this time, complete or not.
-    pub(in crate::gateway::lwm2m) handshake: Duration,
+    pub(crate) handshake: Duration,
     /// First time until a flight is sent again; it doubles (RFC 6347 §4.2.4.1; RFC 7925 §11 proposes 9 s for slow networks).
-    pub(in crate::gateway::lwm2m) retransmit: Duration,
+    pub(crate) retransmit: Duration,
     /// Longest datagram of a handshake, in bytes; at least 64.
-    pub(in crate::gateway::lwm2m) mtu: usize,
+    pub(crate) mtu: usize,
 }
 
 impl Settings {
