@@ -13,6 +13,7 @@ use downlink_core::DeviceKey;
 use downlink_lwm2m::{DeviceNumber, ExchangeId, Millis, Output, Peer, Refusal, Station};
 use downlink_store::StoreError;
 use futures_util::StreamExt;
+use futures_util::future::Aborted;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -64,6 +65,8 @@ enum Event {
     Secure,
     Done(Done),
     Inbox(DeviceKey, Vec<ToSession>, Option<CloseReason>),
+    /// A session is no more.
+    Ended,
     Time,
     Stop,
 }
@@ -104,7 +107,7 @@ impl Owner {
                 Event::Secure => self.read_secure(&mut buffer),
                 Event::Done(done) => self.done(done),
                 Event::Inbox(device, messages, close) => self.letters(device, messages, close),
-                Event::Time => {}
+                Event::Time | Event::Ended => {}
                 Event::Stop => self.stop(),
             }
             let now = self.now();
@@ -144,9 +147,10 @@ impl Owner {
             biased;
             () = stop.cancelled(), if !self.stopping => Event::Stop,
             Some(done) = self.calls.next() => Event::Done(done),
-            Some(Ok((device, taken))) = self.listening.next() => {
-                Event::Inbox(device, taken.messages, taken.close)
-            }
+            Some(heard) = self.listening.next() => match heard {
+                Ok((device, taken)) => Event::Inbox(device, taken.messages, taken.close),
+                Err(Aborted) => Event::Ended,
+            },
             () = timer, if !self.stopping => Event::Time,
             () = readable(self.plain.as_ref()), if may_read => Event::Plain,
             () = readable(self.secure.as_ref().map(|secure| &secure.socket)), if may_read => Event::Secure,

@@ -1,0 +1,129 @@
+"""Devices that sleep, over LwM2M, with a foreign implementation of CoAP as the device."""
+
+import json
+import urllib.request
+
+import pytest
+from aiocoap.numbers.codes import Code
+
+from kit.coapdevice import CoapDevice
+from kit.wait import until
+from kit.world import World
+
+
+@pytest.fixture
+def world(server):
+    server.listeners["coap"] = "127.0.0.1:0"
+    server.start()
+    world = World(server)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def connect(world):
+    devices = []
+
+    def make(credentials=None, **more) -> CoapDevice:
+        credentials = credentials or world.na.register(protocolType="LWM2M")
+        device = CoapDevice(world.server.address("coap"), credentials.node_id, **more)
+        devices.append(device)
+        device.credentials = credentials
+        return device
+
+    yield make
+    for device in devices:
+        device.stop()
+
+
+def mid_of(command: bytes) -> int:
+    message = json.loads(command)
+    assert (message["msgType"], message["cmd"], message["paras"]) == ("cloudReq", "SWITCH", {"value": 1})
+    return message["mid"]
+
+
+def result(mid: int, errcode: int = 0) -> bytes:
+    body = {"msgType": "deviceRsp", "mid": mid, "errcode": errcode, "body": {"state": 1}}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def test_a_command_reaches_a_registered_device_and_its_result_the_application(world, connect):
+    device = connect().start()
+    command = world.create(device)
+    device.report(result(mid_of(device.next_command())))
+    world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"state":1}'))
+
+
+def test_commands_of_a_device_that_sleeps_wait_and_go_one_by_one_when_it_wakes(world, connect):
+    device = connect()
+    commands = [world.create(device) for _ in range(5)]
+    assert {world.status(command) for command in commands} == {"PENDING"}
+    device.start()
+    for command in commands:
+        mid = mid_of(device.next_command())
+        device.report(result(mid))
+        world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"state":1}'))
+    assert device.commands.written.empty()
+
+
+def test_a_device_that_refuses_or_fails_is_told_as_failed(world, connect):
+    device = connect().start()
+    device.commands.answer = Code.METHOD_NOT_ALLOWED
+    refused = world.create(device)
+    device.next_command()
+    world.receiver.expect(refused, "SENT", "FAILED")
+    device.commands.answer = Code.CHANGED
+    failed = world.create(device)
+    device.report(result(mid_of(device.next_command()), errcode=1))
+    world.receiver.expect(failed, "SENT", "DELIVERED", ("FAILED", '{"state":1}'))
+
+
+def test_an_immediate_command_needs_a_device_that_hears(world, connect):
+    device = connect()
+    answer = world.na.create_raw(device.credentials.device_id, world.receiver.url, expire=0)
+    assert answer.error == "100428", answer
+    device.start()
+    command = world.create(device, expire=0)
+    device.report(result(mid_of(device.next_command())))
+    world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"state":1}'))
+
+
+@pytest.mark.settings(lwm2m_awake_secs=1)
+def test_a_device_that_fell_asleep_gets_its_command_with_the_next_update(world, connect):
+    device = connect().start()
+    address = world.server.address("admin")
+    until(lambda: "downlink_lwm2m_awake 0" in metrics(address), what="it is asleep")
+    command = world.create(device)
+    assert world.status(command) == "PENDING"
+    assert device.update() == Code.CHANGED
+    device.report(result(mid_of(device.next_command())))
+    world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"state":1}'))
+
+
+def test_who_is_not_known_is_turned_away(world, connect):
+    stranger = connect(credentials=world.na.register())
+    stranger.node_id = "nobody"
+    assert stranger.register() == Code.FORBIDDEN
+    secure = connect(credentials=world.na.register(isSecure=True))
+    assert secure.register() == Code.FORBIDDEN, "it has to come over DTLS"
+    imei = connect()
+    imei.node_id = f"urn:imei:{imei.node_id}"
+    assert imei.register() == Code.CREATED
+    assert imei.leave() == Code.DELETED
+    assert imei.update() == Code.NOT_FOUND
+
+
+def test_a_queue_outlives_registration_and_server(world, connect):
+    device = connect().start()
+    assert device.leave() == Code.DELETED
+    command = world.create(device)
+    world.server.kill()
+    world.server.start()
+    device.start()
+    device.report(result(mid_of(device.next_command())))
+    world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"state":1}'))
+
+
+def metrics(address: tuple[str, int]) -> str:
+    with urllib.request.urlopen(f"http://{address[0]}:{address[1]}/metrics", timeout=10) as answer:
+        return answer.read().decode()
