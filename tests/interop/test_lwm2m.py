@@ -1,12 +1,14 @@
 """Devices that sleep, over LwM2M, with a foreign implementation of CoAP as the device."""
 
 import json
+import subprocess
 import urllib.request
 
 import pytest
 from aiocoap.numbers.codes import Code
 
 from kit.coapdevice import CoapDevice
+from kit.server import binary, clean_env
 from kit.wait import until
 from kit.world import World
 
@@ -122,6 +124,60 @@ def test_a_queue_outlives_registration_and_server(world, connect):
     device.start()
     device.report(result(mid_of(device.next_command())))
     world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"state":1}'))
+
+@pytest.fixture
+def secure_world(server):
+    server.listeners["coaps"] = "127.0.0.1:0"
+    server.start()
+    world = World(server)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def simulate(secure_world):
+    started = []
+
+    def start(credentials, secret: str, *more: str) -> subprocess.Popen:
+        host, port = secure_world.server.address("coaps")
+        command = [str(binary()), "device", "simulate", "--lwm2m", "--coaps", f"{host}:{port}"]
+        command += ["--node-id", credentials.node_id, "--secret", secret, *more]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=clean_env({}))
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_over_dtls_a_device_gets_its_commands_and_again_from_another_port(secure_world, simulate):
+    credentials = secure_world.na.register(isSecure=True)
+    simulate(credentials, credentials.secret, "--psm", "1,1", "--new-port")
+    address = secure_world.server.address("admin")
+    for session in range(1, 4):
+        until(lambda: handshakes(address, "completed") >= session, what=f"session {session}")
+        command = secure_world.create(credentials)
+        secure_world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"result":0}'))
+    assert handshakes(address, "failed") == 0
+
+
+def test_over_dtls_the_wrong_key_gets_nothing(secure_world, simulate):
+    credentials = secure_world.na.register()
+    wrong = "00" * (len(credentials.secret) // 2)
+    simulate(credentials, wrong)
+    address = secure_world.server.address("admin")
+    until(lambda: handshakes(address, "failed") > 0, what="a handshake failed")
+    assert "downlink_lwm2m_registrations 0" in metrics(address)
+    command = secure_world.create(credentials)
+    assert secure_world.status(command) == "PENDING"
+
+
+def handshakes(address: tuple[str, int], what: str) -> int:
+    name = f'downlink_lwm2m_dtls_total{{what="{what}"}} '
+    found = [line.removeprefix(name) for line in metrics(address).splitlines() if line.startswith(name)]
+    return int(found[0]) if found else 0
 
 
 def metrics(address: tuple[str, int]) -> str:

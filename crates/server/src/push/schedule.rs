@@ -418,3 +418,5 @@ mod replays;
 mod rig;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod told;

@@ -7,8 +7,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+/// The word of a count, and where it stands.
+type Counted = (&'static str, fn(&Counters) -> u64);
+
 /// What the protocol machine counts, by the word that stands in the metric.
-const COUNTED: &[(&str, fn(&Counters) -> u64)] = &[
+const COUNTED: &[Counted] = &[
     ("received", |counters| counters.received),
     ("sent", |counters| counters.sent),
     ("garbage", |counters| counters.garbage),

@@ -36,10 +36,13 @@ impl Key {
     }
 }
 
+/// What the store said of identities, and until when that holds.
+type Known = HashMap<Box<[u8]>, (Instant, Option<Key>)>;
+
 /// The keys that were looked up a moment ago. `None`: nobody has this identity.
 #[derive(Default)]
 pub(super) struct KeyBook {
-    known: Mutex<HashMap<Box<[u8]>, (Instant, Option<Key>)>>,
+    known: Mutex<Known>,
 }
 
 impl KeyBook {
@@ -66,7 +69,7 @@ impl KeyBook {
         key.as_ref().map(|key| key.device)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, (Instant, Option<Key>)>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

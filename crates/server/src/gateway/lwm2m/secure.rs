@@ -22,9 +22,12 @@ pub(super) struct Secure {
     devices: HashMap<u64, DeviceKey>,
     sessions: HashMap<DeviceKey, u64>,
     /// Messages that wait for the key of an identity.
-    held: HashMap<Box<[u8]>, Vec<(SocketAddr, Vec<u8>)>>,
+    held: HashMap<Box<[u8]>, Vec<Message>>,
     held_count: usize,
 }
+
+/// A message of a handshake, and where it came from.
+type Message = (SocketAddr, Vec<u8>);
 
 /// What happened behind the door.
 pub(super) enum Inside {
