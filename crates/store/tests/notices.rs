@@ -298,6 +298,7 @@ fn failed() -> Attempt {
         status: Some(410),
         detail: "".into(),
         excerpt: "".into(),
+        asked_for_pause: false,
     }
 }
 
