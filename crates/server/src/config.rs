@@ -92,6 +92,8 @@ impl Lwm2m {
             awake_window_ms: self.awake_secs * 1000,
             default_lifetime_secs: self.default_lifetime_secs,
             max_registrations: self.max_registrations,
+            // A report may be a command's result, which must not get lost for being late.
+            reordered: downlink_lwm2m::Reordered::Deliver,
             ..downlink_lwm2m::Settings::default()
         }
     }
