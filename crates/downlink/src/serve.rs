@@ -62,7 +62,7 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     /// What these flags set; only those that were given.
-    pub(crate) fn overrides(&self) -> Result<Overrides, Failure> {
+    pub(crate) fn overrides(&self) -> Overrides {
         let texts = [
             ("northbound", "listen", &self.northbound),
             ("northbound", "listen_plain", &self.northbound_plain),
@@ -79,7 +79,7 @@ impl Listeners {
         if !self.push_allow.is_empty() {
             overrides.push(("push", "allow", self.push_allow.clone().into()));
         }
-        Ok(overrides)
+        overrides
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn data_dir(path: &Path) -> (&'static str, &'static str, Value) {
 }
 
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
-    let mut overrides = args.listeners.overrides()?;
+    let mut overrides = args.listeners.overrides();
     overrides.extend(args.data_dir.as_deref().map(data_dir));
     let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
     let config = config::load(args.config.as_deref(), std::env::vars(), overrides);
@@ -152,7 +152,7 @@ mod tests {
             coap: Some("off".into()),
             ..Listeners::default()
         };
-        let overrides = listeners.overrides().unwrap();
+        let overrides = listeners.overrides();
         let keys: Vec<_> = overrides
             .iter()
             .map(|(section, key, value)| format!("{section}.{key}={value}"))
@@ -162,22 +162,9 @@ mod tests {
             [
                 r#"northbound.listen_plain="127.0.0.1:0""#,
                 r#"mqtt.listen="off""#,
+                r#"lwm2m.listen="off""#,
                 r#"push.allow=["10.0.0.0/8", "127.0.0.1/32:9000"]"#
             ]
-        );
-    }
-
-    #[test]
-    fn coap_is_said_to_be_missing() {
-        let listeners = Listeners {
-            coaps: Some("0.0.0.0:5684".into()),
-            ..Listeners::default()
-        };
-        let failure = listeners.overrides().unwrap_err();
-        assert_eq!(failure.exit_code(), 2);
-        assert!(
-            failure.to_string().contains("--coaps: CoAP is not there yet"),
-            "{failure}"
         );
     }
 }
