@@ -85,11 +85,15 @@ impl Lwm2m {
     pub(crate) fn station(&self) -> downlink_lwm2m::Settings {
         downlink_lwm2m::Settings {
             schedule: downlink_lwm2m::AckSchedule {
-                first_low_ms: self.ack_first_low_secs.max(1) * 1000,
-                first_high_ms: self.ack_first_high_secs.max(self.ack_first_low_secs).max(1) * 1000,
+                first_low_ms: self.ack_first_low_secs.max(1).saturating_mul(1000),
+                first_high_ms: self
+                    .ack_first_high_secs
+                    .max(self.ack_first_low_secs)
+                    .max(1)
+                    .saturating_mul(1000),
                 resends: self.resends,
             },
-            awake_window_ms: self.awake_secs * 1000,
+            awake_window_ms: self.awake_secs.saturating_mul(1000),
             default_lifetime_secs: self.default_lifetime_secs,
             max_registrations: self.max_registrations,
             // A report may be a command's result, which must not get lost for being late.
