@@ -115,6 +115,33 @@ def test_the_last_resend_is_the_end_of_an_immediate_command(world, connect):
     assert time.monotonic() - began < 10, "not the deadline that is there for the worst case"
 
 
+def test_an_operator_can_look_at_the_packets_of_one_device(world, connect, tmp_path):
+    device, other = connect(), connect()
+    with (tmp_path / "trace").open("wb") as lines:
+        command = [str(binary()), "device", "trace", device.credentials.device_id, "--payload", "--output", "json"]
+        host, port = world.server.address("admin")
+        command += ["--data-dir", str(world.server.data_dir), "--admin", f"http://{host}:{port}"]
+        look = subprocess.Popen(command, stdout=lines, env=clean_env({}))
+    try:
+        trace = tmp_path / "trace"
+        other.start()
+        seen = lambda: [json.loads(line) for line in trace.read_text().splitlines()]
+        until(lambda: device.register() and seen(), what="the trace has begun")
+        device.start()
+        world.create(device)
+        written = device.next_command()
+        until(lambda: written.hex() in trace.read_text(), what="the command is in the trace")
+        packets = [packet["packet"] for packet in seen()]
+        assert any(f"POST /rd?ep={device.node_id}" in packet for packet in packets), packets
+        assert any("CON PUT /19/1/0" in packet for packet in packets), packets
+        assert not any(other.node_id in packet for packet in packets)
+        peers = {packet["peer"] for packet in seen()}
+        assert len(peers) == 1, "of one device only"
+    finally:
+        look.terminate()
+        look.wait(20)
+
+
 def test_an_immediate_command_needs_a_device_that_hears(world, connect):
     device = connect()
     answer = world.na.create_raw(device.credentials.device_id, world.receiver.url, expire=0)

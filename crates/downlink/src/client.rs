@@ -285,6 +285,18 @@ impl Admin {
             .await
     }
 
+    /// A device's packets, a line for each, as they come.
+    pub(crate) async fn trace_device(&self, id: &str, query: &Query) -> Result<Streamed, Failure> {
+        let request = Request {
+            method: Method::GET,
+            path: &["admin", "v1", "devices", id, "trace"],
+            query,
+            body: None,
+            headers: self.headers(),
+        };
+        self.caller.stream(&request).await
+    }
+
     /// Some of what was given up; `more` says whether to ask again.
     pub(crate) async fn replay_receiver(&self, key: i64, body: Value) -> Result<Value, Failure> {
         let key = key.to_string();
@@ -314,15 +326,18 @@ impl Admin {
         query: &[(&'static str, String)],
         body: Option<Value>,
     ) -> Result<Value, Failure> {
-        let headers = vec![("authorization", format!("Bearer {}", self.token))];
         self.caller
             .call(&Request {
                 method,
                 path,
                 query,
                 body,
-                headers,
+                headers: self.headers(),
             })
             .await
+    }
+
+    fn headers(&self) -> Vec<(&'static str, String)> {
+        vec![("authorization", format!("Bearer {}", self.token))]
     }
 }

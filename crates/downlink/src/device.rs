@@ -1,5 +1,7 @@
 //! `downlink device`: the devices of an application.
 
+mod trace;
+
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -34,6 +36,8 @@ enum Verb {
         /// The device's id
         id: String,
     },
+    /// Shows what a device over CoAP says and is told, as it comes
+    Trace(trace::Args),
     /// Plays an MQTT device until it is interrupted, and tells what it gets
     Simulate(simulate::Args),
 }
@@ -114,6 +118,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             args.client.northbound()?.delete_device(&id).await?;
             out.show(&json!({"deleted": id}), || format!("deleted {id}"))
         }
+        Verb::Trace(trace) => trace::run(&args.client.admin()?, out, &trace).await,
         Verb::Simulate(simulate) => simulate::run(simulate, &args.client).await,
     }
 }

@@ -3,10 +3,12 @@
 mod block;
 mod build;
 mod code;
+mod describe;
 mod message;
 pub mod option;
 
 pub use block::Block;
 pub use build::Builder;
 pub use code::{Code, Kind};
+pub use describe::describe;
 pub use message::{Fault, Message, Options, Token};

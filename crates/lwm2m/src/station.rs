@@ -15,6 +15,7 @@ mod reports;
 mod requests;
 mod timers;
 mod waking;
+mod whose;
 
 pub use keeping::Registration;
 

@@ -12,6 +12,7 @@ mod push_tls;
 mod pushes;
 mod receivers;
 mod signing_keys;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,7 @@ pub(crate) fn start(
         trust,
         desk,
         tasks: tasks.clone(),
+        stop: stop.clone(),
     };
     let router = router(admin, guard::Guard::new(token, address));
     // Room of its own: applications that take all of theirs must not shut the operator out.
@@ -73,6 +75,7 @@ struct Admin {
     trust: Arc<TrustBook>,
     desk: Arc<Desk>,
     tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Admin {
@@ -106,6 +109,7 @@ fn router(admin: Admin, guard: guard::Guard) -> Router {
         .route("/admin/v1/receivers/rate", put(receivers::rate))
         .route("/admin/v1/receivers/{key}/replay", post(receivers::replay))
         .route("/admin/v1/receivers/{key}/drop", post(receivers::drop_some))
+        .route("/admin/v1/devices/{id}/trace", get(trace::follow))
         .route(
             "/admin/v1/apps/{id}/signing-keys",
             post(signing_keys::create).get(signing_keys::list),

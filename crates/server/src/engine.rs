@@ -25,6 +25,7 @@ use crate::clock;
 use crate::products::ProductBook;
 use crate::secrets::IdRandom;
 use crate::telemetry::{Metrics, RefusalLabel};
+use crate::trace::Traces;
 
 pub(crate) use create::{CancelError, CreateError, CreateRequest};
 pub(crate) use crowded::Crowded;
@@ -39,6 +40,7 @@ pub(crate) struct Engine {
     crowded: Crowded,
     products: ProductBook,
     followers: Arc<Followers>,
+    traces: Traces,
     mint: Mutex<Mint>,
     last_session: Mutex<SessionId>,
     hints: Hints,
@@ -102,6 +104,7 @@ impl Engine {
                 settings.feed_streams_per_app,
                 settings.feed_streams,
             )),
+            traces: Traces::default(),
             mint: Mutex::new(Mint {
                 ids: IdMint::after(last_id),
                 random: IdRandom::new(),
@@ -126,6 +129,11 @@ impl Engine {
     /// Those who follow feeds.
     pub(crate) fn followers(&self) -> &Arc<Followers> {
         &self.followers
+    }
+
+    /// The devices whose packets somebody looks at.
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// Who may create no more commands to be told of.

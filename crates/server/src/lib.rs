@@ -20,3 +20,4 @@ pub mod runtime;
 mod secrets;
 mod sweep;
 pub mod telemetry;
+mod trace;

@@ -13,6 +13,7 @@ mod outcome;
 mod owner;
 mod secure;
 mod sessions;
+mod traced;
 mod translate;
 mod uplinks;
 mod writes;

@@ -30,6 +30,7 @@ use super::writes::Writes;
 use crate::config;
 use crate::engine::{CloseReason, ToSession};
 use crate::secrets::random;
+use crate::trace::Direction;
 
 /// Datagrams read before anything else gets its turn.
 const AT_ONCE: usize = 64;
@@ -158,9 +159,7 @@ impl Owner {
             let Some(plain) = &self.plain else { return };
             match plain.try_recv_from(buffer) {
                 Ok((length, from)) => {
-                    let now = self.now();
-                    self.station
-                        .receive(now, Peer::Plain(unmapped(from)), &buffer[..length]);
+                    self.receive(Peer::Plain(unmapped(from)), &buffer[..length]);
                     self.act();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -207,11 +206,15 @@ impl Owner {
             Inside::Opened(session, device) => {
                 self.station.session_opened(session, DeviceNumber(device.0));
             }
-            Inside::Received(session, bytes) => {
-                self.station.receive(now, Peer::Secure(session), &bytes);
-            }
+            Inside::Received(session, bytes) => self.receive(Peer::Secure(session), &bytes),
             Inside::Closed(session) => self.station.session_ended(now, session),
         }
+    }
+
+    fn receive(&mut self, from: Peer, datagram: &[u8]) {
+        let now = self.now();
+        self.show_packet(Direction::FromDevice, from, datagram);
+        self.station.receive(now, from, datagram);
     }
 
     fn act_for_station(&mut self) {
@@ -244,6 +247,7 @@ impl Owner {
 
     /// What the socket does not take is lost, as on the way: it is sent again like that.
     fn send(&mut self, to: Peer, bytes: &[u8]) {
+        self.show_packet(Direction::ToDevice, to, bytes);
         match to {
             Peer::Plain(address) => {
                 let plain = self.plain.as_ref();
