@@ -8,11 +8,11 @@ use crate::output::{Access, WorkMode};
 use crate::peer::{DeviceNumber, NO_SESSION, Peer};
 use crate::registry::Slot;
 use crate::time::Millis;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// What has to be kept of a registration for it to outlive the process. Whoever knows location and token of a plain
 /// device can speak in its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Registration {
     /// Whose.
     pub device: DeviceNumber,
@@ -37,17 +37,21 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Whether the other one, kept instead, would serve the same device as well: but for what is left of the lifetime,
-    /// for where a device that sleeps was last (it is not sent to before it speaks), and for the observation (it is asked for once
-    /// more).
-    pub fn serves_like(&self, other: &Self) -> bool {
-        let timeless = |one: &Self| Self {
-            address: one.address.filter(|_| !one.sleeps()),
+    /// What of it matters to whoever keeps it: two of the same essence serve the same device as well. Time goes by in either;
+    /// a device that sleeps is not sent to before it speaks, so that it does not matter where it was; and an observation is
+    /// asked for once more if need be.
+    #[must_use]
+    pub fn essence(&self) -> Self {
+        const ANYWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+        let address = self
+            .address
+            .map(|address| if self.sleeps() { ANYWHERE } else { address });
+        Self {
+            address,
             left_ms: 0,
             observed: false,
-            ..*one
-        };
-        self.address.is_some() == other.address.is_some() && timeless(self) == timeless(other)
+            ..*self
+        }
     }
 
     const fn sleeps(&self) -> bool {
