@@ -4,6 +4,7 @@ import contextlib
 import json
 import sqlite3
 import subprocess
+import time
 import urllib.request
 
 import pytest
@@ -81,6 +82,40 @@ def test_a_device_that_refuses_or_fails_is_told_as_failed(world, connect):
     failed = world.create(device)
     device.report(result(mid_of(device.next_command()), errcode=1))
     world.receiver.expect(failed, "SENT", "DELIVERED", ("FAILED", '{"state":1}'))
+
+
+def test_a_device_that_is_busy_is_tried_again_when_it_said(world, connect):
+    device = connect().start()
+    device.commands.answer, device.commands.max_age = Code.SERVICE_UNAVAILABLE, 2
+    command = world.create(device)
+    first = mid_of(device.next_command())
+    refused = time.monotonic()
+    device.commands.answer, device.commands.max_age = Code.CHANGED, None
+    address = world.server.address("admin")
+    until(lambda: "downlink_lwm2m_awake 0" in metrics(address), what="it is left alone")
+    immediate = world.na.create_raw(device.credentials.device_id, world.receiver.url, expire=0)
+    assert immediate.error == "100428", "it takes nothing now"
+    assert mid_of(device.next_command()) == first
+    assert time.monotonic() - refused >= 2
+    device.report(result(first))
+    world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"state":1}'))
+
+
+def test_an_immediate_command_that_a_busy_device_does_not_take_has_failed(world, connect):
+    device = connect().start()
+    device.commands.answer = Code.SERVICE_UNAVAILABLE
+    command = world.create(device, expire=0)
+    world.receiver.expect(command, "SENT", "FAILED")
+
+
+@pytest.mark.settings(lwm2m_ack_first_low_secs=1, lwm2m_ack_first_high_secs=1)
+def test_the_last_resend_is_the_end_of_an_immediate_command(world, connect):
+    device = connect().start()
+    device.stop()
+    command = world.create(device, expire=0, maxRetransmit=1)
+    began = time.monotonic()
+    world.receiver.expect(command, "SENT", "TIMEOUT")
+    assert time.monotonic() - began < 10, "not the deadline that is there for the worst case"
 
 
 def test_an_immediate_command_needs_a_device_that_hears(world, connect):

@@ -48,10 +48,13 @@ class _Commands(resource.Resource):
         super().__init__()
         self.written: queue.Queue[bytes] = queue.Queue()
         self.answer = Code.CHANGED
+        self.max_age: int | None = None
 
     async def render_put(self, request):
         self.written.put(request.payload)
-        return aiocoap.Message(code=self.answer)
+        answer = aiocoap.Message(code=self.answer)
+        answer.opt.max_age = self.max_age
+        return answer
 
 
 class CoapDevice:
@@ -105,6 +108,8 @@ class CoapDevice:
         self._loop.call_soon_threadsafe(self.reports.report, payload)
 
     def stop(self) -> None:
+        if not self._thread.is_alive():
+            return
         with contextlib.suppress(Exception):
             self._run(self._context.shutdown())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -121,6 +121,14 @@ pub enum Input {
         /// False: not a byte left, so this send does not count.
         written: bool,
     },
+    /// The session that it was sent on is there, and has stopped trying: its own repeats are over. Changes nothing if the
+    /// command was sent over another session since, or is waiting for its result.
+    GaveUp {
+        /// Which session.
+        session: SessionId,
+        /// False: the device cannot have taken it, so this send does not count.
+        sent: bool,
+    },
     /// The clock reached the ack deadline.
     AckDeadline,
     /// The clock reached the end of the lifetime.

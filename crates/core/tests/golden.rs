@@ -80,6 +80,7 @@ fn every_input_has_a_word() {
         Input::Replied(_) => "reply",
         Input::Unsendable(_) => "unsendable",
         Input::SessionLost { .. } => "lost",
+        Input::GaveUp { .. } => "gave-up",
         Input::AckDeadline => "ack-deadline",
         Input::LifetimeEnded => "lifetime-deadline",
         Input::ResponseDeadline => "response-deadline",
@@ -91,7 +92,7 @@ fn every_input_has_a_word() {
         .flat_map(|block| &block.rows)
         .map(|row| word(&row.input()))
         .collect();
-    assert_eq!(words.len(), 10, "{words:?}");
+    assert_eq!(words.len(), 11, "{words:?}");
 }
 
 #[test]
@@ -133,6 +134,7 @@ fn what_people_read_is_kept() {
                 Input::Send(_)
                 | Input::Acked
                 | Input::SessionLost { .. }
+                | Input::GaveUp { .. }
                 | Input::AckDeadline
                 | Input::LifetimeEnded
                 | Input::ResponseDeadline

@@ -141,12 +141,14 @@ fn any_act() -> impl Strategy<Value = Act> {
     ];
     let offer = (who.clone(), prop::bool::weighted(0.7), prop::bool::weighted(0.7))
         .prop_map(|(who, acks, written)| Act::Offer { who, acks, written });
-    let gone = (who, any::<bool>()).prop_map(|(who, otherwise)| Act::Gone { who, otherwise });
+    let gone = (who.clone(), any::<bool>()).prop_map(|(who, otherwise)| Act::Gone { who, otherwise });
+    let gives_up = (who, any::<bool>()).prop_map(|(who, otherwise)| Act::GivesUp { who, otherwise });
     prop_oneof![
         6 => offer,
         6 => pause.prop_map(Act::Wait),
         5 => Just(Act::Fire),
         4 => gone,
+        2 => gives_up,
         3 => which.prop_map(Act::Clock),
         1 => Just(Act::Ack),
         1 => any::<bool>().prop_map(|ok| Act::Answer { ok }),

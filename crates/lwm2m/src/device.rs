@@ -31,6 +31,8 @@ pub(crate) struct Hearing {
     pub(crate) until: Millis,
     /// It has more to report and is left alone until then.
     pub(crate) held: Option<Millis>,
+    /// It said that it takes nothing before then; zero: it did not.
+    pub(crate) busy_until: Millis,
     /// Whether the caller was told that it can be sent to.
     pub(crate) told: bool,
 }
@@ -79,7 +81,9 @@ impl Device {
     /// Whether it may be sent to at `now`.
     pub(crate) fn hears(&self, now: Millis) -> bool {
         let hearing = &self.hearing;
-        hearing.linked && (!self.sleeps() || (hearing.until > now && hearing.held.is_none()))
+        hearing.linked
+            && hearing.busy_until <= now
+            && (!self.sleeps() || (hearing.until > now && hearing.held.is_none()))
     }
 
     /// What is added to each wait for an acknowledgement. The network keeps what is sent between two of its paging
@@ -121,7 +125,9 @@ impl Device {
     pub(crate) fn next_due(&self) -> Millis {
         let awake = (self.hearing.told && self.sleeps()).then_some(self.hearing.until);
         let flight = self.flight().map(|flight| flight.due);
-        [awake, self.hearing.held, flight, self.recents.all_over()]
+        let busy = self.hearing.busy_until;
+        let free = (busy > Millis(0)).then_some(busy);
+        [awake, self.hearing.held, free, flight, self.recents.all_over()]
             .into_iter()
             .flatten()
             .fold(self.ends, Millis::min)

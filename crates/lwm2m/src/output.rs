@@ -71,9 +71,9 @@ pub enum Outcome {
     TimedOut,
     /// The device did not understand the message at all (RST).
     Reset,
-    /// Not now (5.03, 4.29).
+    /// Not now (5.03, 4.29): the device may not be written to for a while, and [`Output::Awake`] comes after it.
     Busy {
-        /// Seconds until it may be tried again.
+        /// Seconds until it may be tried again, as the device said.
         retry_secs: u32,
     },
     /// Sent, but the registration or session ended before an answer came.

@@ -27,6 +27,13 @@ impl Resends {
         }
     }
 
+    /// How long all waits together can be, in milliseconds.
+    pub(crate) fn longest_ms(schedule: &AckSchedule, extra_ms: u64) -> u64 {
+        let waits = u64::from(schedule.resends) + 1;
+        let doubled = schedule.first_high_ms.saturating_mul((1 << waits.min(32)) - 1);
+        doubled.saturating_add(extra_ms.saturating_mul(waits))
+    }
+
     /// When the present wait ends, if it began at `now`.
     pub(crate) fn due(&self, now: Millis) -> Millis {
         let doubled = self.base_ms.saturating_mul(1 << self.done.min(16));
@@ -72,6 +79,14 @@ mod tests {
                 assert!((low..=low * 3 / 2).contains(wait), "{wait} with seed {seed}");
             }
         }
+    }
+
+    #[test]
+    fn the_longest_is_all_waits_at_their_longest() {
+        assert_eq!(Resends::longest_ms(&STANDARD, 0), 225_000);
+        assert_eq!(Resends::longest_ms(&STANDARD, 1_000), 229_000);
+        let most: u64 = waits(None, 1_000, 3).iter().sum();
+        assert!(most <= 229_000);
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Settings {
     pub default_lifetime_secs: u32,
     /// After how long a device that is busy is tried again if it does not say, in seconds.
     pub busy_retry_secs: u32,
+    /// How long a device that is busy is left alone at the most, whatever it says, in seconds.
+    pub max_busy_secs: u32,
     /// A payload above this many bytes goes out in blocks.
     pub block_size: usize,
     /// The largest payload of a write, in bytes.
@@ -92,6 +94,7 @@ impl Default for Settings {
             answer_wait_ms: 60_000,
             default_lifetime_secs: 86_400,
             busy_retry_secs: 60,
+            max_busy_secs: 3600,
             block_size: 1024,
             max_write: 64 * 1024,
             max_report: 16 * 1024,

@@ -116,13 +116,6 @@ impl Lwm2m {
             mtu: 1200,
         }
     }
-
-    /// How long the acknowledgement of a command is awaited: the longest that all resends can take, and a little more.
-    pub(crate) fn ack_wait_secs(&self) -> u32 {
-        let first = self.ack_first_high_secs.max(1);
-        let waits = (1_u64 << (u32::from(self.resends).min(16) + 1)) - 1;
-        u32::try_from(first.saturating_mul(waits).saturating_add(15)).unwrap_or(u32::MAX)
-    }
 }
 
 section! {

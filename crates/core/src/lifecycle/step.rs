@@ -48,7 +48,7 @@ impl At<'_> {
             }
             Input::Acked | Input::Replied(_) => Err(Refusal::Stray),
             Input::Unsendable(why) => Ok(self.becomes(State::FailedByTransport(self.open(false)), &why)),
-            Input::SessionLost { .. } => Err(Refusal::Unaffected),
+            Input::SessionLost { .. } | Input::GaveUp { .. } => Err(Refusal::Unaffected),
             Input::LifetimeEnded if self.lifetime_over() => Ok(self.becomes(State::Expired, "")),
             Input::LifetimeEnded | Input::AckDeadline | Input::ResponseDeadline | Input::SlotDeadline => {
                 Err(Refusal::NotDue)
@@ -64,6 +64,10 @@ impl At<'_> {
             Input::Replied(reply) => Ok(self.delivery_then_result(reply)),
             Input::Unsendable(why) => Ok(self.becomes(State::FailedByTransport(self.open(false)), &why)),
             Input::SessionLost { session, written } => self.session_lost(sent, session, written),
+            Input::GaveUp {
+                session,
+                sent: may_have,
+            } => self.gave_up(sent, session, may_have),
             Input::AckDeadline => self.ack_deadline(sent),
             Input::LifetimeEnded => self.lifetime_ended(sent),
             Input::ResponseDeadline => self.response_deadline(sent),
@@ -80,7 +84,7 @@ impl At<'_> {
                 Some(_) => Ok(self.answer(reply)),
                 None => Err(Refusal::Stray),
             },
-            Input::SessionLost { .. } => Err(Refusal::Unaffected),
+            Input::SessionLost { .. } | Input::GaveUp { .. } => Err(Refusal::Unaffected),
             Input::ResponseDeadline => match response_due {
                 Some(due) if self.reached(due) => {
                     Ok(self.becomes(State::TimedOut(self.open(true)), "no result in time"))
@@ -97,7 +101,7 @@ impl At<'_> {
         match input {
             Input::Send(_) | Input::Unsendable(_) => Err(Refusal::NotSendable),
             Input::Acked | Input::Replied(_) => Err(Refusal::Duplicate),
-            Input::SessionLost { .. } => Err(Refusal::Unaffected),
+            Input::SessionLost { .. } | Input::GaveUp { .. } => Err(Refusal::Unaffected),
             Input::AckDeadline | Input::LifetimeEnded | Input::ResponseDeadline | Input::SlotDeadline => {
                 Err(Refusal::NotDue)
             }
@@ -129,7 +133,7 @@ impl At<'_> {
                 proves_delivery: !amendable.acked,
                 ..self.answer(reply)
             }),
-            Input::SessionLost { .. } => Err(Refusal::Unaffected),
+            Input::SessionLost { .. } | Input::GaveUp { .. } => Err(Refusal::Unaffected),
             Input::AckDeadline | Input::LifetimeEnded | Input::ResponseDeadline | Input::SlotDeadline => {
                 Err(Refusal::NotDue)
             }
@@ -173,6 +177,27 @@ impl At<'_> {
             Flight::AwaitingAck { .. } | Flight::AwaitingResult { .. } | Flight::Lost { .. } => {
                 Err(Refusal::Unaffected)
             }
+        }
+    }
+
+    /// Who repeats by itself also knows when it is over: no need to wait for a deadline that is there for the worst case.
+    fn gave_up(&self, sent: Sent, by: SessionId, may_have: bool) -> Result<Transition, Refusal> {
+        let its = match sent.flight {
+            Flight::AwaitingAck { session, .. } => session == by,
+            Flight::AwaitingResult { session, .. } => session == by && !may_have,
+            Flight::Lost { .. } => false,
+        };
+        match (self.progress.mode, may_have) {
+            _ if !its => Err(Refusal::Unaffected),
+            (Mode::Immediate, false) => {
+                let why = "the device could not take it".to_owned();
+                Ok(self.becomes(State::FailedByTransport(self.open(false)), &why))
+            }
+            (Mode::Cached { .. }, true) if self.may_send_after(sent.sends) => {
+                self.session_lost(sent, by, true)
+            }
+            (Mode::Cached { .. }, false) => self.session_lost(sent, by, false),
+            (Mode::Immediate | Mode::Cached { .. }, true) => Ok(self.no_ack(sent.sends)),
         }
     }
 
@@ -364,7 +389,7 @@ fn never_sent(input: Input) -> Result<Transition, Refusal> {
     match input {
         Input::Send(_) | Input::Unsendable(_) => Err(Refusal::NotSendable),
         Input::Acked | Input::Replied(_) => Err(Refusal::Stray),
-        Input::SessionLost { .. } => Err(Refusal::Unaffected),
+        Input::SessionLost { .. } | Input::GaveUp { .. } => Err(Refusal::Unaffected),
         Input::AckDeadline | Input::LifetimeEnded | Input::ResponseDeadline | Input::SlotDeadline => {
             Err(Refusal::NotDue)
         }

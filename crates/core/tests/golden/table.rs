@@ -12,7 +12,7 @@ use downlink_core::{Mode, Offer, Policy, Proof, ResponseRule, SessionId, Span, S
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// Everything that an input of the table can be, spelled out.
-pub(crate) const INPUTS: [&str; 21] = [
+pub(crate) const INPUTS: [&str; 27] = [
     "send ack s6",
     "send ack s7",
     "send ack s8",
@@ -29,6 +29,12 @@ pub(crate) const INPUTS: [&str; 21] = [
     "lost s6 unwritten",
     "lost s7 unwritten",
     "lost s8 unwritten",
+    "gave-up s6 sent",
+    "gave-up s7 sent",
+    "gave-up s8 sent",
+    "gave-up s6 unsent",
+    "gave-up s7 unsent",
+    "gave-up s8 unsent",
     "ack-deadline",
     "lifetime-deadline",
     "response-deadline",
@@ -239,6 +245,10 @@ impl Row {
             ["lost", session, word] => Input::SessionLost {
                 session: session_id(session),
                 written: *word == "written",
+            },
+            ["gave-up", session, word] => Input::GaveUp {
+                session: session_id(session),
+                sent: *word == "sent",
             },
             ["ack-deadline"] => Input::AckDeadline,
             ["lifetime-deadline"] => Input::LifetimeEnded,

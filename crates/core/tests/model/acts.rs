@@ -3,7 +3,7 @@
 use crate::model::{Rules, Which};
 
 /// What a run of histories must have come across.
-pub(crate) const THINGS: [&str; 20] = [
+pub(crate) const THINGS: [&str; 21] = [
     "ended SUCCESSFUL",
     "ended FAILED",
     "ended TIMEOUT",
@@ -18,6 +18,7 @@ pub(crate) const THINGS: [&str; 20] = [
     "sent over QoS 0",
     "never written, sent again",
     "report of an older session",
+    "given up, sent again",
     "offer of an older session",
     "offer after the lifetime",
     "slot given up",
@@ -55,6 +56,11 @@ pub(crate) enum Act {
     CannotSend,
     /// A session ends and reports; `otherwise`: what it says if it never had the command.
     Gone {
+        who: Who,
+        otherwise: bool,
+    },
+    /// A session stops trying and stays; `otherwise` as above.
+    GivesUp {
         who: Who,
         otherwise: bool,
     },

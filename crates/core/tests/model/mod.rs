@@ -16,11 +16,24 @@ pub(crate) struct Rules {
 /// Something that happens to a command.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Fact {
-    Offer { session: i64, acks: bool },
+    Offer {
+        session: i64,
+        acks: bool,
+    },
     Ack,
-    Answer { ok: bool },
+    Answer {
+        ok: bool,
+    },
     CannotSend,
-    Gone { session: i64, written: bool },
+    Gone {
+        session: i64,
+        written: bool,
+    },
+    /// A session has stopped trying.
+    GaveUp {
+        session: i64,
+        sent: bool,
+    },
     Clock(Which),
     Withdraw,
 }
@@ -83,6 +96,7 @@ impl Model {
             Fact::Answer { ok } => self.answer(ok, now),
             Fact::CannotSend => self.cannot_send(now),
             Fact::Gone { session, written } => self.gone(session, written, now),
+            Fact::GaveUp { session, sent } => self.gave_up(session, sent, now),
             Fact::Clock(which) => self.clock(which, now),
             Fact::Withdraw => self.withdraw(now),
         }
@@ -202,6 +216,22 @@ impl Model {
         self.carrier = None;
         self.result_at = None;
         self.slot_at = None;
+        true
+    }
+
+    fn gave_up(&mut self, session: i64, sent: bool, now: i64) -> bool {
+        let spent = match self.end {
+            None => true,
+            Some(end) => sent && (end <= now || self.sends >= self.rules.most_sends),
+        };
+        if !spent {
+            return self.gone(session, sent, now);
+        }
+        let mine = self.word == "SENT" && self.carrier == Some(session);
+        if !mine || (sent && self.ack_at.is_none()) {
+            return false;
+        }
+        self.give_up(if sent { "TIMEOUT" } else { "FAILED" }, now);
         true
     }
 

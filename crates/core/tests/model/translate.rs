@@ -25,6 +25,10 @@ pub(crate) fn input(fact: Fact) -> Input {
             session: SessionId(session),
             written,
         },
+        Fact::GaveUp { session, sent } => Input::GaveUp {
+            session: SessionId(session),
+            sent,
+        },
         Fact::Clock(Which::Ack) => Input::AckDeadline,
         Fact::Clock(Which::Lifetime) => Input::LifetimeEnded,
         Fact::Clock(Which::Response) => Input::ResponseDeadline,

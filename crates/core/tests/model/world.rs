@@ -126,6 +126,7 @@ impl World {
             Act::Answer { ok } => self.answer(ok),
             Act::CannotSend => self.quietly(Fact::CannotSend),
             Act::Gone { who, otherwise } => self.gone(who, otherwise),
+            Act::GivesUp { who, otherwise } => self.gives_up(who, otherwise),
             Act::Clock(which) => self.quietly(Fact::Clock(which)),
             Act::Fire => self.fire(),
             Act::Restart { down } => self.restart(down),
@@ -215,6 +216,7 @@ impl World {
         );
         match self.sendings.last() {
             Some(last) if !last.written => self.seen.insert("never written, sent again"),
+            Some(last) if last.session == session => self.seen.insert("given up, sent again"),
             Some(_) => self.seen.insert("sent again"),
             None => !acks && self.seen.insert("sent over QoS 0"),
         };
@@ -233,7 +235,19 @@ impl World {
             session: session.id,
             written: session.written.unwrap_or(otherwise),
         };
-        if self.sendings.last().is_some_and(|last| last.session > session.id) {
+        self.report(session.id, fact);
+    }
+
+    fn gives_up(&mut self, who: Who, otherwise: bool) {
+        let Some(place) = self.session(who) else { return };
+        let session = &self.sessions[place];
+        let (id, sent) = (session.id, session.written.unwrap_or(otherwise));
+        self.report(id, Fact::GaveUp { session: id, sent });
+    }
+
+    /// What a session says of its own last send changes nothing of a newer one.
+    fn report(&mut self, session: i64, fact: Fact) {
+        if self.sendings.last().is_some_and(|last| last.session > session) {
             assert!(
                 self.tell(fact).is_none(),
                 "an older session took back a newer send"

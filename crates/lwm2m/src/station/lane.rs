@@ -5,6 +5,7 @@ use crate::coap::{Block, Builder, Code, Kind, Token, option};
 use crate::device::{Device, Observation};
 use crate::flight::{Flight, Job, Progress, Write};
 use crate::output::{Access, NotReachable, Outcome};
+use crate::peer::DeviceNumber;
 use crate::registry::Slot;
 use crate::schedule::Resends;
 use crate::time::Millis;
@@ -45,6 +46,17 @@ impl Station {
         if let Some(device) = self.registry.get_mut(slot) {
             device.lane.get_or_insert_default().waiting.push_back(job);
         }
+    }
+
+    /// The longest that one message to the device can take, in milliseconds: all its sends, and the wait for an answer that
+    /// comes by itself. Nothing for a device that is not registered.
+    pub fn longest_wait_ms(&self, device: DeviceNumber) -> u64 {
+        let slot = self.registry.by_number(device);
+        let Some(device) = slot.and_then(|slot| self.registry.get(slot)) else {
+            return 0;
+        };
+        Resends::longest_ms(&self.settings.schedule, device.extra_wait_ms())
+            .saturating_add(self.settings.separate_wait_ms)
     }
 
     /// Sends the device's next message, if none is in flight.

@@ -156,6 +156,7 @@ impl Station {
                 linked: true,
                 until: now,
                 held: None,
+                busy_until: Millis(0),
                 told: false,
             },
             unanswered: 0,

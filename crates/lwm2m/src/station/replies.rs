@@ -184,7 +184,12 @@ impl Station {
     fn settle_write(&mut self, now: Millis, slot: Slot, write: Write, message: &Message<'_>) {
         let tag = write.tag;
         match verdict(&write, message, self.settings.busy_retry_secs) {
-            Verdict::Ended(outcome) => self.written(slot, tag, outcome),
+            Verdict::Ended(outcome) => {
+                if let Outcome::Busy { retry_secs } = outcome {
+                    self.leave_alone(now, slot, retry_secs);
+                }
+                self.written(slot, tag, outcome);
+            }
             Verdict::GoOn(blocks) => {
                 self.launch(
                     now,

@@ -39,6 +39,9 @@ impl Station {
         if device.hearing.held.is_some_and(|held| held <= now) {
             device.hearing.held = None;
         }
+        if device.hearing.busy_until <= now {
+            device.hearing.busy_until = Millis(0);
+        }
         device.recents.prune(now);
         if device.flight().is_some_and(|flight| flight.due <= now) {
             self.overdue(now, slot);

@@ -24,6 +24,15 @@ impl Station {
         self.registry.reschedule(slot);
     }
 
+    /// The device takes nothing for a while: it may not be written to before then, whatever else it says.
+    pub(super) fn leave_alone(&mut self, now: Millis, slot: Slot, secs: u32) {
+        let secs = secs.clamp(1, self.settings.max_busy_secs);
+        if let Some(device) = self.registry.get_mut(slot) {
+            device.hearing.busy_until = now.after_secs(secs);
+        }
+        self.tell_hearing(now, slot);
+    }
+
     /// Counts a message from the device: it hears for one more window. True if it did not before.
     pub(super) fn heard(&mut self, now: Millis, slot: Slot) -> bool {
         if let Some(device) = self.registry.get_mut(slot) {

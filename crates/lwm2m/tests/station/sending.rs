@@ -110,7 +110,7 @@ fn every_answer_has_its_outcome() {
         world.registered();
         let (mid, token) = names(&world.write(1, &[1]));
         let outputs = world.receive(&answer.replace('M', &mid).replace('T', &token));
-        assert_eq!(outputs, [ended(1, outcome)], "{answer}");
+        assert_eq!(outputs.last(), Some(&ended(1, outcome)), "{answer}");
         let outputs = world.pass(1_000_000);
         assert!(
             !outputs

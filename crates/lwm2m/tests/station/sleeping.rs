@@ -244,3 +244,39 @@ fn what_is_in_flight_goes_once_more_after_an_update_that_wakes() {
         })
     );
 }
+
+#[test]
+fn a_device_that_is_busy_is_left_alone_for_as_long_as_it_says_whatever_else_it_says() {
+    for mode in [WorkMode::Psm, WorkMode::Edrx { cycle_secs: 10 }] {
+        let mut world = World::new();
+        let report = world.registered_as(mode);
+        let (mid, token) = names(&world.write(1, &[1]));
+        let busy = Outcome::Busy { retry_secs: 30 };
+        let outputs = world.receive(&format!("68 a3 {mid} {token} d1 01 1e"));
+        assert_eq!(outputs, [ASLEEP, ended(1, busy)]);
+        world.receive(&format!("58 45 0001 {report} 61 11 ff 01"));
+        world.station.report_has_more(world.now, DEVICE, false);
+        assert_eq!(world.outputs(), [], "a report does not change that");
+        assert_eq!(
+            world.station.write(world.now, DEVICE, 2, vec![1], None),
+            Err(NotReachable::Asleep)
+        );
+        assert_eq!(world.pass(29_999), []);
+        assert_eq!(world.pass(1), [AWAKE]);
+        world.write(2, &[1]);
+    }
+}
+
+#[test]
+fn a_device_that_is_busy_for_ever_is_tried_again_after_an_hour_all_the_same() {
+    let mut world = World::new();
+    world.registered_as(WorkMode::Edrx { cycle_secs: 10 });
+    let (mid, token) = names(&world.write(1, &[1]));
+    let outputs = world.receive(&format!("68 a3 {mid} {token} d4 01 ffffffff"));
+    assert_eq!(
+        outputs,
+        [ASLEEP, ended(1, Outcome::Busy { retry_secs: u32::MAX })]
+    );
+    assert_eq!(world.pass(3_599_999), []);
+    assert_eq!(world.pass(1), [AWAKE]);
+}

@@ -92,7 +92,7 @@ impl Engine {
         let offer = session.as_ref().and_then(|session| session.offer());
         let full = session
             .as_ref()
-            .is_some_and(|session| session.inflight() >= self.settings.max_inflight);
+            .is_some_and(|session| session.is_full(self.settings.max_inflight));
         if mode == Mode::Immediate && offer.is_some() && full {
             self.metrics.create_refused.inc();
             return Err(CreateError::Congested);

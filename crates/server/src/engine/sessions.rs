@@ -211,6 +211,11 @@ impl SessionHandle {
         self.letters().waiting.len() + self.inflight.load(Ordering::Acquire)
     }
 
+    /// Whether as much is under way as may be: `limit`, or what its inbox holds if that is less.
+    pub(crate) fn is_full(&self, limit: usize) -> bool {
+        self.inflight() >= limit.min(self.capacity)
+    }
+
     /// Hands it a message; gives it back if its inbox is full or the session is over.
     pub(crate) fn hand(&self, message: ToSession) -> Result<(), ToSession> {
         let mut letters = self.letters();
@@ -381,6 +386,7 @@ mod tests {
         assert!(matches!(handle.hand(overdue(2)), Err(ToSession::AckOverdue(_))));
         handle.hand(ToSession::Work).unwrap();
         assert_eq!(handle.inflight(), 1);
+        assert!(handle.is_full(5), "its inbox holds one");
         let mut cx = Context::from_waker(Waker::noop());
         let Poll::Ready(taken) = inbox.poll_take(&mut cx) else {
             panic!("nothing to take")

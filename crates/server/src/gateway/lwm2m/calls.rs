@@ -49,8 +49,8 @@ pub(super) enum Done {
     Encoded(Box<Dispatch>, Result<Vec<u8>, Untranslated>),
     /// The device's next command, if there is one.
     Next(DeviceKey, Result<Option<Dispatch>, StoreError>),
-    /// Changes were made.
-    Applied(Result<Vec<Changed>, StoreError>),
+    /// Changes were made; the queues of these devices have something again.
+    Applied(Result<Vec<Changed>, StoreError>, Vec<DeviceKey>),
     /// The key of an identity, if somebody has it.
     Key(Box<[u8]>, Result<Option<Key>, StoreError>),
     /// Registrations were written, or these were not.
@@ -243,16 +243,10 @@ impl Shared {
         Box::pin(async move { Done::Next(device, engine.send_next(device, offer).await) })
     }
 
-    /// Makes changes.
-    pub(super) fn apply(&self, changes: Vec<Change>) -> Call {
+    /// Makes changes, after which the queues of `again` have something.
+    pub(super) fn apply(&self, changes: Vec<Change>, again: Vec<DeviceKey>) -> Call {
         let engine = Arc::clone(&self.engine);
-        Box::pin(async move { Done::Applied(engine.apply(changes).await) })
-    }
-
-    /// Takes dispatches back: nothing of them left.
-    pub(super) fn not_written(&self, dispatches: Vec<Dispatch>) -> Call {
-        let engine = Arc::clone(&self.engine);
-        Box::pin(async move { Done::Applied(engine.not_written(dispatches).await.map(|()| Vec::new())) })
+        Box::pin(async move { Done::Applied(engine.apply(changes).await, again) })
     }
 
     /// Writes registrations, and that others ended.

@@ -27,7 +27,7 @@ use super::known::{Devices, Known};
 use super::secure::{Inside, Secure};
 use super::sessions::Listening;
 use super::work_mode;
-use super::writes::Write;
+use super::writes::Writes;
 use crate::config;
 use crate::engine::{CloseReason, ToSession};
 use crate::secrets::random;
@@ -46,10 +46,8 @@ pub(super) struct Owner {
     pub(super) devices: Devices,
     pub(super) calls: FuturesUnordered<Call>,
     pub(super) listening: FuturesUnordered<Listening>,
-    pub(super) writes: HashMap<u64, Write>,
-    pub(super) last_tag: u64,
+    pub(super) writes: Writes,
     pub(super) inbox_capacity: usize,
-    pub(super) ack_wait_secs: u32,
     pub(super) secure: Option<Secure>,
     pub(super) plain: Option<UdpSocket>,
     pub(super) keeping: Keeping,
@@ -85,10 +83,8 @@ impl Owner {
             devices: Devices::default(),
             calls: FuturesUnordered::new(),
             listening: FuturesUnordered::new(),
-            writes: HashMap::new(),
-            last_tag: 0,
+            writes: Writes::default(),
             inbox_capacity: config.max_inflight,
-            ack_wait_secs: config.ack_wait_secs(),
             secure,
             plain: sockets.plain,
             keeping: Keeping::default(),
@@ -293,7 +289,7 @@ impl Owner {
             Done::Heard(device, heard) => self.heard(device, *heard),
             Done::Encoded(dispatch, bytes) => self.encoded(*dispatch, bytes),
             Done::Next(device, next) => self.next_command(device, next),
-            Done::Applied(changed) => self.applied(changed),
+            Done::Applied(changed, again) => self.applied(changed, again),
             Done::Key(identity, key) => self.key(identity, key),
             Done::Kept(outcome) => self.kept(outcome),
             Done::ReadKept(page) => self.read_kept(page),

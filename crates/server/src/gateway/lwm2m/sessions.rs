@@ -12,6 +12,7 @@ use futures_util::future::{Abortable, Aborted, abortable};
 
 use super::known::Live;
 use super::owner::Owner;
+use super::writes::Then;
 use crate::engine::{CloseReason, Reach, SessionHandle, Taken, ToSession};
 
 /// Waits for letters to a session; ends when the session does.
@@ -39,7 +40,7 @@ impl Owner {
 
     fn open(&mut self, device: DeviceKey) {
         let engine = &self.shared.engine;
-        let patience = Some(Span::from_secs(self.ack_wait_secs));
+        let patience = Some(self.patience(device));
         let (handle, inbox) =
             SessionHandle::patient(engine.next_session_id(), device, self.inbox_capacity, patience);
         // Registered before the queue is read: a command that is created meanwhile finds it.
@@ -57,6 +58,15 @@ impl Owner {
                 listening,
             });
         }
+    }
+
+    /// How long the acknowledgement of a command is awaited at the most: for the message before it, and for its own.
+    /// The protocol machine says sooner if there will be none; this is for what the server forgot when it ended.
+    fn patience(&self, device: DeviceKey) -> Span {
+        const MARGIN_MS: u64 = 15_000;
+        let longest = self.station.longest_wait_ms(DeviceNumber(device.0));
+        let patience = longest.saturating_mul(2).saturating_add(MARGIN_MS);
+        Span::from_millis(u32::try_from(patience).unwrap_or(u32::MAX))
     }
 
     /// The device cannot be written to from now on.
@@ -94,7 +104,7 @@ impl Owner {
             ToSession::Dispatch(dispatch) => Some(*dispatch),
             ToSession::Work | ToSession::AckOverdue(_) => None,
         });
-        self.take_back(dispatches.collect());
+        self.take_back(dispatches.collect(), Then::Ask);
     }
 
     /// What was handed to the device's session.
@@ -103,11 +113,7 @@ impl Owner {
             match letter {
                 ToSession::Dispatch(dispatch) => self.take(*dispatch),
                 // The machine gave it up already, or is about to: the command may be sent again.
-                ToSession::Work | ToSession::AckOverdue(_) => {
-                    if let Some(known) = self.devices.get_mut(&device) {
-                        known.hungry = true;
-                    }
-                }
+                ToSession::Work | ToSession::AckOverdue(_) => self.hungry(device),
             }
         }
         match close {
@@ -129,6 +135,14 @@ impl Owner {
         let (letters, listening) = abortable(listen(device, Arc::clone(&live.inbox)));
         live.listening = listening;
         self.listening.push(Box::pin(flat(letters)));
+    }
+
+    /// There may be something in the device's queue.
+    pub(super) fn hungry(&mut self, device: DeviceKey) {
+        if let Some(known) = self.devices.get_mut(&device) {
+            known.hungry = true;
+        }
+        self.ask(device);
     }
 
     /// Asks the engine for the device's next command, if there may be one.
