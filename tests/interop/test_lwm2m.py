@@ -1,6 +1,8 @@
 """Devices that sleep, over LwM2M, with a foreign implementation of CoAP as the device."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import time
 import urllib.request
@@ -9,6 +11,7 @@ import pytest
 from aiocoap.numbers.codes import Code
 
 from kit.coapdevice import CoapDevice
+from kit.na import DEVICES
 from kit.server import binary, clean_env
 from kit.wait import until
 from kit.world import World
@@ -187,6 +190,63 @@ def test_a_queue_outlives_registration_and_server(world, connect):
     device.report(result(mid_of(device.next_command())))
     world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"state":1}'))
 
+
+def kept(world) -> None:
+    """Waits until all that devices registered is in the store."""
+    address = world.server.address("admin")
+    until(lambda: "downlink_lwm2m_unkept 0" in metrics(address), what="registrations are kept")
+
+
+def rows(world) -> int:
+    with contextlib.closing(sqlite3.connect(world.server.data_dir / "downlink.db")) as database:
+        return database.execute("SELECT count(*) FROM registration").fetchone()[0]
+
+
+@pytest.mark.parametrize("word", ["update", "report"])
+def test_a_registration_outlives_the_server_and_the_first_word_of_the_device_brings_its_command(world, connect, word):
+    device = connect().start()
+    kept(world)
+    world.server.kill()
+    world.server.start()
+    command = world.create(device)
+    assert world.status(command) == "PENDING", "it sleeps until it is heard"
+    if word == "update":
+        assert device.update() == Code.CHANGED, "at its old location"
+    else:
+        device.report(b'{"msgType":"deviceReq","data":[]}')
+    device.report(result(mid_of(device.next_command())))
+    world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"state":1}'))
+
+
+@pytest.mark.settings(lwm2m_work_mode="drx")
+def test_a_device_that_always_hears_is_sent_to_after_a_restart_without_a_word(world, connect):
+    device = connect(binding="U").start()
+    kept(world)
+    world.server.kill()
+    world.server.start()
+    address = world.server.address("admin")
+    until(lambda: "downlink_lwm2m_awake 1" in metrics(address), what="it is restored")
+    for expire in (600, 0):
+        command = world.create(device, expire=expire)
+        device.report(result(mid_of(device.next_command())))
+        world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"state":1}'))
+
+
+def test_a_registration_that_ended_does_not_come_back(world, connect):
+    gone, removed, lapsed = connect().start(), connect().start(), connect()
+    assert lapsed.register(lifetime=1) == Code.CREATED
+    assert gone.leave() == Code.DELETED
+    answer = world.na.call("DELETE", f"{DEVICES}/{removed.credentials.device_id}")
+    assert answer.status == 204, answer
+    kept(world)
+    world.server.kill()
+    world.server.start()
+    for device in (gone, removed):
+        assert device.update() == Code.NOT_FOUND
+    until(lambda: rows(world) == 0, what="no rows are left")
+    assert lapsed.update() == Code.NOT_FOUND
+
+
 @pytest.fixture
 def secure_world(server):
     server.listeners["coaps"] = "127.0.0.1:0"
@@ -223,6 +283,19 @@ def test_over_dtls_a_device_gets_its_commands_and_again_from_another_port(secure
         command = secure_world.create(credentials)
         secure_world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"result":0}'))
     assert handshakes(address, "failed") == 0
+
+
+def test_over_dtls_a_registration_outlives_the_server_and_a_new_session_speaks_for_it(secure_world, simulate):
+    credentials = secure_world.na.register(isSecure=True)
+    simulate(credentials, credentials.secret, "--psm", "1,1", "--new-port")
+    address = secure_world.server.address("admin")
+    until(lambda: "downlink_lwm2m_registrations 1" in metrics(address), what="it is registered")
+    kept(secure_world)
+    secure_world.server.kill()
+    secure_world.server.start()
+    command = secure_world.create(credentials)
+    secure_world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"result":0}'))
+    assert 'messages_total{what="unknown_location"} 0' in metrics(address), "it had no need to register anew"
 
 
 def test_over_dtls_the_wrong_key_gets_nothing(secure_world, simulate):

@@ -72,7 +72,7 @@ pub struct Settings {
     pub max_outputs: usize,
     /// RSTs in a second, all together: to malformed messages, pings, and reports with a token of nobody.
     pub resets_per_sec: u32,
-    /// Requests refused in a second, all together. Each is no larger than the request was. After a restart of the server
+    /// Requests refused in a second, all together. Each is no larger than the request was. When registrations are lost
     /// every device has to be told once that it is unknown.
     pub refusals_per_sec: u32,
     /// What becomes of reports that overtook each other.

@@ -163,7 +163,6 @@ impl Station {
             return false;
         };
         match (device.peer, from) {
-            (had, from) if had == from => true,
             (Peer::Plain(_), Peer::Plain(_)) => true,
             (Peer::Secure(_) | Peer::Plain(_), Peer::Secure(session)) => {
                 self.sessions.get(&session) == Some(&device.number)

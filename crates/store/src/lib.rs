@@ -13,6 +13,7 @@ pub mod error;
 pub mod feed;
 pub mod product;
 pub mod push;
+pub mod registration;
 pub mod sqlite;
 pub mod subscription;
 pub mod trust;
@@ -30,6 +31,7 @@ pub use push::{
     Attempt, Diverted, Fate, GivenUp, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
     PushTotals, Pushes, Ready, ReadyPush, ReceiverKey, Settled, StoredPush, StoredReceiver, Stowed,
 };
+pub use registration::{KeptRegistration, Registrations};
 pub use subscription::{
     CommandStage, DeviceEvent, Notice, NoticeDevice, NoticeWriter, NotifyType, PushGivenUp, PushSubject,
     Report, ServiceData, SubscribeRefused, Subscription, SubscriptionFilter, Subscriptions,
@@ -38,11 +40,33 @@ pub use trust::{AddKeyRefused, AppTrust, PushTls, SigningKey, Trust};
 
 /// All of the port.
 pub trait Store:
-    Commands + Pushes + Devices + Products + Apps + Feed + Subscriptions + Trust + Send + Sync + 'static
+    Commands
+    + Pushes
+    + Devices
+    + Registrations
+    + Products
+    + Apps
+    + Feed
+    + Subscriptions
+    + Trust
+    + Send
+    + Sync
+    + 'static
 {
 }
 
-impl<T: Commands + Pushes + Devices + Products + Apps + Feed + Subscriptions + Trust + Send + Sync + 'static>
-    Store for T
+impl<T> Store for T where
+    T: Commands
+        + Pushes
+        + Devices
+        + Registrations
+        + Products
+        + Apps
+        + Feed
+        + Subscriptions
+        + Trust
+        + Send
+        + Sync
+        + 'static
 {
 }

@@ -32,6 +32,7 @@ mod pushes;
 mod queue;
 mod read;
 mod records;
+mod registrations;
 mod state;
 mod stats;
 mod subscriptions;

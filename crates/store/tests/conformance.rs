@@ -34,6 +34,8 @@ mod push_rules;
 mod pushes;
 #[path = "conformance/queue.rs"]
 mod queue;
+#[path = "conformance/registrations.rs"]
+mod registrations;
 #[path = "conformance/stored_pushes.rs"]
 mod stored_pushes;
 #[path = "conformance/subscriptions.rs"]
@@ -134,6 +136,9 @@ macro_rules! suite {
             devices::seen_notes_the_first_connection_and_the_family,
             devices::unbound_devices_lapse,
             devices::devices_are_listed_by_time,
+            registrations::the_last_that_was_kept_of_a_device_is_there,
+            registrations::a_registration_goes_with_its_device,
+            registrations::they_come_in_pages,
             products::a_product_is_kept_whole_and_replaced_whole,
             products::ids_of_products_are_unique_in_their_application,
             products::a_device_finds_its_product,

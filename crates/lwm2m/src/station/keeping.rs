@@ -5,18 +5,19 @@ use super::Station;
 use crate::device::{Device, Hearing, Observation};
 use crate::location::Location;
 use crate::output::{Access, WorkMode};
-use crate::peer::{DeviceNumber, Peer};
+use crate::peer::{DeviceNumber, NO_SESSION, Peer};
 use crate::registry::Slot;
 use crate::time::Millis;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// What has to be kept of a registration for it to outlive the process. Whoever knows location and token of a plain
 /// device can speak in its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Registration {
     /// Whose.
     pub device: DeviceNumber,
-    /// Where it was last.
-    pub peer: Peer,
+    /// Where it was last, in clear. None: it came over a DTLS session, and nothing in clear counts as the device's.
+    pub address: Option<SocketAddr>,
     /// By which resources it speaks.
     pub access: Access,
     /// The work mode that it was accepted with.
@@ -35,14 +36,44 @@ pub struct Registration {
     pub observed: bool,
 }
 
+impl Registration {
+    /// What of it matters to whoever keeps it: two of the same essence serve the same device as well. Time goes by in either;
+    /// a device that sleeps is not sent to before it speaks, so that it does not matter where it was; and an observation is
+    /// asked for once more if need be.
+    #[must_use]
+    pub fn essence(&self) -> Self {
+        const ANYWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+        let address = self
+            .address
+            .map(|address| if self.sleeps() { ANYWHERE } else { address });
+        Self {
+            address,
+            left_ms: 0,
+            observed: false,
+            ..*self
+        }
+    }
+
+    const fn sleeps(&self) -> bool {
+        match self.mode {
+            WorkMode::Psm => true,
+            WorkMode::Drx => self.queues,
+            WorkMode::Edrx { .. } => false,
+        }
+    }
+}
+
 impl Station {
     /// A device's registration as it is now. Worth keeping after `accept`, after [`Updated`](crate::Output::Updated), and
-    /// after its first report.
+    /// after a report, which may have come from another address.
     pub fn registration(&self, now: Millis, device: DeviceNumber) -> Option<Registration> {
         let device = self.registry.get(self.registry.by_number(device)?)?;
         Some(Registration {
             device: device.number,
-            peer: device.peer,
+            address: match device.peer {
+                Peer::Plain(address) => Some(address),
+                Peer::Secure(_) => None,
+            },
             access: device.access,
             mode: device.given_mode,
             queues: device.queues,
@@ -66,7 +97,8 @@ impl Station {
             return false;
         }
         let next_mid = self.random.next_u64() as u16;
-        let fresh = self.new_device(now, kept.device, kept.peer, kept.access, next_mid);
+        let peer = kept.address.map_or(Peer::Secure(NO_SESSION), Peer::Plain);
+        let fresh = self.new_device(now, kept.device, peer, kept.access, next_mid);
         let observation = if kept.observed {
             Observation::InForce
         } else {
@@ -81,7 +113,7 @@ impl Station {
             lifetime_secs: kept.lifetime_secs,
             ends: now.after(kept.left_ms),
             hearing: Hearing {
-                linked: matches!(kept.peer, Peer::Plain(_)),
+                linked: kept.address.is_some(),
                 ..fresh.hearing
             },
             ..fresh

@@ -2,7 +2,7 @@
 
 use crate::sending::names;
 use crate::world::{DEVICE, REGISTER, World, bytes, hex, sent};
-use downlink_lwm2m::{NotReachable, Output, Parting, Peer, Settings, Station, WorkMode};
+use downlink_lwm2m::{DeviceNumber, NotReachable, Output, Parting, Peer, Settings, Station, WorkMode};
 
 /// Another process: nothing but what was kept, and another seed.
 fn restarted(world: &mut World) {
@@ -87,26 +87,109 @@ fn one_that_did_not_answer_the_observation_is_asked_again() {
     assert_eq!(names(again).1, names(observe).1, "with the same token");
 }
 
-#[test]
-fn one_whose_session_is_gone_is_out_of_reach_until_it_speaks_over_another() {
+/// A device that registered over session 1, and its location and token.
+fn registered_over_dtls() -> (World, String, String) {
     let mut world = World::new();
     world.station.session_opened(1, DEVICE);
-    world
-        .station
-        .receive(world.now, Peer::Secure(1), &bytes(REGISTER));
-    let outputs = world.outputs();
+    let outputs = over(&mut world, 1, REGISTER);
     let [Output::Register { exchange, .. }] = outputs[..] else {
         panic!("{outputs:?}")
     };
-    assert!(
-        world
-            .station
-            .accept(world.now, exchange, DEVICE, WorkMode::Edrx { cycle_secs: 20 })
-    );
+    let mode = WorkMode::Edrx { cycle_secs: 20 };
+    assert!(world.station.accept(world.now, exchange, DEVICE, mode));
+    let outputs = world.outputs();
+    let [
+        Output::Send { bytes: created, .. },
+        Output::Send { bytes: observe, .. },
+        _,
+    ] = &outputs[..]
+    else {
+        panic!("{outputs:?}")
+    };
+    let token = hex(&observe[4..12]);
+    (world, hex(&created[9..]), token)
+}
+
+fn over(world: &mut World, session: u64, hex: &str) -> Vec<Output> {
+    world
+        .station
+        .receive(world.now, Peer::Secure(session), &bytes(hex));
+    world.outputs()
+}
+
+fn code(outputs: &[Output]) -> u8 {
+    let Some(Output::Send { bytes, .. }) = outputs
+        .iter()
+        .find(|output| matches!(output, Output::Send { .. }))
+    else {
+        panic!("nothing sent: {outputs:?}")
+    };
+    bytes[1]
+}
+
+#[test]
+fn one_whose_session_is_gone_is_out_of_reach_until_it_speaks_over_another() {
+    let (mut world, location, _) = registered_over_dtls();
     restarted(&mut world);
     assert_eq!(world.outputs(), []);
     assert_eq!(
         world.station.write(world.now, DEVICE, 1, vec![1], None),
         Err(NotReachable::Asleep)
     );
+    world.station.session_opened(1, DEVICE);
+    let outputs = over(&mut world, 1, &format!("41 02 2001 b1 b2 7264 0a {location}"));
+    assert_eq!(code(&outputs), 0x44, "2.04");
+    assert!(outputs.contains(&Output::Awake { device: DEVICE }), "{outputs:?}");
+    world
+        .station
+        .write(world.now, DEVICE, 1, vec![1], None)
+        .expect("awake");
+}
+
+#[test]
+fn nobody_else_takes_over_what_was_registered_over_dtls() {
+    let (mut world, location, token) = registered_over_dtls();
+    restarted(&mut world);
+    let update = format!("41 02 2001 b1 b2 7264 0a {location}");
+    let leave = format!("41 04 2002 b1 b2 7264 0a {location}");
+    let report = format!("58 45 2003 {token} 61 10 ff 01");
+    // Sessions are counted anew: the number that was the device's may be another's now.
+    world.station.session_opened(1, DeviceNumber(8));
+    for message in [&update, &leave] {
+        assert_eq!(code(&world.receive(message)), 0x84, "4.04 in clear");
+        assert_eq!(code(&over(&mut world, 1, message)), 0x84, "4.04 to another");
+    }
+    assert_eq!(world.receive(&report), []);
+    assert_eq!(over(&mut world, 1, &report), []);
+    assert!(world.station.registration(world.now, DEVICE).is_some());
+}
+
+#[test]
+fn what_has_to_be_kept_anew_is_told_from_what_has_not() {
+    let mut world = World::new();
+    let token = world.registered_as(WorkMode::Edrx { cycle_secs: 20 });
+    let before = world.station.registration(world.now, DEVICE).expect("registered");
+    world.pass(1000);
+    let later = world.station.registration(world.now, DEVICE).expect("registered");
+    assert!(
+        before != later && before.essence() == later.essence(),
+        "only time passed"
+    );
+    let elsewhere = Peer::Plain("127.0.0.2:40001".parse().expect("an address"));
+    let report = bytes(&format!("58 45 2000 {token} 61 10 ff 01"));
+    world.station.receive(world.now, elsewhere, &report);
+    let moved = world.station.registration(world.now, DEVICE).expect("registered");
+    assert_ne!(before.essence(), moved.essence(), "it is sent to at its address");
+    let asleep = |mut one: downlink_lwm2m::Registration| {
+        one.mode = WorkMode::Psm;
+        one
+    };
+    assert_eq!(
+        asleep(before).essence(),
+        asleep(moved).essence(),
+        "it speaks first"
+    );
+    let mut secure = asleep(moved);
+    secure.address = None;
+    assert_ne!(asleep(moved).essence(), secure.essence());
 }

@@ -7,6 +7,8 @@
 
 mod calls;
 mod dtls;
+mod keeping;
+mod kept;
 mod keys;
 mod known;
 mod outcome;

@@ -43,6 +43,7 @@ struct What {
 pub(crate) struct Lwm2mMetrics {
     registrations: Gauge,
     awake: Gauge,
+    unkept: Gauge,
     messages: Family<What, Counter>,
     dtls: Family<What, Counter>,
     dtls_sessions: Gauge,
@@ -99,6 +100,11 @@ impl Lwm2mMetrics {
                 "lwm2m_awake",
                 "Devices over LwM2M that can be written to now",
             ),
+            unkept: super::metrics::gauge(
+                registry,
+                "lwm2m_unkept",
+                "Registrations over LwM2M that changed and are not written yet",
+            ),
             messages,
             dtls,
             dtls_sessions,
@@ -114,6 +120,11 @@ impl Lwm2mMetrics {
         for (what, count) in COUNTED {
             catch_up(&self.messages, what, count(counters));
         }
+    }
+
+    /// Shows how many registrations are still to be written.
+    pub(crate) fn show_unkept(&self, unkept: usize) {
+        self.unkept.set(i64::try_from(unkept).unwrap_or(i64::MAX));
     }
 
     /// Shows what the DTLS sessions have counted, and how many there are.

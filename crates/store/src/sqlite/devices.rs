@@ -234,6 +234,7 @@ impl Batch {
         let Some((app, id)) = removed else {
             return Ok(false);
         };
+        self.end_registration(device)?;
         self.count_devices(AppKey(app), -1)?;
         self.facts.forget(&device);
         let id = DeviceId::new(id);
@@ -274,6 +275,12 @@ impl Batch {
         }
         Ok(keys)
     }
+}
+
+/// The device with this key.
+pub(super) fn by_key(sql: &Connection, key: DeviceKey) -> Result<Option<Device>, Failure> {
+    let mut statement = sql.prepare_cached(select_device!("AND key = ?1"))?;
+    Ok(statement.query_row([key.0], read).optional()?)
 }
 
 fn one(sql: &Connection, query: &str, value: &str) -> Result<Option<Device>, Failure> {

@@ -4,19 +4,26 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use downlink_codec::FromDevice;
 use downlink_core::lifecycle::Input;
 use downlink_core::{DeviceKey, Offer};
 use downlink_lwm2m::ExchangeId;
-use downlink_store::{Change, Changed, Device, DeviceName, Dispatch, NotifyType, StoreError, Target};
+use downlink_store::{
+    Change, Changed, Device, DeviceName, Dispatch, KeptRegistration, NotifyType, StoreError, Target,
+};
 
+use super::keeping::{Row, try_again};
 use super::keys::Key;
 use super::translate::{self, Translator, Untranslated, Usable, codec_of};
 use crate::clock;
 use crate::engine::Engine;
 use crate::products::ReadyProduct;
 use crate::secrets::Sealer;
+
+/// Between a failure of the store and the next try, where nobody waits for it.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A call under way.
 pub(super) type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -46,6 +53,10 @@ pub(super) enum Done {
     Applied(Result<Vec<Changed>, StoreError>, Vec<DeviceKey>),
     /// The key of an identity, if somebody has it.
     Key(Box<[u8]>, Result<Option<Key>, StoreError>),
+    /// Registrations were written, or these were not.
+    Kept(Result<(), Vec<DeviceKey>>),
+    /// Registrations that were kept; none: they cannot be read.
+    ReadKept(Option<Vec<Row>>),
     /// Nothing that anybody waits for.
     Noted,
 }
@@ -127,12 +138,8 @@ impl Shared {
         let device = by_endpoint(&self.engine, endpoint).await.map_err(unavailable)?;
         let device = device.ok_or(Turned::Unknown)?;
         let product = self.engine.product_of(&device).await.map_err(unavailable)?;
-        let must_be_secure = product
-            .as_ref()
-            .is_some_and(|product| product.head.settings.secure)
-            || downlink_api::device::is_secure(&device.info);
         match way {
-            Way::Plain if must_be_secure => return Err(Turned::Unknown),
+            Way::Plain if must_be_secure(&device, product.as_deref()) => return Err(Turned::Unknown),
             Way::Secure(proved) if proved != Some(device.key) => return Err(Turned::Unknown),
             Way::Plain | Way::Secure(_) => {}
         }
@@ -242,6 +249,49 @@ impl Shared {
         Box::pin(async move { Done::Applied(engine.apply(changes).await, again) })
     }
 
+    /// Writes registrations, and that others ended.
+    pub(super) fn keep(&self, rows: Vec<KeptRegistration>, ended: Vec<DeviceKey>) -> Call {
+        let engine = Arc::clone(&self.engine);
+        Box::pin(async move {
+            let devices = rows.iter().map(|row| row.device).chain(ended.iter().copied());
+            let devices: Vec<_> = devices.collect();
+            match engine.store().keep_registrations(rows, ended).await {
+                Ok(()) => Done::Kept(Ok(())),
+                Err(error) => {
+                    tracing::warn!(%error, "LwM2M: registrations could not be kept; they are tried again");
+                    tokio::time::sleep(PAUSE).await;
+                    Done::Kept(Err(devices))
+                }
+            }
+        })
+    }
+
+    /// Reads registrations that were kept, of devices behind this one.
+    pub(super) fn read_kept(&self, after: DeviceKey, limit: u32) -> Call {
+        let shared = self.clone();
+        Box::pin(async move {
+            let mut tried = 1;
+            loop {
+                match shared.kept(after, limit).await {
+                    Ok(page) => return Done::ReadKept(Some(page)),
+                    Err(error) if try_again(tried, &error) => tokio::time::sleep(PAUSE).await,
+                    Err(_) => return Done::ReadKept(None),
+                }
+                tried += 1;
+            }
+        })
+    }
+
+    async fn kept(&self, after: DeviceKey, limit: u32) -> Result<Vec<Row>, StoreError> {
+        let mut page = Vec::new();
+        for (device, kept) in self.engine.store().kept_registrations(after, limit).await? {
+            let product = self.engine.product_of(&device).await?;
+            let of = Admitted { device, product };
+            page.push(Row { of, kept });
+        }
+        Ok(page)
+    }
+
     /// Tells the application whether the device is there, if it wants to know.
     pub(super) fn presence(&self, device: &Device, online: bool) -> Call {
         let (engine, app, key) = (Arc::clone(&self.engine), device.app, device.key);
@@ -278,6 +328,12 @@ impl Heard {
             ..Self::kept(exchange)
         }
     }
+}
+
+/// Whether the device is not to be spoken to in clear.
+pub(super) fn must_be_secure(device: &Device, product: Option<&ReadyProduct>) -> bool {
+    product.is_some_and(|product| product.head.settings.secure)
+        || downlink_api::device::is_secure(&device.info)
 }
 
 /// Some modules put `urn:imei:` before the number that the device was registered by; some registrations have it.

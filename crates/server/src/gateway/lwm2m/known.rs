@@ -12,6 +12,7 @@ use foldhash::HashMap;
 use futures_util::future::AbortHandle;
 
 use super::calls::{Admitted, Uplink};
+use super::kept::Mark;
 use crate::engine::{Inbox, SessionHandle};
 use crate::products::ReadyProduct;
 
@@ -43,6 +44,8 @@ pub(super) struct Known {
     pub(super) hungry: bool,
     /// A message of it is being taken in.
     pub(super) hearing: bool,
+    /// What the store has of its registration.
+    pub(super) kept: Option<Mark>,
     uplinks: VecDeque<Uplink>,
 }
 
@@ -57,6 +60,7 @@ impl Known {
             asking: false,
             hungry: false,
             hearing: false,
+            kept: None,
             uplinks: VecDeque::new(),
         }
     }

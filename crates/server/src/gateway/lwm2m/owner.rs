@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Sockets;
 use super::calls::{Admitted, Call, Done, Shared, Turned, Way};
+use super::keeping::Keeping;
 use super::keys::Key;
 use super::known::{Devices, Known};
 use super::secure::{Inside, Secure};
@@ -49,13 +50,14 @@ pub(super) struct Owner {
     pub(super) writes: Writes,
     pub(super) inbox_capacity: usize,
     pub(super) secure: Option<Secure>,
-    plain: Option<UdpSocket>,
+    pub(super) plain: Option<UdpSocket>,
+    pub(super) keeping: Keeping,
+    pub(super) max_calls: usize,
     work_mode: config::WorkMode,
-    max_calls: usize,
     began: Instant,
     /// What registrations that are being looked up said of their binding.
     bindings: HashMap<ExchangeId, String>,
-    stopping: bool,
+    pub(super) stopping: bool,
 }
 
 /// What woke the task.
@@ -86,6 +88,7 @@ impl Owner {
             inbox_capacity: config.max_inflight,
             secure,
             plain: sockets.plain,
+            keeping: Keeping::default(),
             work_mode: config.work_mode,
             max_calls: config.max_calls.max(1),
             began: Instant::now(),
@@ -98,6 +101,7 @@ impl Owner {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut buffer = vec![0; DATAGRAM];
         let mut timer = Box::pin(sleep_until(self.began));
+        self.keep_up();
         loop {
             match self.next(timer.as_mut(), &stop).await {
                 Event::Plain => self.read(&mut buffer),
@@ -113,6 +117,7 @@ impl Owner {
                 secure.tick(std::time::Instant::now());
             }
             self.act();
+            self.keep_up();
             self.show();
             if self.stopping && self.calls.is_empty() {
                 return;
@@ -139,7 +144,7 @@ impl Owner {
         if timer.deadline() != due || timer.is_elapsed() {
             timer.as_mut().reset(due);
         }
-        let may_read = !self.stopping && self.calls.len() < self.max_calls;
+        let may_read = !self.stopping && self.keeping.is_read() && self.calls.len() < self.max_calls;
         tokio::select! {
             biased;
             () = stop.cancelled(), if !self.stopping => Event::Stop,
@@ -235,12 +240,18 @@ impl Owner {
                     device,
                     payload,
                     sequence: _,
-                } => self.report(exchange, device, payload),
+                } => {
+                    self.keep(key(device));
+                    self.report(exchange, device, payload);
+                }
                 Output::Awake { device } => self.awake(key(device)),
                 Output::Asleep { device } => self.asleep(key(device)),
-                Output::Updated { .. } => {}
+                Output::Updated { device, .. } => self.keep(key(device)),
                 Output::Written { device, tag, outcome } => self.written(key(device), tag, outcome),
-                Output::Gone { device, why } => self.gone(key(device), why),
+                Output::Gone { device, why } => {
+                    self.gone(key(device), why);
+                    self.keep(key(device));
+                }
             }
         }
     }
@@ -284,6 +295,8 @@ impl Owner {
             Done::Next(device, next) => self.next_command(device, next),
             Done::Applied(changed, again) => self.applied(changed, again),
             Done::Key(identity, key) => self.key(identity, key),
+            Done::Kept(outcome) => self.kept(outcome),
+            Done::ReadKept(page) => self.read_kept(page),
             Done::Noted => {}
         }
     }
@@ -305,6 +318,7 @@ impl Owner {
                 self.devices.insert(device, Known::new(admitted));
             }
         }
+        self.keep(device);
     }
 
     fn turned(&mut self, exchange: ExchangeId, why: Turned) {

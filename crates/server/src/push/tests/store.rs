@@ -99,6 +99,13 @@ unused! {
 }
 
 unused! {
+    Registrations {
+        fn keep_registrations(a: Vec<KeptRegistration>, b: Vec<DeviceKey>) -> ();
+        fn kept_registrations(a: DeviceKey, b: u32) -> Vec<(Device, KeptRegistration)>;
+    }
+}
+
+unused! {
     Apps {
         fn create_app(a: NewApp) -> Option<App>;
         fn app(a: &AppId) -> Option<App>;

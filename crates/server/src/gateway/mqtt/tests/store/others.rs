@@ -82,6 +82,25 @@ impl Products for FakeStore {
 }
 
 #[async_trait]
+impl Registrations for FakeStore {
+    async fn keep_registrations(
+        &self,
+        _: Vec<KeptRegistration>,
+        _: Vec<DeviceKey>,
+    ) -> Result<(), StoreError> {
+        unimplemented!()
+    }
+
+    async fn kept_registrations(
+        &self,
+        _: DeviceKey,
+        _: u32,
+    ) -> Result<Vec<(Device, KeptRegistration)>, StoreError> {
+        unimplemented!()
+    }
+}
+
+#[async_trait]
 impl Trust for FakeStore {
     async fn trusts(&self) -> Result<Vec<(AppKey, AppTrust)>, StoreError> {
         unimplemented!()
