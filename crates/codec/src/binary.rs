@@ -55,8 +55,19 @@ impl Binary {
         write::command(message, command)
     }
 
+    fn report_answer(&self) -> Option<&Message> {
+        self.messages
+            .iter()
+            .find(|message| message.purpose == Purpose::ReportAnswer)
+    }
+
+    /// Whether there are answers to reports.
+    pub(crate) fn answers_reports(&self) -> bool {
+        self.report_answer().is_some()
+    }
+
     fn encode_answer(&self, answer: &ReportAnswer<'_>) -> Result<Option<Vec<u8>>, EncodeError> {
-        let message = self.messages.iter().find(|m| m.purpose == Purpose::ReportAnswer);
+        let message = self.report_answer();
         message.map(|message| write::answer(message, answer)).transpose()
     }
 

@@ -106,6 +106,15 @@ impl Codec {
         }
     }
 
+    /// Whether there are answers to reports.
+    pub fn answers_reports(&self) -> bool {
+        match self {
+            Self::Json => false,
+            Self::Binary(binary) => binary.answers_reports(),
+            Self::Script(script) => script.answers_reports(),
+        }
+    }
+
     /// Whether a result of this command can be matched by its mid. If not, DELIVERED is as far as it gets. Of a script
     /// nobody knows before it has run: it is taken to.
     pub fn carries_mid(&self, service: &str, command: &str) -> bool {

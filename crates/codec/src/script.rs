@@ -54,6 +54,11 @@ struct Functions {
 }
 
 impl Script {
+    /// Whether there are answers to reports.
+    pub(crate) const fn answers_reports(&self) -> bool {
+        self.functions.answer
+    }
+
     /// Checks a script by running it once, without calling its functions.
     ///
     /// # Errors

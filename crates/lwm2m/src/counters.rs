@@ -45,4 +45,6 @@ pub struct Counters {
     pub reports_lost: u64,
     /// Registrations now. The only figure that falls.
     pub registrations: u64,
+    /// Devices that the caller was told may be written to; not a total.
+    pub awake: u64,
 }

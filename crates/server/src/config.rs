@@ -62,6 +62,9 @@ section! {
         max_inflight: usize,
         max_calls: usize,
         script_threads: usize,
+        script_threads_lost: usize,
+        script_calls: usize,
+        script_calls_each: usize,
         max_dtls_sessions: usize,
         max_handshakes: usize,
         max_handshakes_per_source: usize,
@@ -99,6 +102,17 @@ impl Lwm2m {
             // A report may be a command's result, which must not get lost for being late.
             reordered: downlink_lwm2m::Reordered::Deliver,
             ..downlink_lwm2m::Settings::default()
+        }
+    }
+
+    /// The limits of the threads for scripts.
+    pub(crate) fn scripts(&self) -> downlink_codec::PoolLimits {
+        downlink_codec::PoolLimits {
+            threads: self.script_threads,
+            lost: self.script_threads_lost,
+            waiting: self.script_calls,
+            waiting_per_script: self.script_calls_each,
+            ..downlink_codec::PoolLimits::default()
         }
     }
 

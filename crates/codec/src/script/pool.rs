@@ -175,6 +175,11 @@ impl ScriptPool {
     pub fn lost(&self) -> usize {
         self.shared.lock().lost.len()
     }
+
+    /// How many calls wait for their turn. For metrics.
+    pub fn waiting(&self) -> usize {
+        self.shared.lock().queues.waiting()
+    }
 }
 
 impl Drop for ScriptPool {

@@ -12,6 +12,9 @@ impl Station {
     /// Ends a registration, with all that was to be sent. Returns the message id that would have been next.
     pub(super) fn part(&mut self, slot: Slot, why: Option<Parting>) -> Option<u16> {
         let mut device = self.registry.remove(slot)?;
+        if device.hearing.told {
+            self.outbox.counters.awake -= 1;
+        }
         if device.assembly.is_some() {
             self.assemblies -= 1;
             self.outbox.counters.reports_lost += 1;

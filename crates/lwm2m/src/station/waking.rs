@@ -1,12 +1,38 @@
 //! When a sleeping device may be written to: for a window after it spoke, unless it has more to report first.
 
 use super::Station;
-use crate::output::Output;
+use crate::output::{NotReachable, Output};
 use crate::peer::DeviceNumber;
 use crate::registry::Slot;
 use crate::time::Millis;
 
 impl Station {
+    /// Writes the answer to a report, as [`write`](Self::write) does, but to a sleeping device that has more to report, too: it
+    /// waits for this answer before it says more.
+    ///
+    /// # Errors
+    /// [`NotReachable`]: nothing was sent, and no output will come.
+    pub fn answer_report(
+        &mut self,
+        now: Millis,
+        device: DeviceNumber,
+        tag: u64,
+        payload: Vec<u8>,
+    ) -> Result<(), NotReachable> {
+        let slot = self.registry.by_number(device);
+        let slot = slot.ok_or(NotReachable::Unregistered)?;
+        let held = self
+            .registry
+            .get_mut(slot)
+            .and_then(|device| device.hearing.held.take());
+        let written = self.write(now, device, tag, payload, None);
+        if let Some(device) = self.registry.get_mut(slot) {
+            device.hearing.held = held;
+        }
+        self.registry.reschedule(slot);
+        written
+    }
+
     /// Says whether a decoded report has more behind it. While it has, a sleeping device is left alone, for a limited
     /// time; once it has not, the device may be written to. To be called after every report of a device that sleeps.
     pub fn report_has_more(&mut self, now: Millis, device: DeviceNumber, more: bool) {
@@ -64,6 +90,10 @@ impl Station {
         }
         device.hearing.told = hears;
         let device = device.number;
+        match hears {
+            true => self.outbox.counters.awake += 1,
+            false => self.outbox.counters.awake -= 1,
+        }
         self.outbox.tell(if hears {
             Output::Awake { device }
         } else {
@@ -79,6 +109,7 @@ impl Station {
         };
         if std::mem::take(&mut device.hearing.told) {
             let device = device.number;
+            self.outbox.counters.awake -= 1;
             self.outbox.tell(Output::Asleep { device });
         }
     }

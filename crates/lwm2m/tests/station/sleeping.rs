@@ -280,3 +280,27 @@ fn a_device_that_is_busy_for_ever_is_tried_again_after_an_hour_all_the_same() {
     assert_eq!(world.pass(3_599_999), []);
     assert_eq!(world.pass(1), [AWAKE]);
 }
+
+#[test]
+fn the_answer_to_a_report_goes_to_a_device_that_has_more_to_report() {
+    let mut world = World::new();
+    let token = world.registered();
+    assert_eq!(world.station.counters().awake, 1);
+    world.pass(100_000);
+    assert_eq!(world.station.counters().awake, 0);
+    world.receive(&format!("58 45 0001 {token} 61 11 ff 01"));
+    world.station.report_has_more(world.now, DEVICE, true);
+    let answered = world.station.answer_report(world.now, DEVICE, 9, vec![7]);
+    assert_eq!(answered, Ok(()));
+    let (mid, token) = names(&sent(&world.outputs()));
+    assert_eq!(
+        world.station.write(world.now, DEVICE, 1, vec![1], None),
+        Err(NotReachable::Asleep),
+        "commands still wait"
+    );
+    let outputs = world.receive(&format!("68 44 {mid} {token}"));
+    assert_eq!(outputs, [ended(9, Outcome::Acked)]);
+    world.pass(100_000);
+    let asleep = world.station.answer_report(world.now, DEVICE, 9, vec![7]);
+    assert_eq!(asleep, Err(NotReachable::Asleep));
+}

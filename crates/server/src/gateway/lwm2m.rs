@@ -61,7 +61,7 @@ pub(crate) fn start(
     let shared = Shared {
         engine: Arc::clone(engine),
         sealer,
-        translator: Arc::new(Translator::start(config.script_threads)?),
+        translator: Arc::new(Translator::start(config.scripts())?),
         max_result_bytes,
     };
     let owner = Owner::new(shared, sockets, config);

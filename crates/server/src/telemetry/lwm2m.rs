@@ -43,6 +43,8 @@ struct What {
 pub(crate) struct Lwm2mMetrics {
     registrations: Gauge,
     awake: Gauge,
+    scripts_waiting: Gauge,
+    scripts_lost: Gauge,
     unkept: Gauge,
     messages: Family<What, Counter>,
     dtls: Family<What, Counter>,
@@ -105,6 +107,16 @@ impl Lwm2mMetrics {
                 "lwm2m_unkept",
                 "Registrations over LwM2M that changed and are not written yet",
             ),
+            scripts_waiting: super::metrics::gauge(
+                registry,
+                "lwm2m_scripts_waiting",
+                "Calls of codecs that are scripts which wait for a thread",
+            ),
+            scripts_lost: super::metrics::gauge(
+                registry,
+                "lwm2m_scripts_lost",
+                "Threads that have not come back from a script",
+            ),
             messages,
             dtls,
             dtls_sessions,
@@ -112,11 +124,11 @@ impl Lwm2mMetrics {
         }
     }
 
-    /// Shows what the machine has counted, and how many devices can be written to.
-    pub(crate) fn show(&self, counters: &Counters, awake: usize) {
+    /// Shows what the machine has counted.
+    pub(crate) fn show(&self, counters: &Counters) {
         let gauge = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         self.registrations.set(gauge(counters.registrations));
-        self.awake.set(gauge(awake as u64));
+        self.awake.set(gauge(counters.awake));
         for (what, count) in COUNTED {
             catch_up(&self.messages, what, count(counters));
         }
@@ -125,6 +137,13 @@ impl Lwm2mMetrics {
     /// Shows how many registrations are still to be written.
     pub(crate) fn show_unkept(&self, unkept: usize) {
         self.unkept.set(i64::try_from(unkept).unwrap_or(i64::MAX));
+    }
+
+    /// Shows what the threads for scripts have before them.
+    pub(crate) fn show_scripts(&self, (waiting, lost): (usize, usize)) {
+        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.scripts_waiting.set(gauge(waiting));
+        self.scripts_lost.set(gauge(lost));
     }
 
     /// Shows what the DTLS sessions have counted, and how many there are.

@@ -44,6 +44,10 @@ impl Queues {
         Ok(())
     }
 
+    pub(super) const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// The next call of the first script that may run; that script's turn comes last from then on.
     pub(super) fn next(&mut self, may: impl Fn(usize) -> bool) -> Option<Job> {
         let place = self.queues.iter().position(|(key, _)| may(*key))?;

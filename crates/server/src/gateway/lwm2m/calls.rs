@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use downlink_codec::FromDevice;
+use downlink_codec::{Codec, FromDevice};
 use downlink_core::lifecycle::Input;
 use downlink_core::{DeviceKey, Offer};
 use downlink_lwm2m::ExchangeId;
@@ -187,12 +187,12 @@ impl Shared {
         match read {
             Err(Untranslated::Busy) => heard.kept = false,
             Err(Untranslated::Never(why)) => {
-                heard.answer = self.translator.answer(codec, uplink.payload, 1).await;
+                heard.answer = self.answer(&device, codec, uplink.payload, 1).await?;
                 heard.unread = Some(why);
             }
             Ok(FromDevice::Report(report)) => {
                 heard.more = report.has_more;
-                heard.answer = self.translator.answer(codec, uplink.payload, 0).await;
+                heard.answer = self.answer(&device, codec, uplink.payload, 0).await?;
                 self.keep_report(&device, report).await?;
             }
             Ok(FromDevice::Result(result)) => match result.mid {
@@ -213,6 +213,22 @@ impl Shared {
         }
         heard.device = Some(Admitted { device, product });
         Ok(heard)
+    }
+
+    /// The answer to a report, if the codec gives one. It says whether commands wait for the device.
+    async fn answer(
+        &self,
+        device: &Device,
+        codec: Usable,
+        report: Arc<[u8]>,
+        errcode: u8,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        if !codec.as_deref().is_ok_and(Codec::answers_reports) {
+            return Ok(None);
+        }
+        let queued = self.engine.store().with_queue(vec![device.key]).await?;
+        let answer = self.translator.answer(codec, report, errcode, !queued.is_empty());
+        Ok(answer.await)
     }
 
     async fn keep_report(&self, device: &Device, report: downlink_codec::Report) -> Result<(), StoreError> {

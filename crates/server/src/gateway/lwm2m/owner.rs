@@ -352,7 +352,8 @@ impl Owner {
 
     fn show(&self) {
         let (metrics, counters) = (self.shared.engine.metrics(), self.station.counters());
-        metrics.lwm2m.show(&counters, self.listening.len());
+        metrics.lwm2m.show(&counters);
+        metrics.lwm2m.show_scripts(self.shared.translator.figures());
         if let Some(secure) = &self.secure {
             let (counters, sessions, handshakes) = secure.figures();
             metrics.lwm2m.show_dtls(&counted(&counters), sessions, handshakes);

@@ -51,16 +51,17 @@ impl Translator {
     ///
     /// # Errors
     /// The system has no thread for it.
-    pub(super) fn start(threads: usize) -> io::Result<Self> {
+    pub(super) fn start(limits: PoolLimits) -> io::Result<Self> {
         let host = ScriptHost::default();
-        let limits = PoolLimits {
-            threads,
-            ..PoolLimits::default()
-        };
         Ok(Self {
             scripts: ScriptPool::new(host, limits)?,
             host,
         })
+    }
+
+    /// Calls of scripts that wait for their turn, and threads that have not come back from one.
+    pub(super) fn figures(&self) -> (usize, usize) {
+        (self.scripts.waiting(), self.scripts.lost())
     }
 
     /// The bytes of a command.
@@ -92,13 +93,19 @@ impl Translator {
     }
 
     /// The answer to a report that was read or not, if the product's codec gives one.
-    pub(super) async fn answer(&self, codec: Usable, request: Arc<[u8]>, errcode: u8) -> Option<Vec<u8>> {
+    pub(super) async fn answer(
+        &self,
+        codec: Usable,
+        request: Arc<[u8]>,
+        errcode: u8,
+        has_more: bool,
+    ) -> Option<Vec<u8>> {
         let encoding = self.run(codec, move |codec, host| {
             let answer = ReportAnswer {
                 identifier: None,
                 request: &request,
                 errcode,
-                has_more: false,
+                has_more,
             };
             codec.encode(host, &ToDevice::ReportAnswer(answer))
         });

@@ -75,7 +75,7 @@ impl Owner {
         self.station
             .report_has_more(now, DeviceNumber(device.0), heard.more);
         if let Some(answer) = heard.answer {
-            self.write_besides(device, answer);
+            self.answer_report(device, answer);
         }
         self.hear_next(device);
     }

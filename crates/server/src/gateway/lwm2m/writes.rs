@@ -116,12 +116,12 @@ impl Owner {
         self.over(device);
     }
 
-    /// Bytes besides the commands, such as an answer to a report: sent once, and nobody waits for how that ends.
-    pub(super) fn write_besides(&mut self, device: DeviceKey, bytes: Vec<u8>) {
+    /// The answer to a report: nobody waits for how that ends.
+    pub(super) fn answer_report(&mut self, device: DeviceKey, bytes: Vec<u8>) {
         let now = self.now();
         if let Err(why) = self
             .station
-            .write(now, DeviceNumber(device.0), UNFOLLOWED, bytes, None)
+            .answer_report(now, DeviceNumber(device.0), UNFOLLOWED, bytes)
         {
             tracing::debug!(%why, "LwM2M: the answer to a report was not sent");
         }
