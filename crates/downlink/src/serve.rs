@@ -1,9 +1,10 @@
 //! `downlink serve`, and the flags that say where a server listens.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
 use downlink_server::config::{self, Config};
-use downlink_server::run::{self as server, InitialApp};
+use downlink_server::run::{self as server, InitialApp, Running};
 use downlink_server::telemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use toml::Value;
@@ -101,6 +102,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
 /// Starts the server, says so on stdout, and stops it when asked to.
 async fn serve(config: Config, app: Option<Credentials>) -> Result<(), Failure> {
     let mut interrupt = Interrupt::listen()?;
+    let mut hangup = listen(SignalKind::hangup())?;
     let app = app.map(|app| InitialApp {
         id: app.id,
         secret: app.secret,
@@ -110,10 +112,25 @@ async fn serve(config: Config, app: Option<Credentials>) -> Result<(), Failure> 
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let told = Out::new(Format::Text).say(&running.addresses().to_string());
     if told.is_ok() {
-        interrupt.came().await;
+        tokio::select! {
+            () = interrupt.came() => {}
+            never = reload_on(&mut hangup, &running) => match never {},
+        }
     }
     running.stop().await;
     told
+}
+
+/// Has the server read its certificates again at each SIGHUP.
+async fn reload_on(hangup: &mut Signal, running: &Running) -> Infallible {
+    loop {
+        hangup.recv().await;
+        running.reload();
+    }
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::Failed(format!("no signals: {error}")))
 }
 
 /// The user's Ctrl-C or the system's SIGTERM. Neither is missed from the moment this is made.
@@ -124,7 +141,6 @@ pub(crate) struct Interrupt {
 
 impl Interrupt {
     pub(crate) fn listen() -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(|error| Failure::Failed(format!("no signals: {error}")));
         Ok(Self {
             by_user: listen(SignalKind::interrupt())?,
             by_system: listen(SignalKind::terminate())?,

@@ -44,7 +44,7 @@ section! {
 
 section! {
     /// `[server]`
-    Server { data_dir: PathBuf, master_key: String, drain_secs: u64, threads: usize, }
+    Server { data_dir: PathBuf, master_key: String, drain_secs: u64, threads: usize, tls_reload_secs: u64, }
 }
 
 section! {
@@ -132,6 +132,18 @@ impl Lwm2m {
     }
 }
 
+/// Whether applications are asked for a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCerts {
+    /// They are not.
+    Off,
+    /// One that they show has to be good.
+    Optional,
+    /// They have to show one.
+    Required,
+}
+
 section! {
     /// `[northbound]`
     Northbound {
@@ -140,6 +152,8 @@ section! {
         plain_beyond_loopback: bool,
         tls_cert: String,
         tls_key: String,
+        client_certs: ClientCerts,
+        client_ca: String,
         max_body_bytes: usize,
         max_connections: usize,
         request_timeout_secs: u64,

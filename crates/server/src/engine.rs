@@ -151,6 +151,11 @@ impl Engine {
         &self.metrics
     }
 
+    /// The metrics, to be kept.
+    pub(crate) fn shared_metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
     /// A session id later than all before, across restarts too: microseconds of the clock, or one more than the last.
     pub(crate) fn next_session_id(&self) -> SessionId {
         let now = clock::now().as_millis().saturating_mul(1000);

@@ -38,7 +38,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,6 +50,7 @@ pub(crate) use token_cache::TokenCache;
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::net::TlsDoor;
 use crate::secrets::Sealer;
 
 /// Lists read at once: one may hold a thousand commands with their parameters and results in memory.
@@ -97,11 +97,11 @@ pub(crate) struct Api {
     pub(crate) stop: CancellationToken,
 }
 
-/// Serves on `listener` (over TLS if an acceptor is given) until `stop`; requests in flight are finished.
+/// Serves on `listener` (over TLS if a door is given) until `stop`; requests in flight are finished.
 pub(crate) fn start(
     northbound: &Arc<Northbound>,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<TlsDoor>>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
@@ -132,7 +132,7 @@ pub(crate) fn answer_on(
     router: Router,
     counted: Counted,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<TlsDoor>>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {

@@ -1,16 +1,16 @@
 //! Start and stop, top to bottom.
 
+mod doors;
 mod listeners;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use downlink_core::{AppId, Policy, Span};
 use downlink_store::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use downlink_store::{AppSettings, Apps, Commands, NewApp, Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,13 +19,14 @@ use crate::engine::{CloseReason, Engine, Hints, Settings};
 use crate::gateway::lwm2m;
 use crate::gateway::mqtt::{self, MqttGateway};
 use crate::http::{self, Northbound};
-use crate::net::{self, BindError, TlsError};
+use crate::net::{BindError, TlsError};
 use crate::notices::PlatformNotices;
 use crate::push::{self, Roots, TrustBook};
 use crate::secrets::{self, Sealer, SecretHash};
 use crate::telemetry::Metrics;
 use crate::{admin, clock, sweep};
 
+use self::doors::Doors;
 pub use self::listeners::Addresses;
 use self::listeners::Listeners;
 
@@ -65,6 +66,7 @@ pub struct Running {
     tasks: TaskTracker,
     stop: CancellationToken,
     drain: Duration,
+    reload: Arc<Notify>,
 }
 
 /// An application that is made at start if it is not there.
@@ -132,6 +134,8 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
     sweep::start(&engine, deadline_inbox, &config, &tasks, &stop);
 
     let drain = Duration::from_secs(config.server.drain_secs);
+    let doors = Doors::open(&config, &listeners)?;
+    let reload = doors.keep_fresh(&config, &engine, &tasks, &stop);
     serve(
         listeners,
         &engine,
@@ -139,7 +143,7 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
         trust,
         desk,
         config,
-        &data_dir,
+        doors,
         &admin_token,
         &tasks,
         &stop,
@@ -152,6 +156,7 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
         tasks,
         stop,
         drain,
+        reload,
     })
 }
 
@@ -164,22 +169,11 @@ fn serve(
     trust: Arc<TrustBook>,
     desk: Arc<push::Desk>,
     config: Config,
-    data_dir: &Path,
+    doors: Doors,
     admin_token: &str,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(), Cause> {
-    let north_tls = match listeners.northbound {
-        Some(_) => {
-            let (cert, key) = (&config.northbound.tls_cert, &config.northbound.tls_key);
-            Some(net::acceptor(cert, key, data_dir, &[b"h2", b"http/1.1"])?)
-        }
-        None => None,
-    };
-    let mqtt_tls = match listeners.mqtts {
-        Some(_) => Some(mqtt_acceptor(&config, data_dir)?),
-        None => None,
-    };
     let gateway = Arc::new(MqttGateway::new(
         Arc::clone(engine),
         Arc::clone(&sealer),
@@ -193,7 +187,7 @@ fn serve(
     start_lwm2m(sockets, engine, &sealer, &config, tasks, stop)?;
     let northbound = Arc::new(Northbound::new(Arc::clone(engine), sealer, config));
     if let Some(listener) = listeners.northbound {
-        http::start(&northbound, listener, north_tls, tasks, stop);
+        http::start(&northbound, listener, doors.northbound, tasks, stop);
     }
     if let Some(listener) = listeners.northbound_plain {
         http::start(&northbound, listener, None, tasks, stop);
@@ -202,7 +196,7 @@ fn serve(
         mqtt::start(&gateway, listener, None, tasks, stop);
     }
     if let Some(listener) = listeners.mqtts {
-        mqtt::start(&gateway, listener, mqtt_tls, tasks, stop);
+        mqtt::start(&gateway, listener, doors.mqtts, tasks, stop);
     }
     if let Some(listener) = listeners.admin {
         admin::start(
@@ -255,18 +249,6 @@ async fn trust_book(
     Ok(Arc::new(trust))
 }
 
-fn mqtt_acceptor(config: &Config, data_dir: &Path) -> Result<tokio_rustls::TlsAcceptor, TlsError> {
-    let own = (config.mqtt.tls_cert.as_str(), config.mqtt.tls_key.as_str());
-    let (cert, key) = match own {
-        ("", "") => (
-            config.northbound.tls_cert.as_str(),
-            config.northbound.tls_key.as_str(),
-        ),
-        own => own,
-    };
-    net::acceptor(cert, key, data_dir, &[])
-}
-
 impl Running {
     /// Where it listens.
     pub fn addresses(&self) -> &Addresses {
@@ -282,6 +264,11 @@ impl Running {
     /// The token of the admin API.
     pub fn admin_token(&self) -> &str {
         &self.admin_token
+    }
+
+    /// Reads the files of TLS again, soon. What is wrong with them is logged, and the old ones stay in use.
+    pub fn reload(&self) {
+        self.reload.notify_one();
     }
 
     /// Stops: accepts nothing more, finishes what is in flight within `server.drain_secs`, closes the store.

@@ -3,6 +3,7 @@
 mod log;
 mod lwm2m;
 mod metrics;
+mod tls;
 
 pub use log::init_log;
 pub(crate) use metrics::{Metrics, PushOutcome, RefusalLabel, SweepLabel};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::{Config, DEFAULTS};
+use super::{ClientCerts, Config, DEFAULTS};
 
 /// Values from the command line: (`section`, `key`, value), the strongest layer.
 pub type Overrides = Vec<(&'static str, &'static str, Value)>;
@@ -195,6 +195,8 @@ impl Config {
             ("lwm2m.max_registrations", self.lwm2m.max_registrations as u64),
             ("lwm2m.max_inflight", self.lwm2m.max_inflight as u64),
             ("lwm2m.max_calls", self.lwm2m.max_calls as u64),
+            ("lwm2m.script_calls", self.lwm2m.script_calls as u64),
+            ("lwm2m.script_calls_each", self.lwm2m.script_calls_each as u64),
             ("lwm2m.script_threads", self.lwm2m.script_threads as u64),
             ("lwm2m.max_dtls_sessions", self.lwm2m.max_dtls_sessions as u64),
             ("lwm2m.max_handshakes", self.lwm2m.max_handshakes as u64),
@@ -224,6 +226,12 @@ impl Config {
                 });
             }
         }
+        if self.northbound.client_certs != ClientCerts::Off && self.northbound.client_ca.is_empty() {
+            return Err(ConfigError::Value {
+                key: "northbound.client_ca".to_owned(),
+                message: "must name a file if northbound.client_certs is not off".to_owned(),
+            });
+        }
         Ok(())
     }
 }
@@ -244,6 +252,20 @@ mod tests {
         let config = load(None, env(&[]), Vec::new()).unwrap();
         assert_eq!(config.northbound.listen, "127.0.0.1:8743");
         assert_eq!(config.commands.max_sends, 5);
+    }
+
+    #[test]
+    fn certificates_of_clients_need_somebody_who_vouches_for_them() {
+        let asked = |ca: &str| {
+            let vars = env(&[
+                ("DOWNLINK_NORTHBOUND_CLIENT_CERTS", "optional"),
+                ("DOWNLINK_NORTHBOUND_CLIENT_CA", ca),
+            ]);
+            load(None, vars, Vec::new())
+        };
+        let error = asked("").unwrap_err().to_string();
+        assert!(error.contains("northbound.client_ca"), "{error}");
+        assert!(asked("ca.pem").is_ok());
     }
 
     #[test]

@@ -21,12 +21,12 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config;
 use crate::engine::Engine;
+use crate::net::TlsDoor;
 use crate::secrets::Sealer;
 
 /// After a failed accept (no file descriptors left, mostly): time for some to come free.
@@ -85,7 +85,7 @@ impl Drop for Place {
 pub(crate) fn start(
     gateway: &Arc<MqttGateway>,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<TlsDoor>>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
@@ -96,7 +96,7 @@ pub(crate) fn start(
 async fn accept(
     gateway: Arc<MqttGateway>,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<TlsDoor>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
@@ -120,7 +120,7 @@ async fn accept(
 fn admit(
     gateway: &Arc<MqttGateway>,
     stream: TcpStream,
-    tls: Option<&TlsAcceptor>,
+    tls: Option<&Arc<TlsDoor>>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
@@ -134,6 +134,6 @@ fn admit(
     }
     match tls {
         None => drop(tasks.spawn(connection::plain(place, stream, stop.clone()))),
-        Some(tls) => drop(tasks.spawn(connection::tls(place, tls.clone(), stream, stop.clone()))),
+        Some(tls) => drop(tasks.spawn(connection::tls(place, tls.acceptor(), stream, stop.clone()))),
     }
 }

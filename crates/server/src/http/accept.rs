@@ -23,9 +23,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::net::TlsDoor;
 
 /// Bytes of a request's head at the most, as one buffer.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -42,7 +43,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(crate) struct Accepting {
     /// TLS, if it is spoken.
-    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) tls: Option<Arc<TlsDoor>>,
     /// One a connection; more wait in the system's queue.
     pub(crate) permits: Arc<Semaphore>,
     /// See the module.
@@ -122,7 +123,7 @@ impl Accepting {
                 let shaken = tokio::select! {
                     biased;
                     () = self.stop.cancelled() => return,
-                    shaken = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => shaken,
+                    shaken = tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)) => shaken,
                 };
                 match shaken {
                     Ok(Ok(stream)) => self.drive(stream, answer).await,

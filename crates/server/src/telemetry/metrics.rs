@@ -13,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 use std::fmt::Write as _;
 
 use super::lwm2m::Lwm2mMetrics;
+use super::tls::TlsMetrics;
 
 /// A status as a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,6 +110,7 @@ pub(crate) struct Metrics {
     sweep_found: Family<SweepLabels, Counter>,
     pub(crate) sessions: Gauge,
     pub(crate) lwm2m: Lwm2mMetrics,
+    pub(crate) tls: TlsMetrics,
     pub(crate) mqtt_connections: Gauge,
     pub(crate) mqtt_refused: Counter,
     pub(crate) mqtt_protocol_errors: Counter,
@@ -172,6 +174,7 @@ impl Metrics {
         );
         let sessions = gauge(r, "sessions", "Devices connected");
         let lwm2m = Lwm2mMetrics::new(r);
+        let tls = TlsMetrics::new(r);
         let mqtt_connections = gauge(
             r,
             "mqtt_connections",
@@ -252,6 +255,7 @@ impl Metrics {
             sweep_found,
             sessions,
             lwm2m,
+            tls,
             mqtt_connections,
             mqtt_refused,
             mqtt_protocol_errors,

@@ -87,7 +87,8 @@ async fn rumqttc_runs_commands_over_5() {
 #[tokio::test]
 async fn the_same_over_tls() {
     let dir = tempfile::tempdir().unwrap();
-    let acceptor = net::acceptor("", "", dir.path(), &[]).unwrap();
+    let files = net::TlsFiles::of("", "", dir.path()).unwrap();
+    let acceptor = net::TlsDoor::open("mqtts", files, &[]).unwrap();
     let rig = Rig::with(vec![("connect_timeout_secs", 2)], Some(acceptor)).await;
     let mut roots = rustls::RootCertStore::empty();
     let cert = CertificateDer::from_pem_file(dir.path().join("tls/cert.pem")).unwrap();

@@ -9,7 +9,6 @@ use downlink_store::{App, AppSettings, Record, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use toml::Value;
@@ -46,7 +45,10 @@ impl Rig {
     }
 
     /// With other values of `[mqtt]`, and over TLS.
-    pub(super) async fn with(changes: Vec<(&'static str, i64)>, tls: Option<TlsAcceptor>) -> Self {
+    pub(super) async fn with(
+        changes: Vec<(&'static str, i64)>,
+        tls: Option<Arc<crate::net::TlsDoor>>,
+    ) -> Self {
         let changes = changes
             .into_iter()
             .map(|(key, value)| ("mqtt", key, Value::Integer(value)));
