@@ -10,9 +10,10 @@ import urllib.request
 import pytest
 from aiocoap.numbers.codes import Code
 
+from kit.cli import call
 from kit.coapdevice import CoapDevice
 from kit.na import DEVICES
-from kit.server import binary, clean_env
+from kit.server import APP_ID, binary, clean_env
 from kit.wait import until
 from kit.world import World
 
@@ -218,6 +219,39 @@ def test_a_registration_that_ended_does_not_come_back(world, connect):
         assert device.update() == Code.NOT_FOUND
     until(lambda: rows(world) == 0, what="no rows are left")
     assert lapsed.update() == Code.NOT_FOUND
+
+
+def modes(world) -> list[int]:
+    """The work modes of the registrations in the store: 0 PSM, 1 DRX, 2 eDRX."""
+    with contextlib.closing(sqlite3.connect(world.server.data_dir / "downlink.db")) as database:
+        return [row[0][2] for row in database.execute("SELECT kept FROM registration")]
+
+
+@pytest.mark.settings(lwm2m_awake_secs=1)
+def test_a_device_goes_by_its_own_work_mode_then_its_applications_then_the_configurations(world, connect):
+    device = connect(binding="U").start()
+    its_id, address = device.credentials.device_id, world.server.address("admin")
+    until(lambda: "downlink_lwm2m_awake 0" in metrics(address), what="it sleeps")
+    until(lambda: modes(world) == [0], what="PSM of the configuration")
+    call(world.server, "app", "update", APP_ID, "--work-mode", "drx")
+    assert device.update() == Code.CHANGED
+    until(lambda: modes(world) == [1], what="DRX of the application")
+    call(world.server, "device", "work-mode", its_id, "edrx", "--cycle", "20")
+    assert device.update() == Code.CHANGED
+    until(lambda: modes(world) == [2], what="eDRX of the device")
+    command = world.create(device, expire=0)
+    device.report(result(mid_of(device.next_command())))
+    world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"state":1}'))
+    call(world.server, "device", "work-mode", its_id, "psm")
+    assert device.update() == Code.CHANGED
+    until(lambda: modes(world) == [0], what="PSM of the device")
+    until(lambda: "downlink_lwm2m_awake 0" in metrics(address), what="it sleeps again")
+    call(world.server, "device", "work-mode", its_id, "default")
+    assert device.register() == Code.CREATED
+    until(lambda: modes(world) == [1], what="DRX of the application")
+    call(world.server, "app", "update", APP_ID, "--work-mode", "default")
+    assert device.update() == Code.CHANGED
+    until(lambda: modes(world) == [0], what="PSM of the configuration")
 
 
 @pytest.fixture

@@ -70,6 +70,18 @@ impl Station {
         true
     }
 
+    /// Says how a registered device sleeps from now on: what it was accepted with may have changed meanwhile.
+    pub fn set_mode(&mut self, now: Millis, device: DeviceNumber, mode: WorkMode) {
+        let Some(slot) = self.registry.by_number(device) else {
+            return;
+        };
+        if let Some(device) = self.registry.get_mut(slot) {
+            device.given_mode = mode;
+        }
+        self.tell_hearing(now, slot);
+        self.registry.reschedule(slot);
+    }
+
     /// Turns a registration away; a report is forgotten instead, so that the device may send it again.
     pub fn refuse(&mut self, exchange: ExchangeId, why: Refusal) {
         let Some(exchange) = self.exchanges.close(exchange) else {

@@ -280,3 +280,22 @@ fn a_device_that_is_busy_for_ever_is_tried_again_after_an_hour_all_the_same() {
     assert_eq!(world.pass(3_599_999), []);
     assert_eq!(world.pass(1), [AWAKE]);
 }
+
+#[test]
+fn a_mode_that_changed_holds_at_once() {
+    let mut world = World::new();
+    world.registered_as(WorkMode::Edrx { cycle_secs: 20 });
+    world.pass(1_000_000);
+    world.station.set_mode(world.now, DEVICE, WorkMode::Psm);
+    assert_eq!(world.outputs(), [Output::Asleep { device: DEVICE }]);
+    world
+        .station
+        .set_mode(world.now, DEVICE, WorkMode::Edrx { cycle_secs: 5 });
+    assert_eq!(world.outputs(), [Output::Awake { device: DEVICE }]);
+    world.station.set_mode(world.now, DEVICE, WorkMode::Drx);
+    assert_eq!(
+        world.outputs(),
+        [Output::Asleep { device: DEVICE }],
+        "its binding says that it sleeps"
+    );
+}

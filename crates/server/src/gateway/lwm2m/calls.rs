@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use downlink_codec::FromDevice;
 use downlink_core::lifecycle::Input;
-use downlink_core::{DeviceKey, Offer};
+use downlink_core::product::WorkMode;
+use downlink_core::{DeviceId, DeviceKey, Offer};
 use downlink_lwm2m::ExchangeId;
 use downlink_store::{
     Change, Changed, Device, DeviceName, Dispatch, KeptRegistration, NotifyType, StoreError, Target,
@@ -40,7 +41,9 @@ pub(super) struct Shared {
 /// How a call ended.
 pub(super) enum Done {
     /// Whether a device may come in.
-    Admitted(ExchangeId, Result<Admitted, Turned>),
+    Admitted(ExchangeId, Result<Box<(Admitted, Said)>, Turned>),
+    /// A registered device as it is now; none: it is not registered with the server any more.
+    LookedAgain(DeviceKey, Result<Option<Box<(Admitted, Said)>>, StoreError>),
     /// The device is not registered with the server any more.
     Removed(DeviceKey),
     /// What a device said was taken in.
@@ -66,6 +69,9 @@ pub(super) struct Admitted {
     pub(super) device: Device,
     pub(super) product: Option<Arc<ReadyProduct>>,
 }
+
+/// How a device sleeps, as far as it was said of it, its product or its application.
+pub(super) type Said = Option<WorkMode>;
 
 /// Why a device may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +136,7 @@ impl Shared {
         })
     }
 
-    async fn look_up(&self, endpoint: &str, way: Way) -> Result<Admitted, Turned> {
+    async fn look_up(&self, endpoint: &str, way: Way) -> Result<Box<(Admitted, Said)>, Turned> {
         let unavailable = |error: StoreError| {
             tracing::warn!(%error, "LwM2M: a device could not be looked up");
             Turned::Unavailable
@@ -149,7 +155,38 @@ impl Shared {
             .seen(device.key, None, now)
             .await
             .map_err(unavailable)?;
-        Ok(Admitted { device, product })
+        let admitted = Admitted { device, product };
+        let said = self.said(&admitted).await.map_err(unavailable)?;
+        Ok(Box::new((admitted, said)))
+    }
+
+    async fn said(&self, of: &Admitted) -> Result<Said, StoreError> {
+        let of_product = |product: &Arc<ReadyProduct>| product.head.settings.work_mode;
+        let nearer = of
+            .device
+            .work_mode
+            .or_else(|| of.product.as_ref().and_then(of_product));
+        if nearer.is_some() {
+            return Ok(nearer);
+        }
+        let app = self.engine.store().app_by_key(of.device.app).await?;
+        Ok(app.and_then(|app| app.settings.work_mode))
+    }
+
+    /// Looks a device up that is registered: what is known of it may have changed.
+    pub(super) fn look_again(&self, device: &Device) -> Call {
+        let (shared, key, id) = (self.clone(), device.key, device.id.clone());
+        Box::pin(async move { Done::LookedAgain(key, shared.look_at(&id).await) })
+    }
+
+    async fn look_at(&self, id: &DeviceId) -> Result<Option<Box<(Admitted, Said)>>, StoreError> {
+        let Some(device) = self.engine.store().device(DeviceName::Id(id)).await? else {
+            return Ok(None);
+        };
+        let product = self.engine.product_of(&device).await?;
+        let admitted = Admitted { device, product };
+        let said = self.said(&admitted).await?;
+        Ok(Some(Box::new((admitted, said))))
     }
 
     /// Takes in what a device said: reads it, and keeps what it means. `offer`: a session that the next command may
