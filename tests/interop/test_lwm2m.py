@@ -1,6 +1,7 @@
 """Devices that sleep, over LwM2M, with a foreign implementation of CoAP as the device."""
 
 import contextlib
+import functools
 import json
 import sqlite3
 import subprocess
@@ -264,11 +265,11 @@ def secure_world(server):
 
 
 @pytest.fixture
-def simulate(secure_world):
+def simulate_at():
     started = []
 
-    def start(credentials, secret: str, *more: str) -> subprocess.Popen:
-        host, port = secure_world.server.address("coaps")
+    def start(world, credentials, secret: str, *more: str) -> subprocess.Popen:
+        host, port = world.server.address("coaps")
         command = [str(binary()), "device", "simulate", "--lwm2m", "--coaps", f"{host}:{port}"]
         command += ["--node-id", credentials.node_id, "--secret", secret, *more]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=clean_env({}))
@@ -279,6 +280,11 @@ def simulate(secure_world):
     for process in started:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def simulate(secure_world, simulate_at):
+    return functools.partial(simulate_at, secure_world)
 
 
 def test_over_dtls_a_device_gets_its_commands_and_again_from_another_port(secure_world, simulate):
@@ -303,6 +309,26 @@ def test_over_dtls_a_registration_outlives_the_server_and_a_new_session_speaks_f
     command = secure_world.create(credentials)
     secure_world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"result":0}'))
     assert 'messages_total{what="unknown_location"} 0' in metrics(address), "it had no need to register anew"
+
+
+def test_a_device_is_not_taken_from_its_session_in_clear(server, simulate_at):
+    server.listeners.update(coap="127.0.0.1:0", coaps="127.0.0.1:0")
+    server.start()
+    world = World(server)
+    credentials, address = world.na.register(), server.address("admin")
+    simulate_at(world, credentials, credentials.secret, "--psm", "1,1", "--new-port")
+    until(lambda: "downlink_lwm2m_registrations 1" in metrics(address), what="it is registered")
+    thief = CoapDevice(server.address("coap"), credentials.node_id)
+    for _ in range(2):
+        assert thief.register() == Code.FORBIDDEN
+        command = world.create(credentials)
+        world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"result":0}'))
+        kept(world)
+        world.server.kill()
+        world.server.start()
+    assert thief.commands.written.empty()
+    thief.stop()
+    world.close()
 
 
 def test_over_dtls_the_wrong_key_gets_nothing(secure_world, simulate):

@@ -16,7 +16,7 @@ use downlink_store::{
 };
 
 use super::keeping::{Row, try_again};
-use super::keys::Key;
+use super::keys::{Key, Proved};
 use super::translate::{self, Translator, Untranslated, Usable, codec_of};
 use crate::clock;
 use crate::engine::Engine;
@@ -78,17 +78,19 @@ pub(super) type Said = Option<WorkMode>;
 pub(super) enum Turned {
     /// Nobody knows it, or it must not come this way.
     Unknown,
+    /// Its session was made with a secret that is not its own any more.
+    Outdated(DeviceKey),
     /// The store cannot say.
     Unavailable,
 }
 
 /// How a device came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Way {
     /// Without proof of who it is.
     Plain,
     /// Over a session that proves that it is this device.
-    Secure(Option<DeviceKey>),
+    Secure(Option<Proved>),
 }
 
 /// What a device said.
@@ -144,11 +146,7 @@ impl Shared {
         let device = by_endpoint(&self.engine, endpoint).await.map_err(unavailable)?;
         let device = device.ok_or(Turned::Unknown)?;
         let product = self.engine.product_of(&device).await.map_err(unavailable)?;
-        match way {
-            Way::Plain if must_be_secure(&device, product.as_deref()) => return Err(Turned::Unknown),
-            Way::Secure(proved) if proved != Some(device.key) => return Err(Turned::Unknown),
-            Way::Plain | Way::Secure(_) => {}
-        }
+        may_come(&way, &device, product.as_deref())?;
         let now = clock::now();
         self.engine
             .store()
@@ -367,6 +365,17 @@ impl Heard {
     }
 }
 
+/// Whether a device may come this way.
+fn may_come(way: &Way, device: &Device, product: Option<&ReadyProduct>) -> Result<(), Turned> {
+    match way {
+        Way::Plain if must_be_secure(device, product) => Err(Turned::Unknown),
+        Way::Plain => Ok(()),
+        Way::Secure(Some(proved)) if proved.holds_for(device) => Ok(()),
+        Way::Secure(Some(proved)) if proved.device == device.key => Err(Turned::Outdated(device.key)),
+        Way::Secure(_) => Err(Turned::Unknown),
+    }
+}
+
 /// Whether the device is not to be spoken to in clear.
 pub(super) fn must_be_secure(device: &Device, product: Option<&ReadyProduct>) -> bool {
     product.is_some_and(|product| product.head.settings.secure)
@@ -385,6 +394,51 @@ async fn by_endpoint(engine: &Engine, endpoint: &str) -> Result<Option<Device>, 
         None => {
             let long = format!("{IMEI}{endpoint}");
             store.device(DeviceName::Node(&long)).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use downlink_core::{AppKey, Timestamp};
+
+    use super::*;
+
+    fn device(key: i64, secret: &[u8], info: &str) -> Device {
+        Device {
+            key: DeviceKey(key),
+            app: AppKey(1),
+            id: DeviceId::new("d"),
+            node_id: "n".to_owned(),
+            secret: secret.to_vec(),
+            verify_code: String::new(),
+            info: info.to_owned(),
+            created_at: Timestamp::default(),
+            modified_at: Timestamp::default(),
+            activated_at: None,
+            bind_until: None,
+            family: None,
+            product: None,
+            work_mode: None,
+        }
+    }
+
+    #[test]
+    fn a_session_proves_what_its_secret_proves() {
+        let is = device(7, b"new", "{}");
+        let come = |way| may_come(&way, &is, None);
+        let over = |of: &Device| Way::Secure(Some(Proved::of(of)));
+        assert_eq!(come(over(&is)), Ok(()));
+        let outdated = Err(Turned::Outdated(is.key));
+        assert_eq!(come(over(&device(7, b"old", "{}"))), outdated);
+        assert_eq!(come(over(&device(8, b"new", "{}"))), Err(Turned::Unknown));
+        assert_eq!(come(Way::Secure(None)), Err(Turned::Unknown));
+    }
+
+    #[test]
+    fn who_is_to_be_secure_does_not_come_in_clear() {
+        for (info, may) in [("{}", Ok(())), (r#"{"isSecure":true}"#, Err(Turned::Unknown))] {
+            assert_eq!(may_come(&Way::Plain, &device(7, b"s", info), None), may, "{info}");
         }
     }
 }

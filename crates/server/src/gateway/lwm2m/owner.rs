@@ -269,9 +269,11 @@ impl Owner {
     fn registering(&mut self, exchange: ExchangeId, peer: Peer, endpoint: String) {
         let way = match peer {
             Peer::Plain(_) => Way::Plain,
-            Peer::Secure(session) => {
-                Way::Secure(self.secure.as_ref().and_then(|secure| secure.device(session)))
-            }
+            Peer::Secure(session) => Way::Secure(
+                self.secure
+                    .as_ref()
+                    .and_then(|secure| secure.proved(session).cloned()),
+            ),
         };
         self.calls.push(self.shared.admit(exchange, endpoint, way));
     }
@@ -300,12 +302,11 @@ impl Owner {
             return;
         }
         tracing::debug!(device = %admitted.device.id, ?mode, "LwM2M: registered");
-        match self.devices.get_mut(&device) {
-            Some(known) => known.renew(admitted),
-            None => {
-                self.calls.push(self.shared.presence(&admitted.device, true));
-                self.devices.insert(device, Known::new(admitted));
-            }
+        if self.devices.contains_key(&device) {
+            self.renew(device, admitted);
+        } else {
+            self.calls.push(self.shared.presence(&admitted.device, true));
+            self.devices.insert(device, Known::new(admitted));
         }
         self.keep(device);
     }
@@ -335,23 +336,26 @@ impl Owner {
 
     /// What is known of a device is what it is now. Its session ends if it was made with another secret.
     pub(super) fn renew(&mut self, device: DeviceKey, admitted: Admitted) {
-        let Some(known) = self.devices.get_mut(&device) else {
-            return;
-        };
-        let is_other = known.device.secret != admitted.device.secret;
-        known.renew(admitted);
-        if is_other {
-            self.end_dtls(device);
+        if let Some(secure) = &mut self.secure {
+            secure.close_outdated(&admitted.device);
+        }
+        if let Some(known) = self.devices.get_mut(&device) {
+            known.renew(admitted);
         }
     }
 
     fn turned(&mut self, exchange: ExchangeId, why: Turned) {
         self.shared.engine.metrics().lwm2m.refused.inc();
-        let why = match why {
-            Turned::Unknown => Refusal::Unknown,
+        let refusal = match why {
+            Turned::Unknown | Turned::Outdated(_) => Refusal::Unknown,
             Turned::Unavailable => Refusal::Busy,
         };
-        self.station.refuse(exchange, why);
+        self.station.refuse(exchange, refusal);
+        // The answer goes out first.
+        self.act();
+        if let Turned::Outdated(device) = why {
+            self.end_dtls(device);
+        }
     }
 
     fn key(&mut self, identity: Box<[u8]>, key: Result<Option<Key>, StoreError>) {
