@@ -1,6 +1,7 @@
 """Devices that sleep, over LwM2M, with a foreign implementation of CoAP as the device."""
 
 import contextlib
+import functools
 import json
 import sqlite3
 import subprocess
@@ -10,9 +11,10 @@ import urllib.request
 import pytest
 from aiocoap.numbers.codes import Code
 
+from kit.cli import call
 from kit.coapdevice import CoapDevice
 from kit.na import DEVICES
-from kit.server import binary, clean_env
+from kit.server import APP_ID, binary, clean_env
 from kit.wait import until
 from kit.world import World
 
@@ -247,6 +249,39 @@ def test_a_registration_that_ended_does_not_come_back(world, connect):
     assert lapsed.update() == Code.NOT_FOUND
 
 
+def modes(world) -> list[int]:
+    """The work modes of the registrations in the store: 0 PSM, 1 DRX, 2 eDRX."""
+    with contextlib.closing(sqlite3.connect(world.server.data_dir / "downlink.db")) as database:
+        return [row[0][2] for row in database.execute("SELECT kept FROM registration")]
+
+
+@pytest.mark.settings(lwm2m_awake_secs=1)
+def test_a_device_goes_by_its_own_work_mode_then_its_applications_then_the_configurations(world, connect):
+    device = connect(binding="U").start()
+    its_id, address = device.credentials.device_id, world.server.address("admin")
+    until(lambda: "downlink_lwm2m_awake 0" in metrics(address), what="it sleeps")
+    until(lambda: modes(world) == [0], what="PSM of the configuration")
+    call(world.server, "app", "update", APP_ID, "--work-mode", "drx")
+    assert device.update() == Code.CHANGED
+    until(lambda: modes(world) == [1], what="DRX of the application")
+    call(world.server, "device", "work-mode", its_id, "edrx", "--cycle", "20")
+    assert device.update() == Code.CHANGED
+    until(lambda: modes(world) == [2], what="eDRX of the device")
+    command = world.create(device, expire=0)
+    device.report(result(mid_of(device.next_command())))
+    world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"state":1}'))
+    call(world.server, "device", "work-mode", its_id, "psm")
+    assert device.update() == Code.CHANGED
+    until(lambda: modes(world) == [0], what="PSM of the device")
+    until(lambda: "downlink_lwm2m_awake 0" in metrics(address), what="it sleeps again")
+    call(world.server, "device", "work-mode", its_id, "default")
+    assert device.register() == Code.CREATED
+    until(lambda: modes(world) == [1], what="DRX of the application")
+    call(world.server, "app", "update", APP_ID, "--work-mode", "default")
+    assert device.update() == Code.CHANGED
+    until(lambda: modes(world) == [0], what="PSM of the configuration")
+
+
 @pytest.fixture
 def secure_world(server):
     server.listeners["coaps"] = "127.0.0.1:0"
@@ -257,11 +292,11 @@ def secure_world(server):
 
 
 @pytest.fixture
-def simulate(secure_world):
+def simulate_at():
     started = []
 
-    def start(credentials, secret: str, *more: str) -> subprocess.Popen:
-        host, port = secure_world.server.address("coaps")
+    def start(world, credentials, secret: str, *more: str) -> subprocess.Popen:
+        host, port = world.server.address("coaps")
         command = [str(binary()), "device", "simulate", "--lwm2m", "--coaps", f"{host}:{port}"]
         command += ["--node-id", credentials.node_id, "--secret", secret, *more]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=clean_env({}))
@@ -272,6 +307,11 @@ def simulate(secure_world):
     for process in started:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def simulate(secure_world, simulate_at):
+    return functools.partial(simulate_at, secure_world)
 
 
 def test_over_dtls_a_device_gets_its_commands_and_again_from_another_port(secure_world, simulate):
@@ -296,6 +336,26 @@ def test_over_dtls_a_registration_outlives_the_server_and_a_new_session_speaks_f
     command = secure_world.create(credentials)
     secure_world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"result":0}'))
     assert 'messages_total{what="unknown_location"} 0' in metrics(address), "it had no need to register anew"
+
+
+def test_a_device_is_not_taken_from_its_session_in_clear(server, simulate_at):
+    server.listeners.update(coap="127.0.0.1:0", coaps="127.0.0.1:0")
+    server.start()
+    world = World(server)
+    credentials, address = world.na.register(), server.address("admin")
+    simulate_at(world, credentials, credentials.secret, "--psm", "1,1", "--new-port")
+    until(lambda: "downlink_lwm2m_registrations 1" in metrics(address), what="it is registered")
+    thief = CoapDevice(server.address("coap"), credentials.node_id)
+    for _ in range(2):
+        assert thief.register() == Code.FORBIDDEN
+        command = world.create(credentials)
+        world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"result":0}'))
+        kept(world)
+        world.server.kill()
+        world.server.start()
+    assert thief.commands.written.empty()
+    thief.stop()
+    world.close()
 
 
 def test_over_dtls_the_wrong_key_gets_nothing(secure_world, simulate):

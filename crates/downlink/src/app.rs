@@ -79,6 +79,37 @@ struct Settings {
     /// How old its pushes become before they are given up; default: as the server is configured
     #[arg(long, value_name = "SECS|default")]
     push_max_age: Option<MaxAge>,
+    /// How its devices over LwM2M sleep of which neither they themselves nor their product say it; default: as the server is configured
+    #[arg(long, value_enum)]
+    work_mode: Option<WorkMode>,
+    /// Length of the eDRX cycle in seconds
+    #[arg(long, value_name = "SECS", required_if_eq("work_mode", "edrx"))]
+    cycle: Option<u32>,
+}
+
+/// How devices sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WorkMode {
+    /// Reachable only after they spoke
+    Psm,
+    /// Reachable at any time
+    Drx,
+    /// Reachable once in each cycle
+    Edrx,
+    /// As whoever is asked next says it
+    Default,
+}
+
+impl WorkMode {
+    /// The mode in the interface: null for the default.
+    pub(crate) fn value(self) -> Value {
+        match self {
+            Self::Psm => "psm".into(),
+            Self::Drx => "drx".into(),
+            Self::Edrx => "edrx".into(),
+            Self::Default => Value::Null,
+        }
+    }
 }
 
 /// Seconds; none: as the server is configured.
@@ -139,7 +170,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 impl Create {
     fn body(&self) -> Value {
-        let [statuses, sent, feed, age] = self.settings.members();
+        let [statuses, sent, feed, age, mode, cycle] = self.settings.members();
         given([
             ("id", self.id.as_deref().map(Value::from)),
             ("name", self.name.as_deref().map(Value::from)),
@@ -148,12 +179,14 @@ impl Create {
             sent,
             feed,
             age,
+            mode,
+            cycle,
         ])
     }
 }
 
 impl Settings {
-    fn members(&self) -> [(&'static str, Option<Value>); 4] {
+    fn members(&self) -> [(&'static str, Option<Value>); 6] {
         let statuses = self.push_statuses.map(|statuses| match statuses {
             PushStatuses::All => "all",
             PushStatuses::Documented => "documented",
@@ -164,6 +197,8 @@ impl Settings {
             ("pushSentImmediate", self.push_sent_immediate.map(Value::from)),
             ("feed", feed.map(Value::from)),
             ("pushMaxAgeSecs", self.push_max_age.map(|age| age.0.into())),
+            ("workMode", self.work_mode.map(WorkMode::value)),
+            ("cycleSecs", self.cycle.map(Value::from)),
         ]
     }
 }
@@ -185,6 +220,8 @@ fn show_app(out: Out, app: &Value) -> Result<(), Failure> {
             ("pushed", text_at(app, "/pushStatuses")),
             ("feed", text_at(app, "/feed")),
             ("push max age (s)", text_at(app, "/pushMaxAgeSecs")),
+            ("work mode", text_at(app, "/workMode")),
+            ("eDRX cycle (s)", text_at(app, "/cycleSecs")),
             ("created", text_at(app, "/createdAt")),
         ])
     })
@@ -221,11 +258,14 @@ mod tests {
                 push_sent_immediate: Some(true),
                 feed: Some(Switch::Off),
                 push_max_age: None,
+                work_mode: Some(WorkMode::Edrx),
+                cycle: Some(41),
             },
         };
         assert_eq!(
             create.body(),
-            json!({"id": "a", "pushStatuses": "documented", "pushSentImmediate": true, "feed": false})
+            json!({"id": "a", "pushStatuses": "documented", "pushSentImmediate": true, "feed": false,
+                "workMode": "edrx", "cycleSecs": 41})
         );
         for (text, value) in [("60", json!(60)), ("default", Value::Null)] {
             let settings = Settings {

@@ -229,6 +229,15 @@ impl Admin {
             .await
     }
 
+    pub(crate) async fn set_work_mode(&self, device: &str, body: Value) -> Result<Value, Failure> {
+        self.call(
+            Method::PUT,
+            &["admin", "v1", "devices", device, "work-mode"],
+            Some(body),
+        )
+        .await
+    }
+
     pub(crate) async fn list_apps(&self) -> Result<Value, Failure> {
         self.call(Method::GET, APPS, None).await
     }

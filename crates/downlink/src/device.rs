@@ -5,7 +5,7 @@ mod trace;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::app::given;
+use crate::app::{WorkMode, given};
 use crate::client::{Northbound, Query};
 use crate::failure::Failure;
 use crate::options::ClientArgs;
@@ -38,6 +38,17 @@ enum Verb {
     },
     /// Shows what a device over CoAP says and is told, as it comes
     Trace(trace::Args),
+    /// Says how one device over LwM2M sleeps, from its next registration or update on; needs the admin token
+    WorkMode {
+        /// The device's id
+        id: String,
+        /// How; default: as its product or its application says
+        #[arg(value_enum)]
+        mode: WorkMode,
+        /// Length of the eDRX cycle in seconds
+        #[arg(long, value_name = "SECS", required_if_eq("mode", "edrx"))]
+        cycle: Option<u32>,
+    },
     /// Plays an MQTT device until it is interrupted, and tells what it gets
     Simulate(simulate::Args),
 }
@@ -119,6 +130,20 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             out.show(&json!({"deleted": id}), || format!("deleted {id}"))
         }
         Verb::Trace(trace) => trace::run(&args.client.admin()?, out, &trace).await,
+        Verb::WorkMode { id, mode, cycle } => {
+            let body = given([
+                ("workMode", Some(mode.value())),
+                ("cycleSecs", cycle.map(Value::from)),
+            ]);
+            let set = args.client.admin()?.set_work_mode(&id, body).await?;
+            out.show(&set, || {
+                fields(&[
+                    ("device", text_at(&set, "/deviceId")),
+                    ("work mode", text_at(&set, "/workMode")),
+                    ("eDRX cycle (s)", text_at(&set, "/cycleSecs")),
+                ])
+            })
+        }
         Verb::Simulate(simulate) => simulate::run(simulate, &args.client).await,
     }
 }

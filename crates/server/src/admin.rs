@@ -13,6 +13,7 @@ mod pushes;
 mod receivers;
 mod signing_keys;
 mod trace;
+mod work_mode;
 
 #[cfg(test)]
 mod tests;
@@ -99,6 +100,10 @@ fn router(admin: Admin, guard: guard::Guard) -> Router {
         .route("/admin/v1/apps", post(apps::create).get(apps::list))
         .route("/admin/v1/apps/{id}/secret", post(apps::rotate_secret))
         .route("/admin/v1/apps/{id}", patch(apps::change).delete(apps::remove))
+        .route(
+            "/admin/v1/devices/{id}/work-mode",
+            put(work_mode::set).get(work_mode::show),
+        )
         .route("/admin/v1/pushes", get(pushes::list))
         .route("/admin/v1/pushes/test", post(pushes::test))
         .route("/admin/v1/pushes/{id}", get(pushes::one).delete(pushes::remove))

@@ -73,7 +73,7 @@ section! {
     }
 }
 
-/// How devices sleep of which neither their product nor their binding says it.
+/// How devices sleep of which neither they themselves, nor their product, nor their application says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkMode {

@@ -1,6 +1,7 @@
 //! The port's part on applications and their tokens.
 
 use async_trait::async_trait;
+use downlink_core::product::WorkMode;
 use downlink_core::{AppId, AppKey, Span, Timestamp};
 
 use crate::StoreError;
@@ -17,6 +18,8 @@ pub struct AppSettings {
     /// How old its pushes become before they are given up; none: as [`PushLimits`](crate::PushLimits) say. Whole
     /// milliseconds, 49 days at the most.
     pub push_max_age: Option<Span>,
+    /// How its devices sleep of which neither they themselves nor their product say it; none: as the configuration says.
+    pub work_mode: Option<WorkMode>,
 }
 
 /// New values of some settings; none: it stays.
@@ -30,6 +33,8 @@ pub struct AppSettingsChange {
     pub feed: Option<bool>,
     /// See [`AppSettings`]; `Some(None)`: none of its own any more. Holds for pushes that wait already, too.
     pub push_max_age: Option<Option<Span>>,
+    /// See [`AppSettings`]; `Some(None)`: none of its own any more.
+    pub work_mode: Option<Option<WorkMode>>,
 }
 
 impl Default for AppSettings {
@@ -39,6 +44,7 @@ impl Default for AppSettings {
             push_sent_immediate: true,
             feed: false,
             push_max_age: None,
+            work_mode: None,
         }
     }
 }

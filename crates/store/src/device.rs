@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use downlink_core::product::WorkMode;
 use downlink_core::{AppKey, DeviceId, DeviceKey, ProductRef, Timestamp, TopicFamily};
 
 use crate::{Page, StoreError};
@@ -57,6 +58,8 @@ pub struct Device {
     pub family: Option<TopicFamily>,
     /// What its `info` says of its product (`productId`, `manufacturerId`, `model`, `deviceType`), if it does.
     pub product: Option<Arc<ProductRef>>,
+    /// How it sleeps, if that was said of this one device.
+    pub work_mode: Option<WorkMode>,
 }
 
 /// How a device is looked up when it connects.
@@ -125,6 +128,14 @@ pub trait Devices {
         family: Option<TopicFamily>,
         now: Timestamp,
     ) -> Result<(), StoreError>;
+
+    /// Says how a device sleeps; none: it goes by its product or application again. False if it is not there.
+    async fn set_work_mode(
+        &self,
+        device: DeviceKey,
+        mode: Option<WorkMode>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// Removes a device. False if it was not there. Its open commands are the caller's to end.
     async fn remove(&self, device: DeviceKey, now: Timestamp) -> Result<bool, StoreError>;

@@ -17,8 +17,9 @@ const REGISTRATION_MS: u64 = 100_000;
 
 impl Station {
     /// Lets a device in: it is answered with its location, observed, and can be written to. A registration that the device
-    /// had before ends. False if the exchange was given up already, if there is no room (the device gets 5.03), or if it
-    /// came over a DTLS session that is not, or no longer, the device's (4.03).
+    /// had before ends. False if the exchange was given up already, if there is no room (the device gets 5.03), if it
+    /// came over a DTLS session that is not, or no longer, the device's (4.03), or if it came in clear while the device is
+    /// registered over DTLS (4.03, by the older access 5.00): what was proved gives way to nothing that was not.
     pub fn accept(
         &mut self,
         now: Millis,
@@ -45,6 +46,12 @@ impl Station {
             return false;
         }
         let old = self.registry.by_number(device);
+        let proved = old.and_then(|slot| self.registry.get(slot));
+        if proved.is_some_and(|old| matches!((old.peer, exchange.peer), (Peer::Secure(_), Peer::Plain(_)))) {
+            self.outbox.counters.wrong_peer += 1;
+            self.send_answer(&exchange, refused(Refusal::Unknown, access));
+            return false;
+        }
         if old.is_none() && self.registry.len() >= self.settings.max_registrations {
             self.outbox.counters.registrations_full += 1;
             self.send_answer(&exchange, Code::UNAVAILABLE);
@@ -70,20 +77,25 @@ impl Station {
         true
     }
 
+    /// Says how a registered device sleeps from now on: what it was accepted with may have changed meanwhile.
+    pub fn set_mode(&mut self, now: Millis, device: DeviceNumber, mode: WorkMode) {
+        let Some(slot) = self.registry.by_number(device) else {
+            return;
+        };
+        if let Some(device) = self.registry.get_mut(slot) {
+            device.given_mode = mode;
+        }
+        self.tell_hearing(now, slot);
+        self.registry.reschedule(slot);
+    }
+
     /// Turns a registration away; a report is forgotten instead, so that the device may send it again.
     pub fn refuse(&mut self, exchange: ExchangeId, why: Refusal) {
         let Some(exchange) = self.exchanges.close(exchange) else {
             return;
         };
         match exchange.asked {
-            Asked::Register { access, .. } => {
-                let code = match (why, access) {
-                    (Refusal::Unknown, Access::Lwm2m) => Code::FORBIDDEN,
-                    (Refusal::Unknown, Access::Oc) | (Refusal::Internal, _) => Code::INTERNAL,
-                    (Refusal::Busy, _) => Code::UNAVAILABLE,
-                };
-                self.send_answer(&exchange, code);
-            }
+            Asked::Register { access, .. } => self.send_answer(&exchange, refused(why, access)),
             Asked::Report { device, location } => self.unsay(&exchange, device, location),
         }
     }
@@ -175,6 +187,15 @@ impl Station {
                 return (location, token);
             }
         }
+    }
+}
+
+/// The code by which a registration is turned away.
+const fn refused(why: Refusal, access: Access) -> Code {
+    match (why, access) {
+        (Refusal::Unknown, Access::Lwm2m) => Code::FORBIDDEN,
+        (Refusal::Unknown, Access::Oc) | (Refusal::Internal, _) => Code::INTERNAL,
+        (Refusal::Busy, _) => Code::UNAVAILABLE,
     }
 }
 

@@ -164,6 +164,30 @@ fn nobody_else_takes_over_what_was_registered_over_dtls() {
     assert!(world.station.registration(world.now, DEVICE).is_some());
 }
 
+/// A registration of the device in clear, which the caller lets in.
+fn accept_in_clear(world: &mut World) -> (bool, u8) {
+    let outputs = world.receive(REGISTER);
+    let [Output::Register { exchange, .. }] = outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    let accepted = world.station.accept(world.now, exchange, DEVICE, WorkMode::Psm);
+    (accepted, code(&world.outputs()))
+}
+
+#[test]
+fn what_was_registered_over_dtls_gives_way_to_nothing_in_clear() {
+    let (mut world, location, _) = registered_over_dtls();
+    assert_eq!(accept_in_clear(&mut world), (false, 0x83), "4.03");
+    restarted(&mut world);
+    assert_eq!(accept_in_clear(&mut world), (false, 0x83), "nor after a restart");
+    assert_eq!(world.outputs(), []);
+    world.station.session_opened(2, DEVICE);
+    let outputs = over(&mut world, 2, &format!("41 02 2001 b1 b2 7264 0a {location}"));
+    assert_eq!(code(&outputs), 0x44, "the old registration holds");
+    over(&mut world, 2, &format!("41 04 2002 b1 b2 7264 0a {location}"));
+    assert_eq!(accept_in_clear(&mut world), (true, 0x41), "once it has left");
+}
+
 #[test]
 fn what_has_to_be_kept_anew_is_told_from_what_has_not() {
     let mut world = World::new();

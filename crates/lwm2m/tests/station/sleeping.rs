@@ -304,3 +304,22 @@ fn the_answer_to_a_report_goes_to_a_device_that_has_more_to_report() {
     let asleep = world.station.answer_report(world.now, DEVICE, 9, vec![7]);
     assert_eq!(asleep, Err(NotReachable::Asleep));
 }
+
+#[test]
+fn a_mode_that_changed_holds_at_once() {
+    let mut world = World::new();
+    world.registered_as(WorkMode::Edrx { cycle_secs: 20 });
+    world.pass(1_000_000);
+    world.station.set_mode(world.now, DEVICE, WorkMode::Psm);
+    assert_eq!(world.outputs(), [Output::Asleep { device: DEVICE }]);
+    world
+        .station
+        .set_mode(world.now, DEVICE, WorkMode::Edrx { cycle_secs: 5 });
+    assert_eq!(world.outputs(), [Output::Awake { device: DEVICE }]);
+    world.station.set_mode(world.now, DEVICE, WorkMode::Drx);
+    assert_eq!(
+        world.outputs(),
+        [Output::Asleep { device: DEVICE }],
+        "its binding says that it sleeps"
+    );
+}

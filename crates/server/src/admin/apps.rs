@@ -14,6 +14,7 @@ use downlink_store::{App, AppSettings, AppSettingsChange, NewApp, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::work_mode::{self, Mode};
 use super::{Admin, Problem, json, problem};
 use crate::clock;
 use crate::engine::{CloseReason, Engine};
@@ -36,6 +37,8 @@ struct NewAppBody {
     push_sent_immediate: Option<bool>,
     feed: Option<bool>,
     push_max_age_secs: Option<u32>,
+    work_mode: Option<Mode>,
+    cycle_secs: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,10 +50,16 @@ struct ChangedAppBody {
     /// Null: as the configuration says. Not given: it stays.
     #[serde(default, deserialize_with = "given")]
     push_max_age_secs: Option<Option<u32>>,
+    /// The same.
+    #[serde(default, deserialize_with = "given")]
+    work_mode: Option<Option<Mode>>,
+    cycle_secs: Option<u32>,
 }
 
 /// What was given, null too.
-fn given<'de, D: serde::Deserializer<'de>>(member: D) -> Result<Option<Option<u32>>, D::Error> {
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    member: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(member).map(Some)
 }
 
@@ -73,6 +82,8 @@ struct AppBody {
     push_sent_immediate: bool,
     feed: bool,
     push_max_age_secs: Option<u32>,
+    work_mode: Option<Mode>,
+    cycle_secs: Option<u32>,
     created_at: String,
 }
 
@@ -101,6 +112,10 @@ pub(super) async fn create(State(northbound): State<Arc<Northbound>>, body: Byte
     if let Err(rule) = asked.check() {
         return invalid(rule);
     }
+    let work_mode = match work_mode::read(asked.work_mode, asked.cycle_secs) {
+        Ok(mode) => mode,
+        Err(rule) => return invalid(&rule.to_string()),
+    };
     let secret = asked.secret.unwrap_or_else(|| random_hex(16));
     let id = asked.id.unwrap_or_else(|| URL_SAFE_NO_PAD.encode(random::<21>()));
     let new = NewApp {
@@ -112,6 +127,7 @@ pub(super) async fn create(State(northbound): State<Arc<Northbound>>, body: Byte
             push_sent_immediate: asked.push_sent_immediate.unwrap_or(true),
             feed: asked.feed.unwrap_or(false),
             push_max_age: asked.push_max_age_secs.map(Span::from_secs),
+            work_mode,
         },
         created_at: clock::now(),
     };
@@ -151,14 +167,22 @@ pub(super) async fn change(State(admin): State<Admin>, Path(id): Path<String>, b
     if let Err(rule) = check_age(asked.push_max_age_secs.flatten()) {
         return invalid(rule);
     }
+    let work_mode = match work_mode::read(asked.work_mode.flatten(), asked.cycle_secs) {
+        Ok(mode) => asked.work_mode.map(|_| mode),
+        Err(rule) => return invalid(&rule.to_string()),
+    };
     let app = match find(&admin.northbound, &id).await {
         Ok(app) => app,
         Err(answer) => return answer,
     };
     let northbound = Arc::clone(&admin.northbound);
+    let change = AppSettingsChange {
+        work_mode,
+        ..asked.settings()
+    };
     let work = async move {
         let store = northbound.engine.store();
-        let changed = store.set_app_settings(app.key, asked.settings()).await;
+        let changed = store.set_app_settings(app.key, change).await;
         // Calls with a token that was used before would go by the old settings.
         northbound.tokens.forget_app(app.key);
         changed
@@ -313,6 +337,7 @@ impl ChangedAppBody {
             push_sent_immediate: self.push_sent_immediate,
             feed: self.feed,
             push_max_age: self.push_max_age_secs.map(|secs| secs.map(Span::from_secs)),
+            work_mode: None,
         }
     }
 }
@@ -320,6 +345,7 @@ impl ChangedAppBody {
 impl AppBody {
     fn of(app: &App, secret: Option<String>) -> Self {
         let documented = app.settings.push_documented_only;
+        let (work_mode, cycle_secs) = work_mode::shown(app.settings.work_mode);
         Self {
             id: app.id.to_string(),
             name: app.name.clone(),
@@ -332,6 +358,8 @@ impl AppBody {
             push_sent_immediate: app.settings.push_sent_immediate,
             feed: app.settings.feed,
             push_max_age_secs: app.settings.push_max_age.map(whole_secs),
+            work_mode,
+            cycle_secs,
             created_at: IsoTime(app.created_at).to_string(),
         }
     }

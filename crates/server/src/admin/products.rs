@@ -10,13 +10,14 @@ use downlink_api::Invalid;
 use downlink_api::product::ProductDoc;
 use downlink_api::time::IsoTime;
 use downlink_core::ProductSettings;
-use downlink_core::product::{CheckParas, WorkMode};
+use downlink_core::product::CheckParas;
 use downlink_store::{Product, ProductHead, PutRefused};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
 use super::apps::{Paging, named};
+use super::work_mode::{self, Mode};
 use super::{Admin, Problem, json, parse};
 use crate::http::finish;
 use crate::products::{PutError, Upload, unpack};
@@ -57,15 +58,6 @@ enum Check {
     #[default]
     Warn,
     Reject,
-}
-
-/// How devices sleep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Mode {
-    Psm,
-    Drx,
-    Edrx,
 }
 
 #[derive(Debug, Serialize)]
@@ -183,16 +175,7 @@ impl PutBody<'_> {
     }
 
     fn settings(&self) -> Result<ProductSettings, Invalid> {
-        let work_mode = match (self.work_mode, self.cycle_secs) {
-            (Some(Mode::Edrx), Some(cycle_secs)) => Some(WorkMode::Edrx { cycle_secs }),
-            (Some(Mode::Edrx), None) => return Err(Invalid::missing("cycleSecs")),
-            (Some(Mode::Psm | Mode::Drx) | None, Some(_)) => {
-                return Err(Invalid::new("cycleSecs", "is of workMode edrx only"));
-            }
-            (Some(Mode::Psm), None) => Some(WorkMode::Psm),
-            (Some(Mode::Drx), None) => Some(WorkMode::Drx),
-            (None, None) => None,
-        };
+        let work_mode = work_mode::read(self.work_mode, self.cycle_secs)?;
         Ok(ProductSettings {
             check_paras: match self.check_paras {
                 Check::Off => CheckParas::Off,
@@ -208,12 +191,7 @@ impl PutBody<'_> {
 
 impl<'a> HeadBody<'a> {
     fn of(head: &'a ProductHead) -> Self {
-        let (work_mode, cycle_secs) = match head.settings.work_mode {
-            None => (None, None),
-            Some(WorkMode::Psm) => (Some(Mode::Psm), None),
-            Some(WorkMode::Drx) => (Some(Mode::Drx), None),
-            Some(WorkMode::Edrx { cycle_secs }) => (Some(Mode::Edrx), Some(cycle_secs)),
-        };
+        let (work_mode, cycle_secs) = work_mode::shown(head.settings.work_mode);
         Self {
             id: &head.id,
             revision: head.revision,

@@ -82,7 +82,7 @@ async fn an_application_from_creation_to_removal() {
         .await;
     let (id, secret) = (made.at("/id"), made.at("/secret"));
     let golden = format!(
-        r#"{{"id":"{id}","name":"N","secret":"{secret}","pushStatuses":"documented","pushSentImmediate":true,"feed":false,"pushMaxAgeSecs":null,"createdAt":"{}"}}"#,
+        r#"{{"id":"{id}","name":"N","secret":"{secret}","pushStatuses":"documented","pushSentImmediate":true,"feed":false,"pushMaxAgeSecs":null,"workMode":null,"cycleSecs":null,"createdAt":"{}"}}"#,
         made.at("/createdAt")
     );
     assert_eq!(
@@ -170,7 +170,21 @@ async fn settings_are_changed_one_by_one() {
         let changed = world.operate("PATCH", path, body).await;
         assert_eq!(changed.at("/pushMaxAgeSecs"), secs, "{body}");
     }
+    for (body, mode, cycle) in [
+        (r#"{"workMode":"edrx","cycleSecs":41}"#, "edrx", "41"),
+        (r#"{"feed":false}"#, "edrx", "41"),
+        (r#"{"workMode":"drx"}"#, "drx", "null"),
+        (r#"{"workMode":null}"#, "null", "null"),
+    ] {
+        let changed = world.operate("PATCH", path, body).await;
+        let shown = (changed.at("/workMode"), changed.at("/cycleSecs"));
+        assert_eq!(shown, (mode.into(), cycle.into()), "{body}");
+    }
     for (path, body, status) in [
+        (path, r#"{"workMode":"edrx"}"#, 400),
+        (path, r#"{"workMode":"sleepy"}"#, 400),
+        (path, r#"{"cycleSecs":5}"#, 400),
+        (path, r#"{"workMode":"edrx","cycleSecs":0}"#, 400),
         (path, r#"{"pushMaxAgeSecs":0}"#, 400),
         (path, r#"{"pushMaxAgeSecs":2592001}"#, 400),
         (path, r#"{"name":"x"}"#, 400),
@@ -304,4 +318,42 @@ async fn push_tls_is_given_shown_without_its_key_and_taken_away() {
         assert_eq!(world.operate("DELETE", &path, "").await.status, status);
     }
     assert_eq!(world.operate("GET", &path, "").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_device_has_a_work_mode_of_its_own() {
+    let world = World::start().await;
+    let device = world.na().await.device("n").await;
+    let path = format!("/admin/v1/devices/{device}/work-mode");
+    for (body, shown) in [
+        (
+            r#"{"workMode":"edrx","cycleSecs":41}"#,
+            r#""workMode":"edrx","cycleSecs":41}"#,
+        ),
+        (r#"{"workMode":"psm"}"#, r#""workMode":"psm","cycleSecs":null}"#),
+        (r#"{"workMode":null}"#, r#""workMode":null,"cycleSecs":null}"#),
+    ] {
+        let golden = format!(r#"{{"deviceId":"{device}",{shown}"#);
+        let set = world.operate("PUT", &path, body).await;
+        assert_eq!((set.status, set.text), (200, golden.clone()), "{body}");
+        assert_eq!(world.operate("GET", &path, "").await.text, golden);
+    }
+    for (path, body, status) in [
+        (path.as_str(), "{}", 400),
+        (&path, r#"{"workMode":"edrx"}"#, 400),
+        ("/admin/v1/devices/none/work-mode", r#"{"workMode":"psm"}"#, 404),
+    ] {
+        assert_eq!(
+            world.operate("PUT", path, body).await.status,
+            status,
+            "{path} {body}"
+        );
+    }
+    assert_eq!(
+        world
+            .operate("GET", "/admin/v1/devices/none/work-mode", "")
+            .await
+            .status,
+        404
+    );
 }

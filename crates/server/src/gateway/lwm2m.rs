@@ -69,21 +69,13 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// How a device sleeps: as its product says; else as its binding says; else as the configuration does.
-fn work_mode(
-    product: Option<downlink_core::product::WorkMode>,
-    binding: &str,
-    default: config::WorkMode,
-) -> WorkMode {
-    use downlink_core::product::WorkMode as OfProduct;
-    match product {
-        Some(OfProduct::Psm) => WorkMode::Psm,
-        Some(OfProduct::Drx) => WorkMode::Drx,
-        Some(OfProduct::Edrx { cycle_secs }) => WorkMode::Edrx { cycle_secs },
-        None if binding.contains('Q') => WorkMode::Psm,
-        None => match default {
-            config::WorkMode::Psm => WorkMode::Psm,
-            config::WorkMode::Drx => WorkMode::Drx,
-        },
+/// How a device sleeps: as was said of it, its product or its application; else as the configuration says. Of one whose
+/// binding says that it sleeps the protocol machine knows better.
+fn work_mode(said: Option<downlink_core::product::WorkMode>, default: config::WorkMode) -> WorkMode {
+    use downlink_core::product::WorkMode as Said;
+    match (said, default) {
+        (Some(Said::Edrx { cycle_secs }), _) => WorkMode::Edrx { cycle_secs },
+        (Some(Said::Psm), _) | (None, config::WorkMode::Psm) => WorkMode::Psm,
+        (Some(Said::Drx), _) | (None, config::WorkMode::Drx) => WorkMode::Drx,
     }
 }

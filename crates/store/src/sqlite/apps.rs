@@ -10,6 +10,7 @@ use super::SqliteStore;
 use super::batch::Batch;
 use super::failure::Failure;
 use super::gate::WhenFull;
+use super::products::{mode_columns, mode_of};
 use crate::{
     App, AppSettings, AppSettingsChange, Apps, NewApp, NewToken, PushFilter, Pushes, StoreError, Token,
     TokenKind,
@@ -22,7 +23,7 @@ const DROP_STEPS: u32 = 100_000;
 macro_rules! app_columns {
     () => {
         "a.key, a.id, a.name, a.secret_hash, a.push_documented_only, a.push_sent_immediate, a.feed, a.created_at, \
-         a.push_max_age_ms"
+         a.push_max_age_ms, a.work_mode, a.cycle_secs"
     };
 }
 
@@ -139,11 +140,13 @@ impl SqliteStore {
 
 impl Batch {
     fn create_app(&mut self, new: &NewApp) -> Result<Option<App>, Failure> {
+        let (work_mode, cycle_secs) = mode_columns(new.settings.work_mode);
         let key = self
             .sql
             .prepare_cached(
                 "INSERT INTO app (id, name, secret_hash, push_documented_only, push_sent_immediate, created_at, feed, \
-                 push_max_age_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING RETURNING key",
+                 push_max_age_ms, work_mode, cycle_secs) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+                 ON CONFLICT (id) DO NOTHING RETURNING key",
             )?
             .query_row(
                 params![
@@ -155,6 +158,8 @@ impl Batch {
                     new.created_at.as_millis(),
                     new.settings.feed,
                     new.settings.push_max_age.map(Span::as_millis),
+                    work_mode,
+                    cycle_secs,
                 ],
                 |row| row.get(0).map(AppKey),
             )
@@ -182,11 +187,13 @@ impl Batch {
         let Some(before) = by_key(&self.sql, app)? else {
             return Ok(None);
         };
+        let (work_mode, cycle_secs) = mode_columns(change.work_mode.flatten());
         self.sql
             .prepare_cached(
                 "UPDATE app SET push_documented_only = coalesce(?2, push_documented_only), \
                  push_sent_immediate = coalesce(?3, push_sent_immediate), feed = coalesce(?4, feed), \
-                 push_max_age_ms = iif(?5, ?6, push_max_age_ms) WHERE key = ?1",
+                 push_max_age_ms = iif(?5, ?6, push_max_age_ms), \
+                 work_mode = iif(?7, ?8, work_mode), cycle_secs = iif(?7, ?9, cycle_secs) WHERE key = ?1",
             )?
             .execute(params![
                 app.0,
@@ -195,6 +202,9 @@ impl Batch {
                 change.feed,
                 change.push_max_age.is_some(),
                 change.push_max_age.flatten().map(Span::as_millis),
+                change.work_mode.is_some(),
+                work_mode,
+                cycle_secs,
             ])?;
         if change.feed == Some(true) && !before.settings.feed {
             self.begin_feed(app)?;
@@ -316,7 +326,7 @@ fn token(
     let found = statement.query_row(params![hash, now.as_millis()], |row| {
         Ok(Token {
             app: read(row)?,
-            until: Timestamp::from_millis(row.get(9)?),
+            until: Timestamp::from_millis(row.get(11)?),
         })
     });
     Ok(found.optional()?)
@@ -334,6 +344,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<App> {
             push_sent_immediate: row.get(5)?,
             feed: row.get(6)?,
             push_max_age: row.get::<_, Option<i64>>(8)?.map(span),
+            work_mode: mode_of(row.get(9)?, row.get(10)?),
         },
         created_at: Timestamp::from_millis(row.get(7)?),
     })

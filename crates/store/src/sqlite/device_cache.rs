@@ -103,6 +103,7 @@ mod tests {
             bind_until: None,
             family: None,
             product: None,
+            work_mode: None,
         }
     }
 

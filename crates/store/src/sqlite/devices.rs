@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use downlink_core::product::WorkMode;
 use downlink_core::{AppKey, DeviceId, DeviceKey, ProductRef, Timestamp, TopicFamily};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -10,6 +11,7 @@ use super::SqliteStore;
 use super::batch::Batch;
 use super::failure::Failure;
 use super::gate::WhenFull;
+use super::products::{mode_columns, mode_of};
 use crate::{
     Device, DeviceFilter, DeviceName, Devices, NewDevice, NoticeDevice, Page, RegisterRefused, StoreError,
 };
@@ -33,7 +35,7 @@ macro_rules! select_device {
             info_member!("model"),
             ", ",
             info_member!("deviceType"),
-            " FROM device WHERE removed_at IS NULL ",
+            ", work_mode, cycle_secs FROM device WHERE removed_at IS NULL ",
             $rest
         )
     };
@@ -92,6 +94,18 @@ impl Devices for SqliteStore {
     ) -> Result<(), StoreError> {
         self.write(WhenFull::Wait, move |batch| batch.seen(device, family, now))
             .await
+    }
+
+    async fn set_work_mode(
+        &self,
+        device: DeviceKey,
+        mode: Option<WorkMode>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write(WhenFull::Wait, move |batch| {
+            batch.set_work_mode(device, mode, now)
+        })
+        .await
     }
 
     async fn remove(&self, device: DeviceKey, now: Timestamp) -> Result<bool, StoreError> {
@@ -218,6 +232,28 @@ impl Batch {
         self.changed_devices.push(DeviceId::new(id));
         self.tell_bound(AppKey(app), device, true, now)?;
         Ok(true)
+    }
+
+    fn set_work_mode(
+        &mut self,
+        device: DeviceKey,
+        mode: Option<WorkMode>,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        let (mode, cycle_secs) = mode_columns(mode);
+        let id: Option<Arc<str>> = self
+            .sql
+            .prepare_cached(
+                "UPDATE device SET work_mode = ?3, cycle_secs = ?4, modified_at = ?2 \
+                 WHERE key = ?1 AND removed_at IS NULL RETURNING id",
+            )?
+            .query_row(params![device.0, now.as_millis(), mode, cycle_secs], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        let is_there = id.is_some();
+        self.changed_devices.extend(id.map(DeviceId::new));
+        Ok(is_there)
     }
 
     fn remove_device(&mut self, device: DeviceKey, now: Timestamp) -> Result<bool, Failure> {
@@ -350,6 +386,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Device> {
         bind_until: time(10)?,
         family: row.get::<_, Option<u8>>(11)?.and_then(family_of),
         product: product_ref(row)?,
+        work_mode: mode_of(row.get(16)?, row.get(17)?),
     })
 }
 

@@ -292,7 +292,8 @@ fn check_of(code: u8) -> CheckParas {
         .unwrap_or_default()
 }
 
-fn mode_columns(mode: Option<WorkMode>) -> (Option<u8>, Option<u32>) {
+/// A work mode as its two columns.
+pub(super) fn mode_columns(mode: Option<WorkMode>) -> (Option<u8>, Option<u32>) {
     match mode {
         None => (None, None),
         Some(WorkMode::Psm) => (Some(0), None),
@@ -301,7 +302,8 @@ fn mode_columns(mode: Option<WorkMode>) -> (Option<u8>, Option<u32>) {
     }
 }
 
-fn mode_of(code: Option<u8>, cycle_secs: Option<u32>) -> Option<WorkMode> {
+/// The work mode of two columns.
+pub(super) fn mode_of(code: Option<u8>, cycle_secs: Option<u32>) -> Option<WorkMode> {
     let cycle_secs = cycle_secs.unwrap_or(0);
     [WorkMode::Psm, WorkMode::Drx, WorkMode::Edrx { cycle_secs }]
         .into_iter()

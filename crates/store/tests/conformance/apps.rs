@@ -1,7 +1,8 @@
 //! Applications and their tokens.
 
+use downlink_core::product::WorkMode;
 use downlink_core::{AppId, AppKey};
-use downlink_store::{AppSettings, DeviceName, NewApp, NewToken, Token, TokenKind};
+use downlink_store::{AppSettings, AppSettingsChange, DeviceName, NewApp, NewToken, Token, TokenKind};
 
 use super::Stores;
 use super::support::*;
@@ -33,6 +34,7 @@ pub(crate) async fn an_id_is_given_once(stores: Stores) {
             push_sent_immediate: false,
             feed: true,
             push_max_age: Some(downlink_core::Span::from_secs(60)),
+            work_mode: Some(WorkMode::Edrx { cycle_secs: 41 }),
         },
         created_at: at(5),
     };
@@ -152,4 +154,22 @@ pub(crate) async fn applications_are_listed_by_id(stores: Stores) {
     assert_eq!(list(0, 9).await, ["app", "b", "c", "d"]);
     assert_eq!(list(1, 2).await, ["b", "c"]);
     assert_eq!(list(9, 2).await, Vec::<String>::new());
+}
+
+pub(crate) async fn a_work_mode_is_changed_and_taken_back(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let change = async |change: AppSettingsChange| {
+        let changed = world.store.set_app_settings(world.app.key, change).await;
+        changed.unwrap().unwrap().settings
+    };
+    let mode = |work_mode| AppSettingsChange {
+        work_mode: Some(work_mode),
+        ..AppSettingsChange::default()
+    };
+    let before = world.app.settings;
+    for work_mode in [Some(WorkMode::Edrx { cycle_secs: 5 }), Some(WorkMode::Drx), None] {
+        let expected = AppSettings { work_mode, ..before };
+        assert_eq!(change(mode(work_mode)).await, expected);
+        assert_eq!(change(AppSettingsChange::default()).await, expected, "it stays");
+    }
 }

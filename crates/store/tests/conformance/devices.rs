@@ -1,5 +1,6 @@
 //! Devices.
 
+use downlink_core::product::WorkMode;
 use downlink_core::{AppKey, DeviceId, TopicFamily};
 use downlink_store::{Device, DeviceFilter, DeviceName, RegisterRefused};
 
@@ -196,4 +197,26 @@ pub(crate) async fn devices_are_listed_by_time(stores: Stores) {
         ..middle
     };
     assert_eq!(list(ascending, 0, 9).await, (vec![keys[3], keys[2]], 2));
+}
+
+pub(crate) async fn a_device_is_told_how_it_sleeps(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let key = world.device("a").await.key;
+    for (n, mode) in [Some(WorkMode::Edrx { cycle_secs: 5 }), Some(WorkMode::Psm), None]
+        .into_iter()
+        .enumerate()
+    {
+        let now = at(u32::try_from(n).unwrap());
+        let before = by_id(&world, "id-a").await.unwrap();
+        assert!(world.store.set_work_mode(key, mode, now).await.unwrap());
+        let expected = Device {
+            work_mode: mode,
+            modified_at: now,
+            ..before
+        };
+        assert_eq!(by_id(&world, "id-a").await, Some(expected));
+    }
+    world.store.remove(key, at(9)).await.unwrap();
+    let late = world.store.set_work_mode(key, Some(WorkMode::Drx), at(9)).await;
+    assert!(!late.unwrap());
 }

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use downlink_codec::{Codec, FromDevice};
 use downlink_core::lifecycle::Input;
-use downlink_core::{DeviceKey, Offer};
+use downlink_core::product::WorkMode;
+use downlink_core::{DeviceId, DeviceKey, Offer};
 use downlink_lwm2m::ExchangeId;
 use downlink_store::{
     Change, Changed, Device, DeviceName, Dispatch, KeptRegistration, NotifyType, StoreError, Target,
 };
 
 use super::keeping::{Row, try_again};
-use super::keys::Key;
+use super::keys::{Key, Proved};
 use super::translate::{self, Translator, Untranslated, Usable, codec_of};
 use crate::clock;
 use crate::engine::Engine;
@@ -40,7 +41,9 @@ pub(super) struct Shared {
 /// How a call ended.
 pub(super) enum Done {
     /// Whether a device may come in.
-    Admitted(ExchangeId, Result<Admitted, Turned>),
+    Admitted(ExchangeId, Result<Box<(Admitted, Said)>, Turned>),
+    /// A registered device as it is now; none: it is not registered with the server any more.
+    LookedAgain(DeviceKey, Result<Option<Box<(Admitted, Said)>>, StoreError>),
     /// The device is not registered with the server any more.
     Removed(DeviceKey),
     /// What a device said was taken in.
@@ -67,22 +70,27 @@ pub(super) struct Admitted {
     pub(super) product: Option<Arc<ReadyProduct>>,
 }
 
+/// How a device sleeps, as far as it was said of it, its product or its application.
+pub(super) type Said = Option<WorkMode>;
+
 /// Why a device may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turned {
     /// Nobody knows it, or it must not come this way.
     Unknown,
+    /// Its session was made with a secret that is not its own any more.
+    Outdated(DeviceKey),
     /// The store cannot say.
     Unavailable,
 }
 
 /// How a device came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Way {
     /// Without proof of who it is.
     Plain,
     /// Over a session that proves that it is this device.
-    Secure(Option<DeviceKey>),
+    Secure(Option<Proved>),
 }
 
 /// What a device said.
@@ -130,7 +138,7 @@ impl Shared {
         })
     }
 
-    async fn look_up(&self, endpoint: &str, way: Way) -> Result<Admitted, Turned> {
+    async fn look_up(&self, endpoint: &str, way: Way) -> Result<Box<(Admitted, Said)>, Turned> {
         let unavailable = |error: StoreError| {
             tracing::warn!(%error, "LwM2M: a device could not be looked up");
             Turned::Unavailable
@@ -138,18 +146,45 @@ impl Shared {
         let device = by_endpoint(&self.engine, endpoint).await.map_err(unavailable)?;
         let device = device.ok_or(Turned::Unknown)?;
         let product = self.engine.product_of(&device).await.map_err(unavailable)?;
-        match way {
-            Way::Plain if must_be_secure(&device, product.as_deref()) => return Err(Turned::Unknown),
-            Way::Secure(proved) if proved != Some(device.key) => return Err(Turned::Unknown),
-            Way::Plain | Way::Secure(_) => {}
-        }
+        may_come(&way, &device, product.as_deref())?;
         let now = clock::now();
         self.engine
             .store()
             .seen(device.key, None, now)
             .await
             .map_err(unavailable)?;
-        Ok(Admitted { device, product })
+        let admitted = Admitted { device, product };
+        let said = self.said(&admitted).await.map_err(unavailable)?;
+        Ok(Box::new((admitted, said)))
+    }
+
+    async fn said(&self, of: &Admitted) -> Result<Said, StoreError> {
+        let of_product = |product: &Arc<ReadyProduct>| product.head.settings.work_mode;
+        let nearer = of
+            .device
+            .work_mode
+            .or_else(|| of.product.as_ref().and_then(of_product));
+        if nearer.is_some() {
+            return Ok(nearer);
+        }
+        let app = self.engine.store().app_by_key(of.device.app).await?;
+        Ok(app.and_then(|app| app.settings.work_mode))
+    }
+
+    /// Looks a device up that is registered: what is known of it may have changed.
+    pub(super) fn look_again(&self, device: &Device) -> Call {
+        let (shared, key, id) = (self.clone(), device.key, device.id.clone());
+        Box::pin(async move { Done::LookedAgain(key, shared.look_at(&id).await) })
+    }
+
+    async fn look_at(&self, id: &DeviceId) -> Result<Option<Box<(Admitted, Said)>>, StoreError> {
+        let Some(device) = self.engine.store().device(DeviceName::Id(id)).await? else {
+            return Ok(None);
+        };
+        let product = self.engine.product_of(&device).await?;
+        let admitted = Admitted { device, product };
+        let said = self.said(&admitted).await?;
+        Ok(Some(Box::new((admitted, said))))
     }
 
     /// Takes in what a device said: reads it, and keeps what it means. `offer`: a session that the next command may
@@ -346,6 +381,17 @@ impl Heard {
     }
 }
 
+/// Whether a device may come this way.
+fn may_come(way: &Way, device: &Device, product: Option<&ReadyProduct>) -> Result<(), Turned> {
+    match way {
+        Way::Plain if must_be_secure(device, product) => Err(Turned::Unknown),
+        Way::Plain => Ok(()),
+        Way::Secure(Some(proved)) if proved.holds_for(device) => Ok(()),
+        Way::Secure(Some(proved)) if proved.device == device.key => Err(Turned::Outdated(device.key)),
+        Way::Secure(_) => Err(Turned::Unknown),
+    }
+}
+
 /// Whether the device is not to be spoken to in clear.
 pub(super) fn must_be_secure(device: &Device, product: Option<&ReadyProduct>) -> bool {
     product.is_some_and(|product| product.head.settings.secure)
@@ -364,6 +410,51 @@ async fn by_endpoint(engine: &Engine, endpoint: &str) -> Result<Option<Device>, 
         None => {
             let long = format!("{IMEI}{endpoint}");
             store.device(DeviceName::Node(&long)).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use downlink_core::{AppKey, Timestamp};
+
+    use super::*;
+
+    fn device(key: i64, secret: &[u8], info: &str) -> Device {
+        Device {
+            key: DeviceKey(key),
+            app: AppKey(1),
+            id: DeviceId::new("d"),
+            node_id: "n".to_owned(),
+            secret: secret.to_vec(),
+            verify_code: String::new(),
+            info: info.to_owned(),
+            created_at: Timestamp::default(),
+            modified_at: Timestamp::default(),
+            activated_at: None,
+            bind_until: None,
+            family: None,
+            product: None,
+            work_mode: None,
+        }
+    }
+
+    #[test]
+    fn a_session_proves_what_its_secret_proves() {
+        let is = device(7, b"new", "{}");
+        let come = |way| may_come(&way, &is, None);
+        let over = |of: &Device| Way::Secure(Some(Proved::of(of)));
+        assert_eq!(come(over(&is)), Ok(()));
+        let outdated = Err(Turned::Outdated(is.key));
+        assert_eq!(come(over(&device(7, b"old", "{}"))), outdated);
+        assert_eq!(come(over(&device(8, b"new", "{}"))), Err(Turned::Unknown));
+        assert_eq!(come(Way::Secure(None)), Err(Turned::Unknown));
+    }
+
+    #[test]
+    fn who_is_to_be_secure_does_not_come_in_clear() {
+        for (info, may) in [("{}", Ok(())), (r#"{"isSecure":true}"#, Err(Turned::Unknown))] {
+            assert_eq!(may_come(&Way::Plain, &device(7, b"s", info), None), may, "{info}");
         }
     }
 }

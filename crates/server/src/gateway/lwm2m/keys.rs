@@ -21,8 +21,29 @@ const MOST: usize = 8192;
 /// A key, and whose it is.
 #[derive(Clone)]
 pub(super) struct Key {
-    pub(super) device: DeviceKey,
+    of: Proved,
     bytes: Vec<u8>,
+}
+
+/// A device, and the secret by which it proved to be that one: sealed, as the store has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Proved {
+    pub(super) device: DeviceKey,
+    secret: Arc<[u8]>,
+}
+
+impl Proved {
+    pub(super) fn of(device: &Device) -> Self {
+        Self {
+            device: device.key,
+            secret: device.secret.as_slice().into(),
+        }
+    }
+
+    /// Whether the secret is the device's still.
+    pub(super) fn holds_for(&self, device: &Device) -> bool {
+        self.device == device.key && *self.secret == device.secret[..]
+    }
 }
 
 impl Key {
@@ -30,7 +51,7 @@ impl Key {
     pub(super) fn of(device: &Device, sealer: &Sealer) -> Option<Self> {
         let secret = sealer.open(device.id.as_str(), &device.secret).ok()?;
         Some(Self {
-            device: device.key,
+            of: Proved::of(device),
             bytes: bytes(&secret),
         })
     }
@@ -63,10 +84,10 @@ impl KeyBook {
     }
 
     /// Whose identity it is, as far as that is remembered.
-    pub(super) fn device(&self, identity: &[u8]) -> Option<DeviceKey> {
+    pub(super) fn owner(&self, identity: &[u8]) -> Option<Proved> {
         let known = self.lock();
         let (_, key) = known.get(identity)?;
-        key.as_ref().map(|key| key.device)
+        key.as_ref().map(|key| key.of.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -174,6 +195,6 @@ mod tests {
         book.put(b"a".as_slice().into(), None, now);
         assert!(book.knows(b"a", now) && !book.knows(b"b", now));
         assert!(!book.knows(b"a", now + REMEMBERED));
-        assert_eq!(book.device(b"a"), None);
+        assert_eq!(book.owner(b"a"), None);
     }
 }

@@ -3,7 +3,6 @@
 //! Datagrams, time, the ends of calls and the inboxes of sessions come in; whatever the machine then has to say is done at
 //! once. While many calls are under way no datagram is read: the devices repeat what is lost.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -20,7 +19,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Sockets;
-use super::calls::{Admitted, Call, Done, Shared, Turned, Way};
+use super::calls::{Admitted, Call, Done, Said, Shared, Turned, Way};
 use super::keeping::Keeping;
 use super::keys::Key;
 use super::known::{Devices, Known};
@@ -55,8 +54,6 @@ pub(super) struct Owner {
     pub(super) max_calls: usize,
     work_mode: config::WorkMode,
     began: Instant,
-    /// What registrations that are being looked up said of their binding.
-    bindings: HashMap<ExchangeId, String>,
     pub(super) stopping: bool,
 }
 
@@ -92,7 +89,6 @@ impl Owner {
             work_mode: config.work_mode,
             max_calls: config.max_calls.max(1),
             began: Instant::now(),
-            bindings: HashMap::new(),
             stopping: false,
         }
     }
@@ -230,11 +226,11 @@ impl Owner {
                     exchange,
                     peer,
                     endpoint,
-                    binding,
+                    binding: _,
                     lifetime_secs: _,
                     access: _,
                     version: _,
-                } => self.registering(exchange, peer, endpoint, binding),
+                } => self.registering(exchange, peer, endpoint),
                 Output::Report {
                     exchange,
                     device,
@@ -246,7 +242,7 @@ impl Owner {
                 }
                 Output::Awake { device } => self.awake(key(device)),
                 Output::Asleep { device } => self.asleep(key(device)),
-                Output::Updated { device, .. } => self.keep(key(device)),
+                Output::Updated { device, .. } => self.updated(key(device)),
                 Output::Written { device, tag, outcome } => self.written(key(device), tag, outcome),
                 Output::Gone { device, why } => {
                     self.gone(key(device), why);
@@ -274,21 +270,23 @@ impl Owner {
         }
     }
 
-    fn registering(&mut self, exchange: ExchangeId, peer: Peer, endpoint: String, binding: String) {
+    fn registering(&mut self, exchange: ExchangeId, peer: Peer, endpoint: String) {
         let way = match peer {
             Peer::Plain(_) => Way::Plain,
-            Peer::Secure(session) => {
-                Way::Secure(self.secure.as_ref().and_then(|secure| secure.device(session)))
-            }
+            Peer::Secure(session) => Way::Secure(
+                self.secure
+                    .as_ref()
+                    .and_then(|secure| secure.proved(session).cloned()),
+            ),
         };
-        self.bindings.insert(exchange, binding);
         self.calls.push(self.shared.admit(exchange, endpoint, way));
     }
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Admitted(exchange, Ok(admitted)) => self.admitted(exchange, admitted),
+            Done::Admitted(exchange, Ok(admitted)) => self.admitted(exchange, *admitted),
             Done::Admitted(exchange, Err(why)) => self.turned(exchange, why),
+            Done::LookedAgain(device, found) => self.looked_again(device, found),
             Done::Removed(device) => self.removed(device),
             Done::Heard(device, heard) => self.heard(device, *heard),
             Done::Encoded(dispatch, bytes) => self.encoded(*dispatch, bytes),
@@ -301,34 +299,67 @@ impl Owner {
         }
     }
 
-    fn admitted(&mut self, exchange: ExchangeId, admitted: Admitted) {
-        let binding = self.bindings.remove(&exchange).unwrap_or_default();
-        let settings = admitted.product.as_ref().map(|product| product.head.settings);
-        let of_product = settings.and_then(|settings| settings.work_mode);
-        let mode = work_mode(of_product, &binding, self.work_mode);
+    fn admitted(&mut self, exchange: ExchangeId, (admitted, said): (Admitted, Said)) {
+        let mode = work_mode(said, self.work_mode);
         let (now, device) = (self.now(), admitted.device.key);
         if !self.station.accept(now, exchange, DeviceNumber(device.0), mode) {
             return;
         }
         tracing::debug!(device = %admitted.device.id, ?mode, "LwM2M: registered");
-        match self.devices.get_mut(&device) {
-            Some(known) => known.renew(admitted),
-            None => {
-                self.calls.push(self.shared.presence(&admitted.device, true));
-                self.devices.insert(device, Known::new(admitted));
-            }
+        if self.devices.contains_key(&device) {
+            self.renew(device, admitted);
+        } else {
+            self.calls.push(self.shared.presence(&admitted.device, true));
+            self.devices.insert(device, Known::new(admitted));
         }
         self.keep(device);
     }
 
+    /// A device renewed its registration. What is known of it may be as old as that.
+    fn updated(&mut self, device: DeviceKey) {
+        self.keep(device);
+        if let Some(known) = self.devices.get(&device) {
+            self.calls.push(self.shared.look_again(&known.device));
+        }
+    }
+
+    fn looked_again(&mut self, device: DeviceKey, found: Result<Option<Box<(Admitted, Said)>>, StoreError>) {
+        match found {
+            Ok(Some(found)) => {
+                let (admitted, said) = *found;
+                let (now, mode) = (self.now(), work_mode(said, self.work_mode));
+                self.renew(device, admitted);
+                self.station.set_mode(now, DeviceNumber(device.0), mode);
+                self.keep(device);
+            }
+            Ok(None) => self.removed(device),
+            // The next update asks again.
+            Err(error) => tracing::debug!(%error, "LwM2M: a device could not be looked up again"),
+        }
+    }
+
+    /// What is known of a device is what it is now. Its session ends if it was made with another secret.
+    pub(super) fn renew(&mut self, device: DeviceKey, admitted: Admitted) {
+        if let Some(secure) = &mut self.secure {
+            secure.close_outdated(&admitted.device);
+        }
+        if let Some(known) = self.devices.get_mut(&device) {
+            known.renew(admitted);
+        }
+    }
+
     fn turned(&mut self, exchange: ExchangeId, why: Turned) {
-        self.bindings.remove(&exchange);
         self.shared.engine.metrics().lwm2m.refused.inc();
-        let why = match why {
-            Turned::Unknown => Refusal::Unknown,
+        let refusal = match why {
+            Turned::Unknown | Turned::Outdated(_) => Refusal::Unknown,
             Turned::Unavailable => Refusal::Busy,
         };
-        self.station.refuse(exchange, why);
+        self.station.refuse(exchange, refusal);
+        // The answer goes out first.
+        self.act();
+        if let Turned::Outdated(device) = why {
+            self.end_dtls(device);
+        }
     }
 
     fn key(&mut self, identity: Box<[u8]>, key: Result<Option<Key>, StoreError>) {

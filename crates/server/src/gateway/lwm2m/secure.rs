@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use downlink_core::DeviceKey;
+use downlink_store::Device;
 use foldhash::HashMap;
 use tokio::net::UdpSocket;
 
 use super::dtls::{Counters, Dtls, Output, Settings};
-use super::keys::{Key, KeyBook, Resolver, identity};
+use super::keys::{Key, KeyBook, Proved, Resolver, identity};
 
 /// Messages of handshakes that wait for their key, at the most: beyond it they are lost, and sent again by the device.
 const HELD: usize = 4096;
@@ -19,7 +20,7 @@ pub(super) struct Secure {
     pub(super) socket: UdpSocket,
     dtls: Dtls,
     keys: Arc<KeyBook>,
-    devices: HashMap<u64, DeviceKey>,
+    proved: HashMap<u64, Proved>,
     sessions: HashMap<DeviceKey, u64>,
     /// Messages that wait for the key of an identity.
     held: HashMap<Box<[u8]>, Vec<Message>>,
@@ -46,7 +47,7 @@ impl Secure {
             socket,
             dtls: Dtls::new(now, settings, Arc::new(Resolver(Arc::clone(&keys)))),
             keys,
-            devices: HashMap::default(),
+            proved: HashMap::default(),
             sessions: HashMap::default(),
             held: HashMap::default(),
             held_count: 0,
@@ -107,9 +108,10 @@ impl Secure {
                     session,
                     peer: _,
                     identity,
-                } => match self.keys.device(&identity) {
-                    Some(device) => {
-                        self.own(session, device);
+                } => match self.keys.owner(&identity) {
+                    Some(proved) => {
+                        let device = proved.device;
+                        self.own(session, proved);
                         return Some(Inside::Opened(session, device));
                     }
                     // Forgotten meanwhile: the device comes again.
@@ -118,10 +120,10 @@ impl Secure {
                 Output::Received { session, bytes } => return Some(Inside::Received(session, bytes)),
                 Output::Closed { session, why } => {
                     tracing::debug!(session, ?why, "LwM2M: a DTLS session ended");
-                    if let Some(device) = self.devices.remove(&session)
-                        && self.sessions.get(&device) == Some(&session)
+                    if let Some(proved) = self.proved.remove(&session)
+                        && self.sessions.get(&proved.device) == Some(&session)
                     {
-                        self.sessions.remove(&device);
+                        self.sessions.remove(&proved.device);
                     }
                     return Some(Inside::Closed(session));
                 }
@@ -130,16 +132,17 @@ impl Secure {
     }
 
     /// A device has one session: the newest.
-    fn own(&mut self, session: u64, device: DeviceKey) {
-        self.devices.insert(session, device);
-        if let Some(before) = self.sessions.insert(device, session) {
+    fn own(&mut self, session: u64, proved: Proved) {
+        let before = self.sessions.insert(proved.device, session);
+        self.proved.insert(session, proved);
+        if let Some(before) = before {
             self.dtls.close(before);
         }
     }
 
     /// Whose a session is.
-    pub(super) fn device(&self, session: u64) -> Option<DeviceKey> {
-        self.devices.get(&session).copied()
+    pub(super) fn proved(&self, session: u64) -> Option<&Proved> {
+        self.proved.get(&session)
     }
 
     /// Sends a message over a session.
@@ -147,7 +150,20 @@ impl Secure {
         self.dtls.send(now, session, bytes);
     }
 
-    /// Ends a device's session: its key changed, or it was removed.
+    /// Ends the session of a device that proved another secret than it has now.
+    pub(super) fn close_outdated(&mut self, device: &Device) {
+        if let Some(session) = self.outdated(device) {
+            self.dtls.close(session);
+        }
+    }
+
+    fn outdated(&self, device: &Device) -> Option<u64> {
+        let session = *self.sessions.get(&device.key)?;
+        let proved = self.proved.get(&session)?;
+        (!proved.holds_for(device)).then_some(session)
+    }
+
+    /// Ends a device's session: it was removed.
     pub(super) fn close(&mut self, device: DeviceKey) {
         if let Some(session) = self.sessions.get(&device) {
             self.dtls.close(*session);
@@ -165,5 +181,44 @@ impl Secure {
     /// What was counted; sessions and handshakes that there are.
     pub(super) fn figures(&self) -> (Counters, usize, usize) {
         (self.dtls.counters(), self.dtls.sessions(), self.dtls.handshakes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use downlink_core::{AppKey, DeviceId, Timestamp};
+
+    use super::*;
+
+    fn device(secret: &[u8]) -> Device {
+        Device {
+            key: DeviceKey(7),
+            app: AppKey(1),
+            id: DeviceId::new("d"),
+            node_id: "n".to_owned(),
+            secret: secret.to_vec(),
+            verify_code: String::new(),
+            info: "{}".to_owned(),
+            created_at: Timestamp::default(),
+            modified_at: Timestamp::default(),
+            activated_at: None,
+            bind_until: None,
+            family: None,
+            product: None,
+            work_mode: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_made_with_another_secret_is_found() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let config = crate::config::load(None, [], Vec::new()).unwrap().lwm2m;
+        let mut secure = Secure::new(Instant::now(), socket, config.dtls());
+        let (old, new) = (device(b"old"), device(b"new"));
+        assert_eq!(secure.outdated(&new), None, "it has no session");
+        secure.own(1, Proved::of(&old));
+        assert_eq!((secure.outdated(&old), secure.outdated(&new)), (None, Some(1)));
+        secure.own(2, Proved::of(&new));
+        assert_eq!((secure.outdated(&old), secure.outdated(&new)), (Some(2), None));
     }
 }

@@ -38,7 +38,7 @@ impl Owner {
         match peer {
             Peer::Plain(_) => self.station.named_in(datagram),
             Peer::Secure(session) => {
-                let device = self.secure.as_ref()?.device(session)?;
+                let device = self.secure.as_ref()?.proved(session)?.device;
                 Some(DeviceNumber(device.0))
             }
         }

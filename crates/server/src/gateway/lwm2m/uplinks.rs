@@ -43,13 +43,9 @@ impl Owner {
     pub(super) fn heard(&mut self, device: DeviceKey, heard: Heard) {
         if let Some(known) = self.devices.get_mut(&device) {
             known.hearing = false;
-            let secret = known.device.secret.clone();
-            if let Some(now) = heard.device {
-                known.renew(now);
-            }
-            if known.device.secret != secret {
-                self.end_dtls(device);
-            }
+        }
+        if let Some(now) = heard.device {
+            self.renew(device, now);
         }
         match (heard.kept, heard.exchange) {
             (true, Some(exchange)) => self.station.acknowledge(exchange),

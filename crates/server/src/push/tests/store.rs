@@ -93,6 +93,7 @@ unused! {
         fn device(a: DeviceName<'_>) -> Option<Device>;
         fn devices(a: AppKey, b: DeviceFilter, c: u64, d: u32) -> Page<Device>;
         fn seen(a: DeviceKey, b: Option<TopicFamily>, c: Timestamp) -> ();
+        fn set_work_mode(a: DeviceKey, b: Option<downlink_core::product::WorkMode>, c: Timestamp) -> bool;
         fn remove(a: DeviceKey, b: Timestamp) -> bool;
         fn remove_unbound(a: Timestamp, b: u32) -> Vec<DeviceKey>;
     }

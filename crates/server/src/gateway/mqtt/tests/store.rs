@@ -81,6 +81,7 @@ impl FakeStore {
             bind_until: None,
             family: None,
             product: None,
+            work_mode: None,
         });
         key
     }
@@ -389,6 +390,15 @@ impl Devices for FakeStore {
         device.activated_at.get_or_insert(now);
         device.family = family.or(device.family);
         Ok(())
+    }
+
+    async fn set_work_mode(
+        &self,
+        _: DeviceKey,
+        _: Option<downlink_core::product::WorkMode>,
+        _: Timestamp,
+    ) -> Result<bool, StoreError> {
+        unimplemented!()
     }
 
     async fn remove(&self, _: DeviceKey, _: Timestamp) -> Result<bool, StoreError> {
