@@ -36,6 +36,8 @@ macro_rules! codes {
 codes! {
     /// No token, or one that is unknown, ended, or of another application than `app_key` says.
     InvalidToken = "1010005" 403 "Invalid access token or appId.";
+    /// More calls than the operator allows an application.
+    Throttled = "1010009" 403 "The application's calls exceed the limit.";
     /// A defect of the server.
     Internal = "100001" 500 "Internal server error.";
     /// The method does not fit the path.
@@ -98,7 +100,7 @@ struct Gateway<'a> {
 
 impl Code {
     /// The body that tells it: `{"error_code":"…","error_desc":"…"}`, and for what the platform's gateway decides
-    /// (tokens) `{"resultcode":"…","resultmsg":"…"}`, where clients look for these very words before they log in
+    /// (tokens, rates) `{"resultcode":"…","resultmsg":"…"}`, where clients look for these very words before they log in
     /// again. `detail` says more, such as field and rule; it follows the text.
     pub fn body(self, detail: &str) -> Vec<u8> {
         let said = match detail {
@@ -106,7 +108,7 @@ impl Code {
             detail => format!("{} {detail}", self.text()),
         };
         let body = match self {
-            Self::InvalidToken => serde_json::to_vec(&Gateway {
+            Self::InvalidToken | Self::Throttled => serde_json::to_vec(&Gateway {
                 resultcode: self.as_str(),
                 resultmsg: &said,
             }),
@@ -156,6 +158,7 @@ mod tests {
             .collect();
         let expected = "\
 1010005 403 Invalid access token or appId.
+1010009 403 The application's calls exceed the limit.
 100001 500 Internal server error.
 100019 405 Illegal request.
 100022 400 The input is invalid.

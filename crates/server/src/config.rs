@@ -155,6 +155,7 @@ section! {
         client_certs: ClientCerts,
         client_ca: String,
         max_body_bytes: usize,
+        calls_per_minute: u32,
         max_connections: usize,
         request_timeout_secs: u64,
     }
@@ -166,7 +167,7 @@ section! {
         access_token_secs: u32,
         refresh_token_secs: u32,
         max_tokens_per_app: u32,
-        max_logins_at_once: usize,
+        max_logins_at_once: usize, logins_per_minute: u32, wrong_logins_per_minute: u32,
     }
 }
 

@@ -14,7 +14,9 @@ mod events;
 mod feed;
 mod finish;
 mod login;
+mod logins;
 mod paging;
+mod rates;
 mod request;
 mod serve;
 mod subscriptions;
@@ -31,6 +33,7 @@ use axum::body::Body;
 use axum::response::Response;
 use axum::routing::{get, post};
 use downlink_api::Code;
+use downlink_core::{AppKey, Span};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use prometheus_client::metrics::counter::Counter;
@@ -62,7 +65,8 @@ pub(crate) struct Northbound {
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) config: Config,
     pub(crate) tokens: TokenCache,
-    logins: auth::Logins,
+    logins: logins::Logins,
+    rates: rates::Rates<AppKey>,
     callbacks: callback::Callbacks,
     lists: Semaphore,
     connections: Arc<Semaphore>,
@@ -75,7 +79,8 @@ impl Northbound {
             engine,
             sealer,
             tokens: TokenCache::new(),
-            logins: auth::Logins::new(config.auth.max_logins_at_once.min(Semaphore::MAX_PERMITS)),
+            logins: logins::Logins::new(&config.auth),
+            rates: rates::Rates::new(config.northbound.calls_per_minute, Span::from_secs(60)),
             callbacks: callback::Callbacks::default(),
             lists: Semaphore::new(LISTS_AT_ONCE),
             connections: Arc::new(Semaphore::new(connections)),

@@ -1,10 +1,9 @@
 //! Who is calling: the token of a request against the store, and an application's secret against its hash.
 //!
-//! Promises: tokens are kept as hashes only; an unknown application costs a login the same as a wrong secret; password
-//! checks never run on the runtime's own threads, and only so many at once.
+//! Promises: tokens are kept as hashes only; an unknown application costs a login the same as a wrong secret; what
+//! password checks may cost is bounded ([`super::logins`]).
 
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use downlink_api::Code;
@@ -13,17 +12,12 @@ use downlink_store::{App, NewToken, TokenKind};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use tokio::sync::Semaphore;
 
 use super::request::Query;
 use super::{Api, Fault, Northbound};
 use crate::clock;
 use crate::secrets::{SecretHash, TokenHash, random_token, same};
 
-/// How long a login waits for its turn.
-const LOGIN_WAIT: Duration = Duration::from_secs(5);
-/// Logins that may wait, for each that may run; the rest are told to come again at once.
-const WAITING_PER_LOGIN: usize = 64;
 /// Tokens made here have 43 characters; nothing much longer is worth hashing.
 const MAX_TOKEN: usize = 256;
 
@@ -39,6 +33,7 @@ impl FromRequestParts<Api> for Caller {
         if app_key(&parts.headers).is_some_and(|key| key != app.id.as_str().as_bytes()) {
             return Err(Code::InvalidToken.into());
         }
+        api.north.within_rate(&app)?;
         let query = Query::new(parts.uri.query().unwrap_or_default());
         match query.get("appId") {
             Some(owner) if owner != app.id.as_str() => Err(Code::NotAuthorized.into()),
@@ -66,25 +61,6 @@ fn app_key(headers: &HeaderMap) -> Option<&[u8]> {
     Some(key.as_bytes().trim_ascii()).filter(|key| !key.is_empty())
 }
 
-/// Turns for password checks.
-pub(super) struct Logins {
-    turns: Semaphore,
-    places: Semaphore,
-}
-
-impl Logins {
-    pub(super) fn new(at_once: usize) -> Self {
-        Self {
-            turns: Semaphore::new(at_once),
-            places: Semaphore::new(
-                at_once
-                    .saturating_mul(WAITING_PER_LOGIN)
-                    .min(Semaphore::MAX_PERMITS),
-            ),
-        }
-    }
-}
-
 /// A pair of tokens, in clear for the only time.
 pub(super) struct TokenPair {
     pub(super) access: String,
@@ -106,15 +82,43 @@ impl Northbound {
         Ok(app)
     }
 
+    /// Counts a call of the application.
+    fn within_rate(&self, app: &App) -> Result<(), Fault> {
+        self.rates.take(app.key, clock::now()).map_err(|wait| {
+            self.engine.metrics().http_throttled.inc();
+            Fault::from(Code::Throttled).after(wait)
+        })
+    }
+
     /// The application with this id, if that is its secret.
     pub(super) async fn verify(&self, id: &str, secret: String) -> Result<App, Fault> {
         let app = self.engine.store().app(&AppId::new(id)).await?;
+        let now = clock::now();
+        self.logins.begin(id, now).map_err(|wait| self.refused(wait))?;
+        if let Some(app) = app.as_ref().filter(|app| self.logins.knows(app, &secret)) {
+            return Ok(app.clone());
+        }
+        self.logins.risk(id, now).map_err(|wait| self.refused(wait))?;
         let hash = app.as_ref().map(|app| app.secret_hash.clone());
-        let fits = self.slowly(move || fits(hash.as_deref(), &secret)).await?;
+        let (fits, secret) = self
+            .slowly(move || (fits(hash.as_deref(), &secret), secret))
+            .await?;
         match app {
-            Some(app) if fits => Ok(app),
+            Some(app) if fits => {
+                self.logins.right(&app, &secret, now);
+                Ok(app)
+            }
             Some(_) | None => Err(Code::WrongSecret.into()),
         }
+    }
+
+    fn refused(&self, wait: Span) -> Fault {
+        self.engine.metrics().logins_refused.inc();
+        Fault::new(
+            Code::Congested,
+            "Too many logins that were wrong, or too many at all.",
+        )
+        .after(wait)
     }
 
     /// Does a password's work off the runtime's threads, in its turn.
@@ -122,10 +126,8 @@ impl Northbound {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        let busy = || Fault::new(Code::Congested, "Too many logins at once.");
-        let _place = self.logins.places.try_acquire().map_err(|_| busy())?;
-        let turn = tokio::time::timeout(LOGIN_WAIT, self.logins.turns.acquire()).await;
-        let _turn = turn.map_err(|_elapsed| busy())?.map_err(|_| busy())?;
+        let turn = self.logins.turn().await;
+        let _turn = turn.ok_or_else(|| Fault::new(Code::Congested, "Too many logins at once."))?;
         tokio::task::spawn_blocking(work)
             .await
             .map_err(|error| Fault::internal(error.to_string()))

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use downlink_api::{Code, Invalid};
+use downlink_core::Span;
 use downlink_core::product::Unfit;
 use downlink_store::{CreateRefused, StoreError};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -25,6 +26,8 @@ pub(crate) struct Fault {
     detail: String,
     /// For the log.
     cause: Option<String>,
+    /// In how many seconds it is worth trying again.
+    retry_after: Option<i64>,
 }
 
 impl From<Code> for Fault {
@@ -34,6 +37,7 @@ impl From<Code> for Fault {
             status: None,
             detail: String::new(),
             cause: None,
+            retry_after: None,
         }
     }
 }
@@ -51,6 +55,14 @@ impl Fault {
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         Self {
             status: Some(status),
+            ..self
+        }
+    }
+
+    /// The same, and when it is worth trying again.
+    pub(crate) fn after(self, wait: Span) -> Self {
+        Self {
+            retry_after: Some((wait.as_millis() + 999) / 1000),
             ..self
         }
     }
@@ -163,10 +175,9 @@ impl IntoResponse for Fault {
         let mut response = Response::new(Body::from(self.code.body(&self.detail)));
         *response.status_mut() = self.status.unwrap_or(own);
         response.headers_mut().insert(CONTENT_TYPE, JSON);
-        if *response.status_mut() == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let at_once = || (response.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        if let Some(secs) = self.retry_after.or_else(at_once) {
+            response.headers_mut().insert(RETRY_AFTER, secs.into());
         }
         let cause = self
             .cause

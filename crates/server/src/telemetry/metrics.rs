@@ -124,6 +124,8 @@ pub(crate) struct Metrics {
     pub(crate) push_oldest_due_seconds: Gauge,
     pub(crate) push_given_up: Counter,
     pub(crate) http_requests: Counter,
+    pub(crate) http_throttled: Counter,
+    pub(crate) logins_refused: Counter,
     pub(crate) http_connections: Gauge,
     pub(crate) open_commands: Gauge<i64>,
     pub(crate) store_commits: Gauge<u64, AtomicU64>,
@@ -219,6 +221,16 @@ impl Metrics {
         );
         let push_given_up = counter(r, "push_given_up", "Pushes given up");
         let http_requests = counter(r, "http_requests", "Northbound requests");
+        let http_throttled = counter(
+            r,
+            "http_throttled",
+            "Northbound requests beyond the rate of their application",
+        );
+        let logins_refused = counter(
+            r,
+            "logins_refused",
+            "Logins that were not checked because there were too many",
+        );
         let http_connections = gauge(r, "http_connections", "Northbound connections open");
         let open_commands = gauge(
             r,
@@ -269,6 +281,8 @@ impl Metrics {
             push_oldest_due_seconds,
             push_given_up,
             http_requests,
+            http_throttled,
+            logins_refused,
             http_connections,
             open_commands,
             store_commits,
