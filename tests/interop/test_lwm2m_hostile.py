@@ -56,12 +56,11 @@ def secure(world):
     """A real device over DTLS, behind a relay."""
     relays, sims = [], []
 
-    def play(copies: int = 0):
+    def play(*more: str, copies: int = 0):
         credentials = world.na.register(secret=SECRET, isSecure=True)
         relays.append(Relay(world.server.address("coaps"), copies))
-        sims.append(
-            Lwm2mSim("--coaps", relays[-1].address, "--node-id", credentials.node_id, "--secret", SECRET)
-        )
+        which = ["--node-id", credentials.node_id, "--secret", SECRET]
+        sims.append(Lwm2mSim("--coaps", relays[-1].address, *which, *more))
         sims[-1].wait_for("observed")
         return credentials, relays[-1], sims[-1]
 
@@ -286,3 +285,30 @@ def test_a_hundred_thousand_forged_hellos_leave_nothing_behind(world, secure, rn
     assert metrics.value(server, "dtls_sessions") == 1
     check_commanded(world, credentials, '{"result":0}')
     assert sim.count("secured") == 1 == metrics.dtls(server, "completed"), "its session was still there"
+
+
+@pytest.mark.settings(lwm2m_max_dtls_sessions=1)
+def test_a_full_table_keeps_a_session_that_was_heard_of_lately(world, secure):
+    """Even from a device that has its key."""
+    credentials, _, sim = secure()
+    other = world.na.register(secret=SECRET)
+    host, port = world.server.address("coaps")
+    late = Lwm2mSim("--coaps", f"{host}:{port}", "--node-id", other.node_id, "--secret", SECRET)
+    try:
+        until(lambda: metrics.dtls(world.server, "full") > 0, what="there is no room")
+        check_commanded(world, credentials, '{"result":0}')
+        assert sim.count("secured") == 1 and late.count("registered") == 0
+        assert metrics.dtls(world.server, "completed") == 1 == metrics.value(world.server, "dtls_sessions")
+    finally:
+        late.stop()
+
+
+@pytest.mark.settings(lwm2m_dtls_idle_secs=2)
+def test_a_session_that_nobody_speaks_over_ends_and_the_device_comes_again(world, secure):
+    credentials, _, sim = secure("--lifetime", "8")
+    sim.wait_for("unsecured")
+    assert metrics.value(world.server, "dtls_sessions") == 0
+    assert metrics.value(world.server, "registrations") == 1, "its registration outlives it"
+    sim.wait_for("updated")
+    check_commanded(world, credentials, '{"result":0}')
+    assert (sim.count("registered"), sim.count("secured")) == (1, 2)
