@@ -98,11 +98,12 @@ class NA:
         data = None if body is None else json.dumps(body).encode()
         return self.raw(method, path, data, self.headers())
 
-    def register(self, **info: str) -> Credentials:
-        node_id = f"node-{next(_node_ids)}-{time.monotonic_ns()}"
+    def register(self, node_id: str | None = None, secret: str | None = None, **info) -> Credentials:
+        node_id = node_id or f"node-{next(_node_ids)}-{time.monotonic_ns()}"
         body = {
             "deviceInfo": {"nodeId": node_id, "protocolType": "MQTT", "deviceType": "Lamp", "model": "L1", **info},
             "mqttConnect": True,
+            **({"secret": secret} if secret else {}),
         }
         answer = self.call("POST", REGISTER, body)
         assert answer.status == 200, answer

@@ -49,9 +49,17 @@ impl Deadlines {
         self.by_time.insert((deadline, hint.command));
     }
 
-    /// Takes note of a deadline that a sweep read, unless something newer is known of the command.
+    /// Takes note of a deadline that a sweep read, unless something newer is known of the command: what is known of an
+    /// acknowledgement is older than a deadline behind it, and may be much later than that.
     pub(crate) fn add_missing(&mut self, hint: DeadlineHint) {
-        if !self.by_command.contains_key(&hint.command) {
+        let known = self.by_command.get(&hint.command).map(|known| known.kind);
+        let read = hint.deadline.map(|deadline| deadline.kind);
+        let is_newer = match (known, read) {
+            (None, _) => true,
+            (Some(DeadlineKind::Ack), Some(DeadlineKind::Response | DeadlineKind::Slot)) => true,
+            (Some(_), Some(_) | None) => false,
+        };
+        if is_newer {
             self.set(hint);
         }
     }
@@ -139,6 +147,18 @@ mod tests {
             (deadlines.next_at(), deadlines.len()),
             (Some(Timestamp::from_millis(9)), 2)
         );
+    }
+
+    #[test]
+    fn an_acknowledgement_that_came_is_not_waited_for_because_its_hint_was_lost() {
+        let mut deadlines = Deadlines::new(10);
+        deadlines.set(hint(1, 240, DeadlineKind::Ack));
+        deadlines.add_missing(hint(1, 6, DeadlineKind::Response));
+        assert_eq!(
+            deadlines.take_due(Timestamp::from_millis(6), 9),
+            [(id(1), DeadlineKind::Response)]
+        );
+        assert_eq!((deadlines.len(), deadlines.next_at()), (0, None));
     }
 
     #[test]

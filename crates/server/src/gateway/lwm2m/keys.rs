@@ -101,7 +101,8 @@ pub(super) struct Resolver(pub(super) Arc<KeyBook>);
 impl dtls::Keys for Resolver {
     fn key(&self, identity: &[u8]) -> Option<Vec<u8>> {
         let known = self.0.lock();
-        let (_, key) = known.get(identity)?;
+        // Looked at again: an identity that came in pieces was not read from its datagram, and so not looked up.
+        let (_, key) = known.get(identity).filter(|(until, _)| *until > Instant::now())?;
         key.as_ref().map(|key| key.bytes.clone())
     }
 }
@@ -187,6 +188,24 @@ mod tests {
         assert_eq!(bytes("0ff"), b"0ff");
         assert_eq!(bytes("+1"), b"+1");
         assert_eq!(bytes("zürich"), "zürich".as_bytes());
+    }
+
+    #[test]
+    fn a_key_that_was_looked_up_long_ago_opens_nothing() {
+        let book = Arc::new(KeyBook::default());
+        let key = Key {
+            device: DeviceKey(1),
+            bytes: b"key".to_vec(),
+        };
+        let resolver = Resolver(Arc::clone(&book));
+        let now = Instant::now();
+        book.put(b"a".as_slice().into(), Some(key.clone()), now);
+        assert_eq!(dtls::Keys::key(&resolver, b"a"), Some(b"key".to_vec()));
+        let long_ago = now
+            .checked_sub(REMEMBERED)
+            .expect("the machine runs longer than that");
+        book.put(b"a".as_slice().into(), Some(key), long_ago);
+        assert_eq!(dtls::Keys::key(&resolver, b"a"), None);
     }
 
     #[test]
