@@ -19,6 +19,8 @@ use crate::world::{Common, disk, limits};
 
 /// Devices that prove that they sleep.
 const PROBES: u64 = 16;
+/// What the server answers by default; devices here share an address.
+const HELLOS: u64 = 500;
 /// Processes with devices at most.
 const MOST_DRIVERS: u64 = 16;
 
@@ -32,8 +34,8 @@ pub(crate) struct Options {
     /// Each run a second time, with DTLS
     #[arg(long)]
     dtls: bool,
-    /// Registrations a second; over DTLS more than 500 would be refused
-    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=500))]
+    /// Registrations a second; with DTLS 500 at the most
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=2000))]
     register_rate: u64,
     /// Devices that a command waits for, and that wake to get it
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=10_000))]
@@ -52,7 +54,11 @@ pub(crate) struct Options {
 impl Options {
     /// How many devices each process has. Refuses counts that no option is to blame for alone.
     fn shares(&self, room: u64) -> anyhow::Result<Vec<u64>> {
-        let (count, wakes) = (self.count, self.wakes);
+        let (count, wakes, rate) = (self.count, self.wakes, self.register_rate);
+        ensure!(
+            !self.dtls || rate <= HELLOS,
+            "--register-rate {rate} with --dtls: the server answers {HELLOS} hellos of one address in a second"
+        );
         let drivers = count.div_ceil(room.max(1)).max(2);
         ensure!(
             drivers <= MOST_DRIVERS,
@@ -175,7 +181,7 @@ mod tests {
         for (name, value) in [
             ("--count", "0"),
             ("--count", "100001"),
-            ("--register-rate", "501"),
+            ("--register-rate", "2001"),
             ("--wakes", "0"),
             ("--wake-rate", "1001"),
             ("--beside-rate", "2001"),
@@ -184,6 +190,9 @@ mod tests {
             let refusal = line(&[name, value]).err().unwrap_or_default();
             assert!(refusal.contains(name), "{name} {value}: {refusal}");
         }
+        let fast = line(&["--dtls", "--register-rate", "501"]).expect("each alone is fine");
+        let refusal = fast.shares(9000).expect_err("too fast").to_string();
+        assert!(refusal.contains("--register-rate 501"), "{refusal}");
         let few = line(&["--count", "533"]).expect("the count alone is fine");
         let refusal = few.shares(9000).expect_err("534 are needed").to_string();
         assert!(

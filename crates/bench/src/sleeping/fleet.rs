@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use downlink_sim::lwm2m::random::Random;
 use downlink_sim::lwm2m::{Config, Fleet, Settings};
 use tokio::sync::mpsc;
 
@@ -77,6 +78,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut devices = Devices {
         watch: Watch::new(options.count as usize),
         fleet,
+        seed: options.first + 1,
     };
     let mut orders = orders();
     devices
@@ -119,6 +121,7 @@ fn say(said: &Said) -> anyhow::Result<()> {
 struct Devices {
     fleet: Fleet,
     watch: Watch,
+    seed: u64,
 }
 
 impl Devices {
@@ -190,13 +193,15 @@ impl Devices {
         let others: Vec<usize> = (range.end..self.watch.len()).collect();
         self.watch.begin(range.clone());
         let began = Instant::now();
-        let mut turns = Turns::new(wakes, began);
-        let end = turns.end() + LATE;
+        let mut turns = Turns::new(wakes, began, self.seed);
+        // All have had their turn by then: gaps are twice the mean at the most.
+        let whole = Duration::from_micros(wakes.every_us.saturating_mul(2 * wakes.count));
+        let end = began + whole + LATE;
         while !self.watch.served(range.clone()) && Instant::now() < end {
             tokio::select! {
                 biased;
                 taken = self.take() => taken?,
-                () = tokio::time::sleep_until(turns.due().min(end).into()) => {
+                () = tokio::time::sleep_until(turns.due().unwrap_or(end).min(end).into()) => {
                     match turns.take(Instant::now()) {
                         Some(Turn::Served(n)) => self.fleet.update(range.start + n as usize).await,
                         Some(Turn::Other(n)) if !others.is_empty() => {
@@ -207,7 +212,7 @@ impl Devices {
                 }
             }
         }
-        Ok(self.woken(range, turns.others))
+        Ok(self.woken(range, turns.others.taken))
     }
 
     fn woken(&self, range: Range<usize>, beside: u64) -> Woken {
@@ -238,14 +243,10 @@ impl Devices {
     }
 }
 
-/// Whose turn it is when.
+/// Whose turn it is when: both kinds by chance, so that they do not keep step with each other or with other processes.
 struct Turns {
-    began: Instant,
-    every: Duration,
-    count: u64,
-    served: u64,
-    beside_every: Option<Duration>,
-    others: u64,
+    served: Pace,
+    others: Pace,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -255,56 +256,64 @@ enum Turn {
 }
 
 impl Turns {
-    fn new(wakes: &Wakes, began: Instant) -> Self {
-        let micros = Duration::from_micros;
+    fn new(wakes: &Wakes, began: Instant, seed: u64) -> Self {
+        let others = if wakes.beside_every_us == 0 { 0 } else { u64::MAX };
         Self {
-            began,
-            every: micros(wakes.every_us),
-            count: wakes.count,
-            served: 0,
-            beside_every: (wakes.beside_every_us > 0).then(|| micros(wakes.beside_every_us)),
-            others: 0,
+            served: Pace::new(began, wakes.every_us, wakes.count, seed),
+            others: Pace::new(began, wakes.beside_every_us, others, !seed),
         }
     }
 
-    fn next_served(&self) -> Option<Instant> {
-        (self.served < self.count).then(|| after(self.began, self.every, self.served))
-    }
-
-    fn next_other(&self) -> Option<Instant> {
-        Some(after(self.began, self.beside_every?, self.others))
-    }
-
-    /// When the last command is waited for.
-    fn end(&self) -> Instant {
-        after(self.began, self.every, self.count)
-    }
-
-    /// When the next one is due: at the end, if there is none before.
-    fn due(&self) -> Instant {
-        let next = [self.next_served(), self.next_other()];
-        next.into_iter()
-            .flatten()
-            .min()
-            .unwrap_or_else(|| self.end() + LATE)
+    /// When the next one is due, if there is one.
+    fn due(&self) -> Option<Instant> {
+        let next = [self.served.due(), self.others.due()];
+        next.into_iter().flatten().min()
     }
 
     /// The one that is due by now.
     fn take(&mut self, now: Instant) -> Option<Turn> {
-        if self.next_served().is_some_and(|at| at <= now) {
-            self.served += 1;
-            return Some(Turn::Served(self.served - 1));
-        }
-        if self.next_other().is_some_and(|at| at <= now) {
-            self.others += 1;
-            return Some(Turn::Other(self.others - 1));
-        }
-        None
+        let served = self.served.take(now).map(Turn::Served);
+        served.or_else(|| self.others.take(now).map(Turn::Other))
     }
 }
 
-fn after(began: Instant, every: Duration, times: u64) -> Instant {
-    began + every * u32::try_from(times).unwrap_or(u32::MAX)
+/// So many turns, with gaps from nothing to twice the mean.
+struct Pace {
+    next: Instant,
+    gap: Duration,
+    count: u64,
+    taken: u64,
+    random: Random,
+}
+
+impl Pace {
+    fn new(began: Instant, gap_us: u64, count: u64, seed: u64) -> Self {
+        let mut pace = Self {
+            next: began,
+            gap: Duration::from_micros(gap_us),
+            count,
+            taken: 0,
+            random: Random::new(seed),
+        };
+        pace.advance();
+        pace
+    }
+
+    fn advance(&mut self) {
+        self.next += self.random.between(Duration::ZERO, self.gap * 2);
+    }
+
+    fn due(&self) -> Option<Instant> {
+        (self.taken < self.count).then_some(self.next)
+    }
+
+    /// The number of the turn that is due by now.
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        self.due().filter(|due| *due <= now)?;
+        self.advance();
+        self.taken += 1;
+        Some(self.taken - 1)
+    }
 }
 
 #[cfg(test)]
@@ -314,38 +323,37 @@ mod tests {
     #[test]
     fn those_with_commands_and_the_others_keep_their_own_paces() {
         let (began, ms) = (Instant::now(), Duration::from_millis);
-        let wakes = Wakes {
+        let mut wakes = Wakes {
             first: 16,
-            count: 2,
+            count: 100,
             every_us: 10_000,
-            beside_every_us: 4000,
+            beside_every_us: 2000,
         };
-        let mut turns = Turns::new(&wakes, began);
-        let mut told = Vec::new();
-        for at in 0..=12 {
-            while let Some(turn) = turns.take(began + ms(at)) {
-                told.push((at, turn));
+        let mut turns = Turns::new(&wakes, began, 7);
+        let (mut served, mut others, mut last) = (0, 0, began);
+        while served < 100 {
+            let due = turns.due().expect("there is more to come");
+            assert!(due >= last, "out of order");
+            assert_eq!(turns.take(due - ms(1)), None);
+            last = due;
+            match turns.take(due).expect("it is due") {
+                Turn::Served(n) => {
+                    assert_eq!(n, served);
+                    served += 1;
+                }
+                Turn::Other(n) => {
+                    assert_eq!(n, others);
+                    others += 1;
+                }
             }
         }
-        let (served, other) = (Turn::Served, Turn::Other);
-        assert_eq!(
-            told,
-            [
-                (0, served(0)),
-                (0, other(0)),
-                (4, other(1)),
-                (8, other(2)),
-                (10, served(1)),
-                (12, other(3))
-            ]
-        );
-        assert_eq!(turns.due(), began + ms(16));
-        assert_eq!(turns.end(), began + ms(20));
-        let alone = Wakes {
-            beside_every_us: 0,
-            count: 0,
-            ..wakes
-        };
-        assert!(Turns::new(&alone, began).due() > began + ms(1000));
+        let took = last - began;
+        assert!((ms(800)..ms(1200)).contains(&took), "{took:?} for a second");
+        assert!((400..600).contains(&others), "{others} for 500");
+        wakes.beside_every_us = 0;
+        wakes.count = 1;
+        let mut alone = Turns::new(&wakes, began, 7);
+        assert_eq!(alone.take(began + ms(1000)), Some(Turn::Served(0)));
+        assert_eq!(alone.due(), None);
     }
 }

@@ -42,7 +42,9 @@ pub(super) async fn measure(options: &Options, shares: &[u64], speech: Speech) -
     let lost = ground.prove_sleep().await?;
     run.add("lost_in_sleep", lost as f64);
     ground.wake(options, &mut run).await?;
-    run.add("sync_ms_p50", syncs.at(0.5).as_secs_f64() * 1e3);
+    for (label, share) in [("p50", 0.5), ("p99", 0.99)] {
+        run.add(format!("sync_ms_{label}"), syncs.at(share).as_secs_f64() * 1e3);
+    }
     ground.still_there(speech, options.count).await?;
     ground.stage.server.kill().await?;
     Ok(run)
