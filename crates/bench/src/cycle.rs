@@ -153,7 +153,7 @@ fn figures(run: &mut Run, load: &Load, mut legs: Legs, spent: Spent) {
 async fn durable(stage: &Stage, options: &Options, sync_p50: Duration) -> anyhow::Result<()> {
     const CREATES: u64 = 16;
     let mut client = http::Client::authorized(&stage.server, &stage.token).await?;
-    let absent = crate::world::register(&mut client, options.plan.devices).await?;
+    let absent = crate::world::register(&mut client, options.plan.devices as u64).await?;
     let (flushes, began) = (disk::flushes(&options.common.data_dir)?, Instant::now());
     for n in 0..CREATES {
         let body = crate::world::command(&absent, n, 0, &stage.callback, options.plan.expire_time);

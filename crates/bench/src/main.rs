@@ -16,6 +16,7 @@ mod plot;
 mod push;
 mod receivers;
 mod report;
+mod sleeping;
 mod soak;
 mod world;
 
@@ -44,6 +45,8 @@ enum What {
     Push(push::Options),
     /// Receivers that are good, bad, down, fast, weak
     Receivers(receivers::Options),
+    /// Many LwM2M devices that sleep: memory, registrations, and from waking to the first byte of a command
+    Sleeping(sleeping::Options),
     /// A long time at a steady rate: what stays level, what grows
     Soak(soak::Options),
     /// Instructions that a cycle costs the server
@@ -53,6 +56,9 @@ enum What {
     /// The bare client of `push`
     #[command(hide = true)]
     PushFloor(push::BareOptions),
+    /// Devices of `sleeping`
+    #[command(hide = true)]
+    SleepingFleet(sleeping::FleetOptions),
     #[command(hide = true)]
     FloorServer(floor::Options),
 }
@@ -67,6 +73,8 @@ fn main() -> anyhow::Result<()> {
         What::Connections(options) => runtime.block_on(connections::run(options)),
         What::Push(options) => runtime.block_on(push::run(options)),
         What::Receivers(options) => runtime.block_on(receivers::run(options)),
+        What::Sleeping(options) => runtime.block_on(sleeping::run(options)),
+        What::SleepingFleet(options) => runtime.block_on(sleeping::run_fleet(options)),
         What::Soak(options) => runtime.block_on(soak::run(options)),
         What::Instructions(options) => runtime.block_on(instructions::run(options)),
         What::Plot(options) => plot::run(&options),

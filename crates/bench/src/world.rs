@@ -86,9 +86,15 @@ pub(crate) async fn login(server: &Server) -> anyhow::Result<String> {
     }
 }
 
+/// What device number `n` calls itself.
+pub(crate) fn node_id(n: u64) -> String {
+    format!("bench-{n}")
+}
+
 /// Registers device number `n`; gives its id.
-pub(crate) async fn register(client: &mut Client, n: usize) -> anyhow::Result<String> {
-    let body = format!(r#"{{"deviceInfo":{{"nodeId":"bench-{n}"}},"mqttConnect":true,"secret":"{SECRET}"}}"#);
+pub(crate) async fn register(client: &mut Client, n: u64) -> anyhow::Result<String> {
+    let node_id = node_id(n);
+    let body = format!(r#"{{"deviceInfo":{{"nodeId":"{node_id}"}},"mqttConnect":true,"secret":"{SECRET}"}}"#);
     let (status, answer) = client
         .post("/iocm/app/reg/v2.0.0/deviceCredentials", &body)
         .await?;

@@ -3,7 +3,8 @@
 //! application that gets pushes.
 //!
 //! All are real programs on real sockets. They know the public interfaces only and share no code with the server, so
-//! that a mistake cannot cancel itself out. Tests, `downlink demo` and `downlink device simulate` use them.
+//! that a mistake cannot cancel itself out; the ciphers under DTLS (`downlink-psk`) are the exception, which known answers and
+//! foreign clients test. Tests, `downlink demo` and `downlink device simulate` use them.
 //! Everything they remember has a limit; what did not fit is counted.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]

@@ -18,10 +18,7 @@ const SOURCES: u64 = 19;
 /// Registers devices by number; gives their ids in the same order.
 pub(crate) async fn enroll(server: &Server, token: &str, numbers: Range<u64>) -> anyhow::Result<Vec<String>> {
     let clients = clients(server, token, AT_ONCE).await?;
-    each(clients, numbers, async |client, n| {
-        register(client, n as usize).await
-    })
-    .await
+    each(clients, numbers, async |client, n| register(client, n).await).await
 }
 
 /// Connects and subscribes them; gives their connections in the same order.

@@ -53,6 +53,9 @@ pub(crate) struct Server {
     _stdout: Lines<BufReader<ChildStdout>>,
     pub(crate) northbound: SocketAddr,
     mqtt: SocketAddr,
+    /// Where devices speak CoAP, if they may, and CoAP over DTLS.
+    pub(crate) coap: Option<SocketAddr>,
+    pub(crate) coaps: Option<SocketAddr>,
     /// Where its metrics are, if it has any.
     admin: Option<SocketAddr>,
     /// How to talk to its ports.
@@ -93,6 +96,8 @@ impl Server {
             _stdout: lines,
             northbound: address(&ready, northbound)?,
             mqtt: address(&ready, mqtt)?,
+            coap: address(&ready, "coap=").ok(),
+            coaps: address(&ready, "coaps=").ok(),
             admin: address(&ready, "admin=http://").ok(),
             tls,
             started_in: began.elapsed(),

@@ -212,7 +212,6 @@ impl FleetArgs {
         };
         let Pair(least, most) = self.latency.unwrap_or(Pair(0, 0));
         Ok(Config {
-            server,
             weather: Weather {
                 loss: self.loss,
                 duplicate: self.duplicate,
@@ -222,6 +221,7 @@ impl FleetArgs {
             new_port: self.new_port,
             spread: Duration::from_secs(self.spread),
             seed: self.seed,
+            ..Config::new(server)
         })
     }
 }

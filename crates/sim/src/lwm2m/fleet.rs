@@ -36,6 +36,8 @@ pub struct Config {
     pub spread: Duration,
     /// From which all chance of all devices comes.
     pub seed: u64,
+    /// Devices of other fleets before these: towards a server on loopback 20,000 devices share one address.
+    pub others: usize,
 }
 
 impl Config {
@@ -48,6 +50,7 @@ impl Config {
             new_port: false,
             spread: Duration::ZERO,
             seed: 1,
+            others: 0,
         }
     }
 }
@@ -63,7 +66,7 @@ pub(super) enum Order {
 /// Running devices. Dropping it ends them without a word.
 pub struct Fleet {
     devices: Vec<(mpsc::Sender<Order>, JoinHandle<()>)>,
-    events: mpsc::Receiver<(usize, Event)>,
+    events: mpsc::Receiver<(usize, Instant, Event)>,
     tally: watch::Sender<Tally>,
 }
 
@@ -81,7 +84,7 @@ impl Fleet {
         };
         let (start, count) = (Instant::now(), u32::try_from(devices.len()).unwrap_or(u32::MAX));
         for (index, settings) in devices.into_iter().enumerate() {
-            let socket = link::socket(config.server, index).await?;
+            let socket = link::socket(config.server, config.others + index).await?;
             let (orders, inbox) = mpsc::channel(ORDERS);
             let place = u32::try_from(index).unwrap_or(u32::MAX);
             let parts = Parts {
@@ -90,6 +93,7 @@ impl Fleet {
                 weather: config.weather,
                 reboot_every: config.reboot_every,
                 new_port: config.new_port,
+                others: config.others,
                 seed: config.seed.wrapping_mul(0x9e37_79b9).wrapping_add(index as u64),
                 start: start + config.spread / count.max(1) * place,
                 orders: inbox,
@@ -103,6 +107,12 @@ impl Fleet {
 
     /// The next event and the place of its device, counted from 0; `None` when all devices have ended.
     pub async fn next_event(&mut self) -> Option<(usize, Event)> {
+        let (device, _, event) = self.next_timed_event().await?;
+        Some((device, event))
+    }
+
+    /// The same, and when it happened at the device: before it sent anything on account of it, if it did.
+    pub async fn next_timed_event(&mut self) -> Option<(usize, Instant, Event)> {
         self.events.recv().await
     }
 
@@ -173,13 +183,17 @@ impl Drop for Fleet {
 /// The one place at which a device counts and tells.
 pub(super) struct Observer {
     index: usize,
-    tell: mpsc::Sender<(usize, Event)>,
+    tell: mpsc::Sender<(usize, Instant, Event)>,
     tally: watch::Sender<Tally>,
     ready: bool,
 }
 
 impl Observer {
-    const fn new(index: usize, tell: mpsc::Sender<(usize, Event)>, tally: watch::Sender<Tally>) -> Self {
+    const fn new(
+        index: usize,
+        tell: mpsc::Sender<(usize, Instant, Event)>,
+        tally: watch::Sender<Tally>,
+    ) -> Self {
         Self {
             index,
             tell,
@@ -194,7 +208,7 @@ impl Observer {
 
     pub(super) fn note(&self, event: Event) {
         self.tally.send_modify(|tally| tally.count(&event));
-        if self.tell.try_send((self.index, event)).is_err() {
+        if self.tell.try_send((self.index, Instant::now(), event)).is_err() {
             self.tally.send_modify(|tally| tally.events_lost += 1);
         }
     }

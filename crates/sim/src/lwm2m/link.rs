@@ -26,6 +26,7 @@ pub(super) struct Parts {
     pub(super) weather: Weather,
     pub(super) reboot_every: Option<Duration>,
     pub(super) new_port: bool,
+    pub(super) others: usize,
     pub(super) seed: u64,
     /// When it starts.
     pub(super) start: Instant,
@@ -240,7 +241,8 @@ impl Link {
 
     /// Goes on from another port. Without another socket it keeps the one it has.
     async fn move_on(&mut self) {
-        if let Ok(socket) = socket(self.parts.server, self.parts.observer.index()).await {
+        let place = self.parts.others + self.parts.observer.index();
+        if let Ok(socket) = socket(self.parts.server, place).await {
             self.parts.socket = socket;
         }
     }

@@ -6,8 +6,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dimpl::crypto::CryptoProvider;
-use dimpl::crypto::rust_crypto::default_provider;
 use dimpl::{Dtls, Output, PskResolver};
 
 /// The largest record that is written or read.
@@ -73,26 +71,13 @@ impl Setup {
     pub(super) fn new(key: &Key) -> Self {
         let secret = Arc::new(Secret(key.secret.clone()));
         let config = dimpl::Config::builder()
-            .with_crypto_provider(psk_only())
+            .with_crypto_provider(downlink_psk::provider())
             .dtls13_cipher_suites(&[])
             .with_psk_client(key.identity.clone().into_bytes(), secret)
             .build();
         Self(Arc::new(
             config.expect("the one suite with a pre-shared key is there"),
         ))
-    }
-}
-
-/// The provider without what a pre-shared key has no use for.
-fn psk_only() -> CryptoProvider {
-    let all = default_provider();
-    let place = all.cipher_suites.iter().position(|suite| suite.suite().is_psk());
-    CryptoProvider {
-        cipher_suites: place.map_or(all.cipher_suites, |place| &all.cipher_suites[place..=place]),
-        // One has to be there, to be tested.
-        dtls13_cipher_suites: &all.dtls13_cipher_suites[..1],
-        kx_groups: &[],
-        ..all
     }
 }
 
@@ -214,7 +199,7 @@ mod tests {
     /// The server's end, for one session.
     fn server(secret: Vec<u8>, now: Instant) -> Dtls {
         let config = dimpl::Config::builder()
-            .with_crypto_provider(psk_only())
+            .with_crypto_provider(downlink_psk::provider())
             .dtls13_cipher_suites(&[])
             .with_psk_server(None, Arc::new(Secret(secret)))
             .build()

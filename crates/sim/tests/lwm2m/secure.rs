@@ -31,7 +31,10 @@ impl Sessions {
     }
 
     pub(crate) fn with(secret: &[u8]) -> Self {
-        let config = dimpl::Config::builder().with_psk_server(None, Arc::new(Secret(secret.to_vec())));
+        // The library's own cryptography, not the devices'.
+        let config = dimpl::Config::builder()
+            .with_crypto_provider(dimpl::crypto::rust_crypto::default_provider())
+            .with_psk_server(None, Arc::new(Secret(secret.to_vec())));
         Self {
             config: Some(Arc::new(config.build().unwrap())),
             ..Self::none()

@@ -21,7 +21,6 @@ mod hello;
 mod keys;
 mod machine;
 mod output;
-mod provider;
 mod record;
 mod settings;
 mod sources;

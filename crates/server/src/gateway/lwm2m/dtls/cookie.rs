@@ -9,7 +9,7 @@ use ring::rand::SystemRandom;
 use super::hello::Hello;
 
 /// What a client must send back.
-pub(super) type Cookie = [u8; 32];
+pub(super) use downlink_psk::Cookie;
 
 /// The secret behind the cookies. It changes by itself; a cookie lives one to two of its lives.
 pub(super) struct Cookies {

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dimpl::{Config, Error, Output};
+use downlink_psk::admitting;
 
 use super::cookie::Cookie;
 use super::hello::{FIRST_HELLO, Hello};
-use super::provider::admitting;
 use super::record;
 
 const LONGEST_RECORD: usize = 1 << 14;

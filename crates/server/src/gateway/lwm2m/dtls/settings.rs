@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys::Resolver;
-use super::provider::provider;
 
 /// Sendings again of one flight of a handshake.
 const REPETITIONS: usize = 4;
@@ -40,7 +39,7 @@ impl Settings {
     /// If a time is zero or over ten years, or the datagram shorter than 64 bytes.
     pub(super) fn of_library(&self, resolver: Arc<Resolver>) -> dimpl::Config {
         dimpl::Config::builder()
-            .with_crypto_provider(provider())
+            .with_crypto_provider(downlink_psk::provider())
             .with_psk_server(None, resolver)
             .dtls13_cipher_suites(&[])
             .mtu(self.mtu)

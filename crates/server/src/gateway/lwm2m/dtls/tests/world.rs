@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::gateway::lwm2m::dtls::{Dtls, Keys, Output, Settings, Why, provider};
+use crate::gateway::lwm2m::dtls::{Dtls, Keys, Output, Settings, Why};
 
 pub(super) const KEY: &[u8] = b"sixteen bytes 16";
 
@@ -58,7 +58,7 @@ pub(super) struct Device {
 impl Device {
     pub(super) fn new(now: Instant, at: SocketAddr, identity: &str, key: &[u8]) -> Self {
         let config = dimpl::Config::builder()
-            .with_crypto_provider(provider::provider())
+            .with_crypto_provider(downlink_psk::provider())
             .with_psk_client(identity.into(), Arc::new(Mine(key.to_vec())))
             .dtls13_cipher_suites(&[])
             .build()

@@ -1,8 +1,13 @@
-//! The cryptography of the DTLS library: one suite, TLS_PSK_WITH_AES_128_CCM_8 (RFC 6655), over the libraries that
-//! the server has anyway (`ring`), and `aes` and `ccm` for the cipher.
+//! The cryptography of the DTLS library: one suite, TLS_PSK_WITH_AES_128_CCM_8 (RFC 6655), over `ring`, and `aes` and `ccm` for
+//! the cipher. The library's own provider brings certificates and their curves with it, which nobody here has.
+//!
+//! The server and its simulated devices both compute with this, so that they agree is no proof. Known answers (below), the
+//! library's own provider (tests of the devices) and foreign clients (tests of the server) are.
 //!
 //! The library also asks its provider for the cookie that it expects in a hello. That is the door by which a hello
-//! that *our* cookie proved is let in: see [`admitting`].
+//! that a server's own cookie proved is let in: see [`admitting`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use std::cell::Cell;
 
@@ -18,12 +23,13 @@ use dimpl::{CryptoError, CryptoOperation};
 use ring::rand::SecureRandom as _;
 use ring::{aead, digest, hmac, rand};
 
-use super::cookie::Cookie;
-
 const TAG: usize = 8;
 
+/// The cookie of a hello (RFC 6347 §4.2.1).
+pub type Cookie = [u8; 32];
+
 /// What the library computes with.
-pub(super) fn provider() -> CryptoProvider {
+pub fn provider() -> CryptoProvider {
     CryptoProvider {
         kx_groups: &[],
         signature_verification: &NoCertificates,
@@ -44,7 +50,7 @@ thread_local! {
 ///
 /// The cookie stands in the hello, and the hello in the hash that both sides prove at the end, so it cannot be
 /// exchanged for one of the library's own.
-pub(super) fn admitting<T>(cookie: Cookie, handle: impl FnOnce() -> T) -> T {
+pub fn admitting<T>(cookie: Cookie, handle: impl FnOnce() -> T) -> T {
     ADMITTED.set(Some(cookie));
     let result = handle();
     ADMITTED.set(None);
@@ -271,5 +277,88 @@ impl Cipher for Gcm {
             .len();
         ciphertext.truncate(length);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits = (0..hex.len()).step_by(2);
+        digits
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+            .collect()
+    }
+
+    fn cipher() -> Box<dyn Cipher> {
+        let key: Vec<u8> = (0..16).collect();
+        provider().cipher_suites[0].create_cipher(&key).unwrap()
+    }
+
+    fn aad() -> Aad {
+        Aad(std::array::from_fn(|at| 0x30 + at as u8).into())
+    }
+
+    fn nonce() -> Nonce {
+        Nonce(std::array::from_fn(|at| 0x20 + at as u8))
+    }
+
+    const PLAIN: &[u8] = b"a command of 23 bytes..";
+    /// By a program of RFC 3610 over another AES, which gives the first answer of its §8 as well.
+    const SEALED: &str = "236a476b18c81d37ffc56963cf9a65dc9c91193c4fbd8450b4d2037b0cc18e";
+
+    #[test]
+    fn the_cipher_gives_the_known_answer_and_takes_it_back() {
+        let mut sealed = Buf::new();
+        sealed.extend_from_slice(PLAIN);
+        cipher().encrypt(&mut sealed, aad(), nonce()).unwrap();
+        assert_eq!(sealed.as_ref(), bytes(SEALED));
+        let mut opened = bytes(SEALED);
+        let mut opened = TmpBuf::new(&mut opened);
+        cipher().decrypt(&mut opened, aad(), nonce()).unwrap();
+        assert_eq!(opened.as_ref(), PLAIN);
+    }
+
+    #[test]
+    fn what_was_changed_or_cut_off_is_refused() {
+        let right = bytes(SEALED);
+        for at in 0..right.len() {
+            let mut wrong = right.clone();
+            wrong[at] ^= 1;
+            let mut wrong = TmpBuf::new(&mut wrong);
+            assert!(cipher().decrypt(&mut wrong, aad(), nonce()).is_err(), "{at}");
+        }
+        for length in 0..right.len() {
+            let mut short = right[..length].to_vec();
+            let mut short = TmpBuf::new(&mut short);
+            assert!(cipher().decrypt(&mut short, aad(), nonce()).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn hashes_give_the_known_answers() {
+        // FIPS 180-2, appendix B.1.
+        let mut hash = Hashes.create_hash(HashAlgorithm::SHA256);
+        let mut out = Buf::new();
+        hash.update(b"a");
+        hash.update(b"bc");
+        hash.clone_and_finalize(&mut out);
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(out.as_ref(), bytes(abc));
+        // RFC 4231 §4.3.
+        let tag = Hmacs
+            .hmac_sha256(b"Jefe", b"what do ya want for nothing?")
+            .unwrap();
+        let jefe = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        assert_eq!(tag.as_slice(), bytes(jefe));
+    }
+
+    #[test]
+    fn a_cookie_is_admitted_for_as_long_as_it_is_asked_for() {
+        let cookie = || Hmacs.hmac_sha256(b"key", b"data").unwrap();
+        let own = cookie();
+        assert_eq!(admitting([7; 32], cookie), [7; 32]);
+        assert_eq!(cookie(), own);
     }
 }
