@@ -194,7 +194,10 @@ mod tests {
     fn a_key_that_was_looked_up_long_ago_opens_nothing() {
         let book = Arc::new(KeyBook::default());
         let key = Key {
-            device: DeviceKey(1),
+            of: Proved {
+                device: DeviceKey(1),
+                secret: b"sealed".as_slice().into(),
+            },
             bytes: b"key".to_vec(),
         };
         let resolver = Resolver(Arc::clone(&book));
