@@ -117,8 +117,6 @@ def test_what_waits_for_a_device_that_is_removed_is_cancelled_and_what_was_sent_
     assert metrics.value(world.server, "registrations") == 0
 
 
-
-
 @pytest.fixture
 def connect(world):
     """Devices of the product that `put` makes, in clear."""

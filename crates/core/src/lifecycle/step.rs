@@ -193,9 +193,11 @@ impl At<'_> {
                 let why = "the device could not take it".to_owned();
                 Ok(self.becomes(State::FailedByTransport(self.open(false)), &why))
             }
-            (Mode::Cached { .. }, true) if self.may_send_after(sent.sends) => {
-                self.session_lost(sent, by, true)
-            }
+            // Nothing is on its way that an acknowledgement could still come for.
+            (Mode::Cached { .. }, true) if self.may_send_after(sent.sends) => Ok(self.silently(Sent {
+                sends: sent.sends,
+                flight: Flight::Lost { due: self.now },
+            })),
             (Mode::Cached { .. }, false) => self.session_lost(sent, by, false),
             (Mode::Immediate | Mode::Cached { .. }, true) => Ok(self.no_ack(sent.sends)),
         }

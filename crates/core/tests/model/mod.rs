@@ -225,7 +225,11 @@ impl Model {
             Some(end) => sent && (end <= now || self.sends >= self.rules.most_sends),
         };
         if !spent {
-            return self.gone(session, sent, now);
+            let lost = self.gone(session, sent, now);
+            if lost {
+                self.ack_at = Some(now);
+            }
+            return lost;
         }
         let mine = self.word == "SENT" && self.carrier == Some(session);
         if !mine || (sent && self.ack_at.is_none()) {
