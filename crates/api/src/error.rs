@@ -64,6 +64,10 @@ codes! {
     NoDeviceData = "100418" 404 "The deviceData is not existed.";
     /// By whomever.
     DuplicateNode = "100426" 400 "The nodeId is duplicated.";
+    /// It never connected.
+    NotActive = "100610" 400 "The device is not active.";
+    /// What is asked for is possible only while it is not.
+    StillOnline = "100611" 400 "The device is online.";
     /// For immediate commands.
     NotOnline = "100428" 409 "The device is not online.";
     /// The product of the device has no such service, or no such command of it.
@@ -124,6 +128,8 @@ impl Code {
             | Self::TooManyDevices
             | Self::NoDeviceData
             | Self::DuplicateNode
+            | Self::NotActive
+            | Self::StillOnline
             | Self::NotOnline
             | Self::NoService
             | Self::NoCommand
@@ -170,6 +176,8 @@ mod tests {
 100412 500 The amount of device has reached the limit.
 100418 404 The deviceData is not existed.
 100426 400 The nodeId is duplicated.
+100610 400 The device is not active.
+100611 400 The device is online.
 100428 409 The device is not online.
 100431 400 The serviceType is not exist.
 100434 404 The device command is not existed.

@@ -361,5 +361,8 @@ fn settings(config: &Config) -> Settings {
         max_inflight: config.mqtt.max_inflight,
         feed_streams_per_app: config.feed.streams_per_app,
         feed_streams: config.feed.streams,
+        abnormal_after_secs: config.devices.abnormal_after_secs,
+        offline_after_secs: config.devices.offline_after_secs,
+        heard_every_secs: config.devices.heard_every_secs,
     }
 }

@@ -22,7 +22,10 @@ pub use command::{
     Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, Figures, NewCommand,
     OpenCommand, Page, PushDuty, PushEvent, Record, Submission, Target, Told,
 };
-pub use device::{Device, DeviceFilter, DeviceName, Devices, NewDevice, RegisterRefused};
+pub use device::{
+    Contact, Device, DeviceChange, DeviceFilter, DeviceName, Devices, Link, ModifyRefused, NewDevice,
+    RegisterRefused, Silence, Standing,
+};
 pub use error::StoreError;
 pub use feed::{Feed, FeedItem, FeedPage};
 pub use product::{Codec, NewProduct, Product, ProductHead, ProductKey, Products, Put, PutRefused};

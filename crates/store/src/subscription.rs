@@ -212,6 +212,8 @@ pub enum CommandStage {
 pub struct NoticeDevice {
     /// Its id.
     pub id: DeviceId,
+    /// The device that it is connected by; none: it is connected directly.
+    pub gateway: Option<DeviceId>,
     /// Its own name for itself.
     pub node_id: String,
     /// What the application said of it: a JSON object as text.
@@ -277,8 +279,22 @@ pub enum Notice<'a> {
         /// It came.
         online: bool,
     },
+    /// What is said of a device changed.
+    Changed {
+        /// The device, as it is now.
+        device: &'a NoticeDevice,
+        /// Its node id changed.
+        moved: bool,
+        /// What the application said of it before: a JSON object as text.
+        before: &'a str,
+    },
     /// A device was removed.
-    Deleted(&'a DeviceId),
+    Deleted {
+        /// Which device.
+        device: &'a DeviceId,
+        /// The device that it was connected by; none: directly.
+        gateway: Option<&'a DeviceId>,
+    },
     /// Data of one service.
     Data {
         /// Of which device.
@@ -340,8 +356,8 @@ impl Notice<'_> {
         match self {
             Self::Added(_) => NotifyType::DeviceAdded,
             Self::Bound { .. } => NotifyType::BindDevice,
-            Self::Presence { .. } => NotifyType::DeviceInfoChanged,
-            Self::Deleted(_) => NotifyType::DeviceDeleted,
+            Self::Presence { .. } | Self::Changed { .. } => NotifyType::DeviceInfoChanged,
+            Self::Deleted { .. } => NotifyType::DeviceDeleted,
             Self::Data { .. } => NotifyType::DeviceDataChanged,
             Self::Datas { .. } => NotifyType::DeviceDatasChanged,
             Self::Event { .. } => NotifyType::DeviceEvent,

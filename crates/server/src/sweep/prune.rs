@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::rest;
 use crate::clock;
-use crate::engine::{CloseReason, Engine};
+use crate::engine::{Engine, Outdated};
 use crate::telemetry::SweepLabel;
 
 const PAUSE: Duration = Duration::from_secs(30);
@@ -40,9 +40,7 @@ async fn round(
     }
     engine.store().prune_tokens(now).await?;
     for device in engine.store().remove_unbound(now, page).await? {
-        if let Some(session) = engine.sessions().of(device) {
-            session.close(CloseReason::Removed);
-        }
+        engine.outdate(Outdated::Removed(device));
         engine.cancel_queue(device, "the registration lapsed").await?;
     }
     let open = engine.store().count_open().await?;

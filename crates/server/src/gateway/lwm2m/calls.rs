@@ -142,6 +142,7 @@ impl Shared {
             .seen(device.key, None, now)
             .await
             .map_err(unavailable)?;
+        self.engine.heard(device.key);
         Ok(Admitted { device, product })
     }
 
@@ -155,6 +156,7 @@ impl Shared {
                 Ok(None) => return Done::Removed(key),
                 Err(error) => return Done::Heard(key, Box::new(Heard::failed(uplink.exchange, &error))),
             };
+            shared.engine.heard(key);
             let exchange = uplink.exchange;
             let heard = shared.take_in(device, offer, uplink).await;
             Done::Heard(

@@ -62,6 +62,12 @@ impl KeyBook {
         }
     }
 
+    /// A device's key is another.
+    pub(super) fn forget(&self, device: DeviceKey) {
+        let another = |key: &Option<Key>| key.as_ref().is_none_or(|key| key.device != device);
+        self.lock().retain(|_, (_, key)| another(key));
+    }
+
     /// Whose identity it is, as far as that is remembered.
     pub(super) fn device(&self, identity: &[u8]) -> Option<DeviceKey> {
         let known = self.lock();
@@ -175,5 +181,14 @@ mod tests {
         assert!(book.knows(b"a", now) && !book.knows(b"b", now));
         assert!(!book.knows(b"a", now + REMEMBERED));
         assert_eq!(book.device(b"a"), None);
+        for (name, device) in [(b"b", 1), (b"c", 2)] {
+            let key = Key {
+                device: DeviceKey(device),
+                bytes: Vec::new(),
+            };
+            book.put(name.as_slice().into(), Some(key), now);
+        }
+        book.forget(DeviceKey(1));
+        assert_eq!((book.device(b"b"), book.device(b"c")), (None, Some(DeviceKey(2))));
     }
 }

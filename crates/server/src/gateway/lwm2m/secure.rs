@@ -147,6 +147,11 @@ impl Secure {
         self.dtls.send(now, session, bytes);
     }
 
+    /// A device's key is another: it is looked up anew.
+    pub(super) fn forget_key(&self, device: DeviceKey) {
+        self.keys.forget(device);
+    }
+
     /// Ends a device's session: its key changed, or it was removed.
     pub(super) fn close(&mut self, device: DeviceKey) {
         if let Some(session) = self.sessions.get(&device) {

@@ -93,7 +93,9 @@ unused! {
         fn device(a: DeviceName<'_>) -> Option<Device>;
         fn devices(a: AppKey, b: DeviceFilter, c: u64, d: u32) -> Page<Device>;
         fn seen(a: DeviceKey, b: Option<TopicFamily>, c: Timestamp) -> ();
-        fn remove(a: DeviceKey, b: Timestamp) -> bool;
+        fn contacts(a: Vec<Contact>) -> ();
+        fn modify(a: DeviceKey, b: DeviceChange, c: Timestamp) -> Result<(), ModifyRefused>;
+        fn remove(a: DeviceKey, b: bool, c: Timestamp) -> Vec<DeviceKey>;
         fn remove_unbound(a: Timestamp, b: u32) -> Vec<DeviceKey>;
     }
 }
