@@ -14,7 +14,7 @@ pub use extra::{CustomField, DataConfig, DeviceConfig, Tag};
 pub use request::{KeyRefresh, Modification, Registration};
 pub use view::{
     Activation, DeviceInfoView, DevicePage, DeviceView, Gateway, MoreInfo, Presence, RefreshedKey,
-    RegisteredV1, RegisteredV2,
+    RegisteredV1, RegisteredV2, ServiceView,
 };
 
 /// Whether the application said of a device that it connects securely. `info`: what is kept of it.

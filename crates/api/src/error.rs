@@ -68,6 +68,10 @@ codes! {
     NotActive = "100610" 400 "The device is not active.";
     /// What is asked for is possible only while it is not.
     StillOnline = "100611" 400 "The device is online.";
+    /// Of what devices reported.
+    BadQuery = "100216" 400 "The application input is invalid.";
+    /// Neither of them is given.
+    NoDeviceNamed = "100419" 400 "The deviceId and gatewayId can't be both null.";
     /// For immediate commands.
     NotOnline = "100428" 409 "The device is not online.";
     /// The product of the device has no such service, or no such command of it.
@@ -128,6 +132,8 @@ impl Code {
             | Self::TooManyDevices
             | Self::NoDeviceData
             | Self::DuplicateNode
+            | Self::BadQuery
+            | Self::NoDeviceNamed
             | Self::NotActive
             | Self::StillOnline
             | Self::NotOnline
@@ -178,6 +184,8 @@ mod tests {
 100426 400 The nodeId is duplicated.
 100610 400 The device is not active.
 100611 400 The device is online.
+100216 400 The application input is invalid.
+100419 400 The deviceId and gatewayId can't be both null.
 100428 409 The device is not online.
 100431 400 The serviceType is not exist.
 100434 404 The device command is not existed.

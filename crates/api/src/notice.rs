@@ -8,8 +8,8 @@ mod changed;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::data::raw;
 use crate::device::{DeviceInfo, DeviceInfoView, Gateway, Presence};
-use crate::push::object;
 use crate::time::WireTime;
 
 pub use changed::{info_changed, presence_changed};
@@ -43,12 +43,6 @@ impl<'a> From<Service<'a>> for ServiceView<'a> {
             event_time: service.at,
         }
     }
-}
-
-/// The text as it is, if it is a JSON object; else an empty one.
-fn raw(text: &str) -> &RawValue {
-    let text = object(text).unwrap_or("{}");
-    serde_json::from_str(text).expect("an object was checked to be one")
 }
 
 fn write(body: &impl Serialize) -> String {

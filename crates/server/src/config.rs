@@ -180,6 +180,8 @@ section! {
         abnormal_after_secs: u32,
         offline_after_secs: u32,
         heard_every_secs: u32,
+        history_rows: u32,
+        history_days: u32,
     }
 }
 

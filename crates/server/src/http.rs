@@ -8,6 +8,7 @@ mod accept;
 mod auth;
 mod callback;
 mod commands;
+mod data;
 mod devices;
 mod error;
 mod events;
@@ -182,6 +183,7 @@ fn router(api: Api) -> Router {
             get(devices::one).put(devices::modify).delete(devices::remove),
         )
         .merge(devices_before())
+        .merge(data_of_devices())
         .route(
             "/iocm/app/cmd/v1.4.0/deviceCommands",
             post(commands::create).get(commands::list),
@@ -218,6 +220,18 @@ fn router(api: Api) -> Router {
         .fallback(|| std::future::ready(Fault::from(Code::NotFound)))
         .method_not_allowed_fallback(|| std::future::ready(Fault::from(Code::IllegalRequest)))
         .with_state(api)
+}
+
+/// What devices reported and can do.
+fn data_of_devices() -> Router<Api> {
+    let mut router = Router::new();
+    for version in ["v1.1.0", "v1.2.0"] {
+        let path = |name: &str| format!("/iocm/app/data/{version}/{name}");
+        router = router
+            .route(&path("deviceDataHistory"), get(data::history))
+            .route(&path("deviceCapabilities"), get(data::capabilities));
+    }
+    router
 }
 
 /// What older clients call: the same by other paths.

@@ -334,6 +334,7 @@ fn store_options(config: &Config) -> SqliteOptions {
         tail: config.store.tail,
         checkpoint_pages: config.store.checkpoint_pages,
         cache_kib: config.store.cache_kib,
+        history_rows: config.devices.history_rows,
         notice_writer: Arc::new(PlatformNotices),
         min_free_bytes: config.store.min_free_bytes,
         min_free_percent: config.store.min_free_percent,

@@ -57,7 +57,10 @@ pub(crate) fn start(
     tasks.spawn(pushes::run(Arc::clone(engine), limits, page, stop.clone()));
     tasks.spawn(prune::run(
         Arc::clone(engine),
-        config.commands.retention_days,
+        prune::Keep {
+            records_days: config.commands.retention_days,
+            history_days: config.devices.history_days,
+        },
         page,
         stop.clone(),
     ));

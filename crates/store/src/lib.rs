@@ -11,6 +11,7 @@ pub mod command;
 pub mod device;
 pub mod error;
 pub mod feed;
+pub mod history;
 pub mod product;
 pub mod push;
 pub mod sqlite;
@@ -28,6 +29,7 @@ pub use device::{
 };
 pub use error::StoreError;
 pub use feed::{Feed, FeedItem, FeedPage};
+pub use history::{History, HistoryFilter};
 pub use product::{Codec, NewProduct, Product, ProductHead, ProductKey, Products, Put, PutRefused};
 pub use push::{
     Attempt, Diverted, Fate, GivenUp, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
@@ -41,11 +43,23 @@ pub use trust::{AddKeyRefused, AppTrust, PushTls, SigningKey, Trust};
 
 /// All of the port.
 pub trait Store:
-    Commands + Pushes + Devices + Products + Apps + Feed + Subscriptions + Trust + Send + Sync + 'static
+    Commands + Pushes + Devices + Products + Apps + Feed + History + Subscriptions + Trust + Send + Sync + 'static
 {
 }
 
-impl<T: Commands + Pushes + Devices + Products + Apps + Feed + Subscriptions + Trust + Send + Sync + 'static>
-    Store for T
+impl<
+    T: Commands
+        + Pushes
+        + Devices
+        + Products
+        + Apps
+        + Feed
+        + History
+        + Subscriptions
+        + Trust
+        + Send
+        + Sync
+        + 'static,
+> Store for T
 {
 }

@@ -418,7 +418,8 @@ pub trait Subscriptions {
     /// behind another, it is replaced: of what was never attempted only the newest matters.
     async fn presence(&self, device: DeviceKey, online: bool, now: Timestamp) -> Result<(), StoreError>;
 
-    /// What a device reported.
+    /// What a device reported: kept as far as the store keeps it, and told. Nothing of it if the device's `info` says that
+    /// it is `mute`.
     async fn report(&self, device: DeviceKey, reports: Vec<Report>, now: Timestamp)
     -> Result<(), StoreError>;
 

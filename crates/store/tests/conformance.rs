@@ -18,6 +18,8 @@ mod create;
 mod devices;
 #[path = "conformance/feed.rs"]
 mod feed;
+#[path = "conformance/history.rs"]
+mod history;
 #[path = "conformance/life.rs"]
 mod life;
 #[path = "conformance/lists.rs"]
@@ -134,6 +136,8 @@ macro_rules! suite {
             devices::seen_notes_the_first_connection_and_the_family,
             devices::unbound_devices_lapse,
             devices::devices_are_listed_by_time,
+            history::what_a_device_reported_is_kept_within_bounds,
+            history::a_mute_or_removed_device_has_no_history,
             devices::devices_are_found_by_what_was_said_of_them,
             devices::who_is_there_is_known_by_connection_or_by_silence,
             devices::devices_behind_a_gateway,

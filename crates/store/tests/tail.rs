@@ -296,7 +296,8 @@ async fn a_store_of_the_first_schema_is_taken_over() {
          CREATE INDEX device_list ON device (app, created_at) WHERE removed_at IS NULL; \
          ALTER TABLE device DROP COLUMN gateway; ALTER TABLE device DROP COLUMN link; \
          ALTER TABLE device DROP COLUMN heard_at; ALTER TABLE device DROP COLUMN name; \
-         ALTER TABLE device DROP COLUMN location; ALTER TABLE device DROP COLUMN device_type;",
+         ALTER TABLE device DROP COLUMN location; ALTER TABLE device DROP COLUMN device_type; \
+         DROP TABLE device_data;",
     )
     .unwrap();
     let old = dir.path().join("old");

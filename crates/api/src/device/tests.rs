@@ -105,7 +105,7 @@ fn golden_of_a_device() {
         creation_time: None,
         last_modified_time: at,
         device_info: DeviceInfoView::new("n1", &info, Presence::NotActive),
-        services: [],
+        services: vec![ServiceView::new("Lamp", r#"{"lux":1}"#, at)],
     };
     assert_eq!(
         serde_json::to_string(&view).unwrap(),
@@ -116,7 +116,8 @@ fn golden_of_a_device() {
             r#""model":null,"swVersion":null,"fwVersion":null,"hwVersion":null,"protocolType":null,"bridgeId":null,"#,
             r#""status":"OFFLINE","statusDetail":"NOT_ACTIVE","mute":"FALSE","supportedSecurity":null,"#,
             r#""isSecurity":"FALSE","signalStrength":null,"sigVersion":null,"serialNumber":null,"#,
-            r#""batteryLevel":null},"services":[]}"#
+            r#""batteryLevel":null},"services":[{"serviceId":"Lamp","serviceType":"Lamp","#,
+            r#""serviceInfo":{"muteCmds":[]},"data":{"lux":1},"eventTime":"20231114T221320Z"}]}"#
         )
     );
 }

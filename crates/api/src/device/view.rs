@@ -1,8 +1,10 @@
 //! Devices as applications see them.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{CustomField, DeviceConfig, DeviceInfo, Tag};
+use crate::data::raw;
 use crate::time::WireTime;
 
 /// The answer of `reg/v1.1.0`.
@@ -104,8 +106,39 @@ pub struct DeviceView<'a> {
     pub last_modified_time: WireTime,
     /// What is known of it.
     pub device_info: DeviceInfoView<'a>,
-    /// Empty: Downlink keeps no data of devices.
-    pub services: [(); 0],
+    /// What it reported last, service by service.
+    pub services: Vec<ServiceView<'a>>,
+}
+
+/// What a device reported last of a service.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceView<'a> {
+    service_id: &'a str,
+    service_type: &'a str,
+    service_info: ServiceInfo,
+    data: &'a RawValue,
+    event_time: WireTime,
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ServiceInfo {
+    /// No command can be muted.
+    mute_cmds: [(); 0],
+}
+
+impl<'a> ServiceView<'a> {
+    /// The data, a JSON object as text, of the service with this id, which stands for its type too.
+    pub fn new(service: &'a str, data: &'a str, at: WireTime) -> Self {
+        Self {
+            service_id: service,
+            service_type: service,
+            service_info: ServiceInfo::default(),
+            data: raw(data),
+            event_time: at,
+        }
+    }
 }
 
 /// `deviceInfo` in its order on the wire; what is not known is null.

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use downlink_api::device::{
-    Activation, DeviceInfo, DeviceInfoView, DeviceView, Gateway, MoreInfo, Presence, info_of,
+    Activation, DeviceInfo, DeviceInfoView, DeviceView, Gateway, MoreInfo, Presence, ServiceView, info_of,
 };
 use downlink_api::time::WireTime;
 use downlink_api::{Code, Invalid};
 use downlink_core::DeviceKey;
-use downlink_store::{Device, Standing, StoreError};
+use downlink_store::{Device, ServiceData, Standing, StoreError};
 use http::StatusCode;
 
 pub(super) use change::{modify, refresh_key};
@@ -61,7 +61,7 @@ pub(super) async fn one(
     query: Query,
 ) -> Result<Response, Fault> {
     let device = device_of(&api, &app, &id, Code::NoDevice).await?;
-    let seen = Seen::new(device, &api.north.engine, &query);
+    let seen = Seen::of_one(device, &api.north.engine, &query).await?;
     json(StatusCode::OK, &seen.view(Version::Now))
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn one_before(
     query: Query,
 ) -> Result<Response, Fault> {
     let device = device_of(&api, &app, &id, Code::NoDevice).await?;
-    let seen = Seen::new(device, &api.north.engine, &query);
+    let seen = Seen::of_one(device, &api.north.engine, &query).await?;
     json(StatusCode::OK, &seen.view(Version::Before))
 }
 
@@ -129,11 +129,43 @@ pub(super) struct Seen {
     device: Device,
     info: DeviceInfo,
     presence: Presence,
+    /// What it reported last of its services.
+    data: Vec<ServiceData>,
 }
 
 impl Seen {
+    /// Devices with what they reported last.
+    pub(super) async fn of_many(
+        devices: Vec<Device>,
+        engine: &Engine,
+        query: &Query,
+    ) -> Result<Vec<Self>, StoreError> {
+        let store = engine.store();
+        let mut data = match store.keeps_history() {
+            true => {
+                let keys = devices.iter().map(|device| device.key).collect();
+                store.latest_data(keys).await?.into_iter().peekable()
+            }
+            false => Vec::new().into_iter().peekable(),
+        };
+        let mut all = Vec::with_capacity(devices.len());
+        for device in devices {
+            let mut seen = Self::new(device, engine, query);
+            while let Some((_, one)) = data.next_if(|(key, _)| *key == seen.device.key) {
+                seen.data.push(one);
+            }
+            all.push(seen);
+        }
+        Ok(all)
+    }
+
+    async fn of_one(device: Device, engine: &Engine, query: &Query) -> Result<Self, Fault> {
+        let seen = Self::of_many(vec![device], engine, query).await?.pop();
+        seen.ok_or_else(|| Fault::internal("one device became none"))
+    }
+
     /// Personal data of its SIM card only where the query selects it.
-    pub(super) fn new(device: Device, engine: &Engine, query: &Query) -> Self {
+    fn new(device: Device, engine: &Engine, query: &Query) -> Self {
         let mut info = info_of(&device.info);
         let selected = |list: &str| {
             list.split(',')
@@ -152,6 +184,7 @@ impl Seen {
             device,
             info,
             presence,
+            data: Vec::new(),
         }
     }
 
@@ -171,7 +204,11 @@ impl Seen {
                 more: MoreInfo::new(&self.info),
                 ..DeviceInfoView::new(&self.device.node_id, &self.info, self.presence)
             },
-            services: [],
+            services: self.data.iter().map(service).collect(),
         }
     }
+}
+
+fn service(one: &ServiceData) -> ServiceView<'_> {
+    ServiceView::new(&one.service, &one.data, WireTime(one.at))
 }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod commands;
+mod data;
 mod device_changes;
 mod devices;
 mod feed;

@@ -257,6 +257,7 @@ impl Batch {
         if !self.remove_device(device, now)? {
             return Ok(Vec::new());
         }
+        self.drop_data(device)?;
         let mut removed = vec![device];
         if !cascade {
             self.set_direct(device, now)?;
@@ -264,6 +265,7 @@ impl Batch {
         }
         for child in self.children(device)? {
             if self.remove_device(child, now)? {
+                self.drop_data(child)?;
                 removed.push(child);
             }
         }
@@ -335,7 +337,8 @@ impl Batch {
         Ok(keys.into_iter().map(|(key, _)| key).collect())
     }
 
-    /// Removes all devices of an application; gives their keys.
+    /// Removes all devices of an application; gives their keys. What they reported goes with its age: it may be more than
+    /// one transaction should have.
     pub(super) fn remove_devices(&mut self, app: AppKey, now: Timestamp) -> Result<Vec<DeviceKey>, Failure> {
         let mut statement = self
             .sql

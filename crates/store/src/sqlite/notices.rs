@@ -346,9 +346,15 @@ impl Batch {
         let Some((app, device)) = self.live(key)? else {
             return Ok(());
         };
+        if self.is_mute(key)? {
+            return Ok(());
+        }
         for report in reports {
             match report {
-                Report::Data(services) => self.tell_data(app, key, &device, services, now)?,
+                Report::Data(services) => {
+                    self.keep_data(key, services, now)?;
+                    self.tell_data(app, key, &device, services, now)?;
+                }
                 Report::Event(event) => {
                     let device = &device;
                     self.tell(app, key, &Notice::Event { device, event, now }, now)?;
@@ -373,6 +379,14 @@ impl Batch {
             [] => Ok(()),
             services => self.tell(app, key, &Notice::Datas { device, services }, now),
         }
+    }
+
+    /// Whether what a device reports is to be passed over.
+    fn is_mute(&self, key: DeviceKey) -> Result<bool, Failure> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT 1 FROM device WHERE key = ?1 AND json_valid(info) AND info ->> '$.mute' = 1",
+        )?;
+        Ok(statement.exists([key.0])?)
     }
 
     /// Whose it is and its id, if the device is there.

@@ -213,7 +213,7 @@ impl Shared {
     async fn keep_report(&self, device: &Device, report: downlink_codec::Report) -> Result<(), StoreError> {
         const KINDS: &[NotifyType] = &[NotifyType::DeviceDataChanged, NotifyType::DeviceDatasChanged];
         let (store, now) = (self.engine.store(), clock::now());
-        if !store.wants(device.app, KINDS) {
+        if !store.keeps_history() && !store.wants(device.app, KINDS) {
             return Ok(());
         }
         let reports = translate::services(report, now);

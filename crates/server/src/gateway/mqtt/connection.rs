@@ -251,12 +251,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
         metrics.mqtt_protocol_errors.inc_by(out.trespasses);
     }
 
-    /// Whether the device's application is subscribed to anything that devices report.
+    /// Whether what the device reports is kept, or its application is subscribed to it.
     fn reports_wanted(&self) -> bool {
-        self.gateway.engine.store().wants(self.app, REPORTS)
+        let store = self.gateway.engine.store();
+        store.keeps_history() || store.wants(self.app, REPORTS)
     }
 
-    /// Has subscribers told of what the device reported.
+    /// Has what the device reported kept, and subscribers told of it.
     async fn keep_reports(&self, reports: Vec<Report>) -> Result<(), Close> {
         if reports.is_empty() {
             return Ok(());

@@ -45,8 +45,7 @@ async fn page(api: &Api, app: &App, query: &Query, version: Version) -> Result<R
             total: 0,
         },
     };
-    let seen = |device: Device| Seen::new(device, engine, query);
-    let devices: Vec<Seen> = page.items.into_iter().map(seen).collect();
+    let devices = Seen::of_many(page.items, engine, query).await?;
     let body = DevicePage {
         total_count: page.total,
         page_no: paging.page_no,

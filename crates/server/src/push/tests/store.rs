@@ -232,6 +232,17 @@ unused! {
 }
 
 unused! {
+    History {
+        fn history(a: DeviceKey, b: HistoryFilter, c: u64, d: u32) -> Page<ServiceData>;
+        fn latest_data(a: Vec<DeviceKey>) -> Vec<(DeviceKey, ServiceData)>;
+        fn prune_history(a: Timestamp, b: u32) -> u64;
+    }
+    fn keeps_history(&self) -> bool {
+        false
+    }
+}
+
+unused! {
     Trust {
         fn trusts() -> Vec<(AppKey, AppTrust)>;
         fn trust(a: AppKey) -> AppTrust;

@@ -23,3 +23,15 @@ CREATE INDEX device_by_gateway ON device (gateway) WHERE removed_at IS NULL AND 
 
 -- 1: a later notice of whether the device is there takes its place while it waits.
 ALTER TABLE push ADD COLUMN replaceable INTEGER;
+
+-- What devices reported, bounded by age and by rows of a device.
+CREATE TABLE device_data (
+    device INTEGER NOT NULL,
+    n INTEGER NOT NULL,                 -- rises with each row of the device
+    at INTEGER NOT NULL,                -- as the device said
+    arrived_at INTEGER NOT NULL,
+    service TEXT NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (device, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX device_data_age ON device_data (arrived_at);
