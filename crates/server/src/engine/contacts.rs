@@ -85,6 +85,14 @@ impl Contacts {
         std::mem::take(&mut notes.waiting).into_iter().collect()
     }
 
+    /// Takes back what could not be written, but for what is newer.
+    fn put_back(&self, notes: &[(DeviceKey, (Note, Timestamp))]) {
+        let mut inner = self.lock();
+        for (device, note) in notes {
+            inner.waiting.entry(*device).or_insert(*note);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,6 +114,7 @@ impl Engine {
     pub(crate) async fn write_contacts(&self) -> Result<(), StoreError> {
         let _turn = self.contacts.writing.lock().await;
         let notes = self.contacts.take();
+        let mut written = 0;
         for some in notes.chunks(AT_ONCE) {
             let contact = |&(device, (note, at)): &(DeviceKey, (Note, Timestamp))| Contact {
                 device,
@@ -113,7 +122,11 @@ impl Engine {
                 at,
             };
             let contacts = some.iter().map(contact).collect();
-            self.store.contacts(contacts).await?;
+            if let Err(error) = self.store.contacts(contacts).await {
+                self.contacts.put_back(&notes[written..]);
+                return Err(error);
+            }
+            written += some.len();
         }
         Ok(())
     }
@@ -165,7 +178,9 @@ mod tests {
         }
         assert_eq!(written, [at(0), at(300), at(600), at(900)]);
         contacts.gone(device, at(1000));
+        let gone = contacts.take();
         contacts.heard(device, every, at(1001));
+        contacts.put_back(&gone);
         assert!(
             matches!(contacts.take()[..], [(_, (Note::Heard, _))]),
             "the last word"

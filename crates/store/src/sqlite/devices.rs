@@ -332,7 +332,7 @@ impl Batch {
         drop(statement);
         for (key, app) in &keys {
             self.tell_bound(*app, *key, false, now)?;
-            self.remove_device(*key, now)?;
+            self.remove_with_children(*key, false, now)?;
         }
         Ok(keys.into_iter().map(|(key, _)| key).collect())
     }

@@ -33,7 +33,7 @@ pub(super) struct Shared {
 /// How a call ended.
 pub(super) enum Done {
     /// Whether a device may come in.
-    Admitted(ExchangeId, Result<Admitted, Turned>),
+    Admitted(ExchangeId, Result<Box<Admitted>, Turned>),
     /// The device is not registered with the server any more.
     Removed(DeviceKey),
     /// What a device said was taken in.
@@ -103,7 +103,7 @@ impl Shared {
     /// Looks a device up by the name that it gives itself.
     pub(super) fn admit(&self, exchange: ExchangeId, endpoint: String, way: Way) -> Call {
         let shared = self.clone();
-        Box::pin(async move { Done::Admitted(exchange, shared.look_up(&endpoint, way).await) })
+        Box::pin(async move { Done::Admitted(exchange, shared.look_up(&endpoint, way).await.map(Box::new)) })
     }
 
     /// Looks up the key of an identity, which is the name that the device gives itself.
@@ -213,13 +213,18 @@ impl Shared {
     async fn keep_report(&self, device: &Device, report: downlink_codec::Report) -> Result<(), StoreError> {
         const KINDS: &[NotifyType] = &[NotifyType::DeviceDataChanged, NotifyType::DeviceDatasChanged];
         let (store, now) = (self.engine.store(), clock::now());
-        if !store.keeps_history() && !store.wants(device.app, KINDS) {
+        let wanted = store.wants(device.app, KINDS);
+        if !wanted && !store.keeps_history() {
             return Ok(());
         }
         let reports = translate::services(report, now);
         match reports.is_empty() {
             true => Ok(()),
-            false => store.report(device.key, reports, now).await,
+            false => match store.report(device.key, reports, now).await {
+                // What is only kept for later is not, while there is little disk.
+                Err(StoreError::DiskLow) if !wanted => Ok(()),
+                kept => kept,
+            },
         }
     }
 

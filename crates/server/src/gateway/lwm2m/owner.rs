@@ -284,7 +284,7 @@ impl Owner {
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Admitted(exchange, Ok(admitted)) => self.admitted(exchange, admitted),
+            Done::Admitted(exchange, Ok(admitted)) => self.admitted(exchange, *admitted),
             Done::Admitted(exchange, Err(why)) => self.turned(exchange, why),
             Done::Removed(device) => self.removed(device),
             Done::Heard(device, heard) => self.heard(device, *heard),

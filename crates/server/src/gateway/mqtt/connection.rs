@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use downlink_core::lifecycle::Input;
 use downlink_core::{AppKey, DeviceId, TopicFamily};
-use downlink_store::{Change, Dispatch, NotifyType, Report};
+use downlink_store::{Change, Dispatch, NotifyType, Report, StoreError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -264,7 +264,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
         }
         let (store, device) = (self.gateway.engine.store(), self.registered.handle.device);
         let kept = Box::pin(store.report(device, reports, clock::now())).await;
-        kept.map_err(|error| {
+        let wanted = || store.wants(self.app, REPORTS);
+        kept.or_else(|error| match error {
+            // What is only kept for later is not, while there is little disk; the device goes on.
+            StoreError::DiskLow if !wanted() => Ok(()),
+            StoreError::DiskLow | StoreError::Busy | StoreError::Unavailable(_) | StoreError::Corrupt(_) => {
+                Err(error)
+            }
+        })
+        .map_err(|error| {
             tracing::warn!(device = %self.device, %error, "MQTT: what a device reported could not be kept");
             Close::StoreFailed
         })

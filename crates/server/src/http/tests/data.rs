@@ -121,7 +121,7 @@ async fn what_a_device_can_do_is_what_its_product_says() {
             "properties": [{"propertyName": "lux", "dataType": "int", "min": "0", "max": "9", "method": "R"}]}]});
     let path = format!("/admin/v1/apps/{}/products", super::world::APP);
     let put = world
-        .operate("POST", &path, &json!({"profile": profile}).to_string())
+        .operate("PUT", &path, &json!({"profile": profile}).to_string())
         .await;
     assert!(put.status < 300, "{put:?}");
     let id = na.device("n1").await;
