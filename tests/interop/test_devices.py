@@ -358,3 +358,21 @@ def test_older_paths_are_the_same_devices(world):
     assert world.na.call("GET", f"/iocm/app/data/v1.1.0/deviceDataHistory?deviceId={device_id}").status == 200
     assert world.na.call("DELETE", path).status == 204
     assert world.na.call("GET", path).error == "100403"
+
+
+def test_a_muted_command_is_refused_and_others_are_not(world):
+    subscribe(world, "serviceInfoChanged")
+    device = world.device(PahoDevice)
+    device_id = device.credentials.device_id
+    path = f"/iocm/app/dm/v1.1.0/devices/{device_id}/services/Lamp"
+    muted = world.na.call("PUT", path, {"serviceInfo": {"muteCmds": ["SWITCH"]}})
+    assert (muted.status, muted.body) == (204, b"")
+    refused = world.na.create_raw(device_id, world.receiver.url)
+    assert (refused.status, refused.error) == (409, "100432"), refused
+    [body] = until(lambda: told(world, device_id, "serviceInfoChanged"), what="word of it")
+    assert body.endswith('"serviceId":"Lamp","serviceType":"Lamp","serviceInfo":{"muteCmds":["SWITCH"]}}')
+    change(world, device_id, mute="TRUE")
+    assert world.na.call("PUT", path, {"muteCmds": []}).status == 204
+    command = world.create(device)
+    device.answer(device.next_command()["mid"])
+    world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"result":0}'))

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::field::{self, Invalid, Member};
 
 pub use extra::{CustomField, DataConfig, DeviceConfig, Tag};
-pub use request::{KeyRefresh, Modification, Registration};
+pub use request::{KeyRefresh, Modification, Registration, parse_mute};
+pub(crate) use view::ServiceInfo;
 pub use view::{
     Activation, DeviceInfoView, DevicePage, DeviceView, Gateway, MoreInfo, Presence, RefreshedKey,
     RegisteredV1, RegisteredV2, ServiceView,
@@ -45,6 +46,9 @@ macro_rules! info {
             /// Tags of the application's own.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub tags: Option<Vec<Tag>>,
+            /// Commands that it is not to be given, by service. Set for itself only.
+            #[serde(rename = "muteCmds", skip_serializing_if = "BTreeMap::is_empty")]
+            pub mute_cmds: BTreeMap<String, Vec<String>>,
         }
 
         impl DeviceInfo {
@@ -114,6 +118,17 @@ info! {
     timezone "timezone" 256,
     /// Its product.
     product_id "productId" 256,
+}
+
+/// Whether a device is not to be given this command. `info`: what is kept of it.
+pub fn is_muted(info: &str, service: &str, command: &str) -> bool {
+    // Of most devices nothing is muted, and it need not be read.
+    info.contains(r#""muteCmds""#) && {
+        let muted = info_of(info).mute_cmds;
+        muted
+            .get(service)
+            .is_some_and(|commands| commands.iter().any(|one| one == command))
+    }
 }
 
 /// What an application said of a device: nothing, if `text` cannot be read.

@@ -76,6 +76,8 @@ codes! {
     NotOnline = "100428" 409 "The device is not online.";
     /// The product of the device has no such service, or no such command of it.
     NoService = "100431" 400 "The serviceType is not exist.";
+    /// The application muted this command of the device.
+    CommandMuted = "100432" 409 "The device command is muted.";
     /// Unknown, or of another application.
     NoCommand = "100434" 404 "The device command is not existed.";
     /// It was sent, or is over.
@@ -138,6 +140,7 @@ impl Code {
             | Self::StillOnline
             | Self::NotOnline
             | Self::NoService
+            | Self::CommandMuted
             | Self::NoCommand
             | Self::NotCancelable
             | Self::Congested
@@ -188,6 +191,7 @@ mod tests {
 100419 400 The deviceId and gatewayId can't be both null.
 100428 409 The device is not online.
 100431 400 The serviceType is not exist.
+100432 409 The device command is muted.
 100434 404 The device command is not existed.
 100435 409 The device command has been canceled, expired or executed. Cannot be canceled again.
 100501 503 Congestion occurs, and the current network is under flow control.

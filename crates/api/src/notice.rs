@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::data::raw;
-use crate::device::{DeviceInfo, DeviceInfoView, Gateway, Presence};
+use crate::device::{DeviceInfo, DeviceInfoView, Gateway, Presence, ServiceInfo};
 use crate::time::WireTime;
 
 pub use changed::{info_changed, presence_changed};
@@ -88,6 +88,28 @@ pub fn bind_device(device: &str, node: &str, info: &DeviceInfo, in_time: bool) -
         device_id: device,
         result_code,
         device_info: DeviceInfoView::new(node, info, presence),
+    })
+}
+
+/// `serviceInfoChanged`: which commands of a service the device is not to be given.
+pub fn service_changed(device: &str, gateway: Gateway<'_>, service: &str, muted: &[String]) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        notify_type: &'static str,
+        device_id: &'a str,
+        gateway_id: &'a str,
+        service_id: &'a str,
+        service_type: &'a str,
+        service_info: ServiceInfo<'a>,
+    }
+    write(&Body {
+        notify_type: "serviceInfoChanged",
+        device_id: device,
+        gateway_id: gateway.id(device),
+        service_id: service,
+        service_type: service,
+        service_info: ServiceInfo { mute_cmds: muted },
     })
 }
 
@@ -334,6 +356,10 @@ mod tests {
         assert_eq!(
             device_deleted("d", Gateway::Other("g")),
             r#"{"notifyType":"deviceDeleted","deviceId":"d","gatewayId":"g"}"#
+        );
+        assert_eq!(
+            service_changed("d", Gateway::Own, "Lamp", &["ON".to_owned()]),
+            r#"{"notifyType":"serviceInfoChanged","deviceId":"d","gatewayId":"d","serviceId":"Lamp","serviceType":"Lamp","serviceInfo":{"muteCmds":["ON"]}}"#
         );
         let child = device_added("d", Gateway::Other("g"), "n", &info);
         assert!(

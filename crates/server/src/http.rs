@@ -30,7 +30,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use downlink_api::Code;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -251,7 +251,8 @@ fn devices_before() -> Router<Api> {
             .delete(devices::remove);
         router = router
             .route(&path, get(devices::list_before))
-            .route(&format!("{path}/{{id}}"), of_one);
+            .route(&format!("{path}/{{id}}"), of_one)
+            .route(&format!("{path}/{{id}}/services/{{service}}"), put(devices::mute));
     }
     router
 }

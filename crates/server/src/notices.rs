@@ -33,6 +33,11 @@ impl NoticeWriter for PlatformNotices {
                 let (before, now) = (info_of(before), info(device));
                 notice::info_changed(device.id.as_str(), gateway(device), node_id, &before, &now)
             }
+            Notice::ServiceChanged { device, service } => {
+                let info = info(device);
+                let muted = info.mute_cmds.get(service).map_or(&[][..], Vec::as_slice);
+                notice::service_changed(device.id.as_str(), gateway(device), service, muted)
+            }
             Notice::Deleted { device, gateway } => {
                 notice::device_deleted(device.as_str(), Gateway::of(gateway.map(|id| id.as_str())))
             }

@@ -135,6 +135,8 @@ pub struct DeviceChange {
     pub node_id: Option<String>,
     /// The verification code.
     pub verify_code: Option<String>,
+    /// What is said concerns this service: told as such.
+    pub service: Option<String>,
 }
 
 /// Why a device was not changed. Nothing was written.

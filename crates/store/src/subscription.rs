@@ -58,7 +58,7 @@ notify_types! {
     RuleEvent "ruleEvent",
     /// Not produced.
     DesiredPropertiesStatus "deviceDesiredPropertiesModifyStatusChanged",
-    /// Not produced.
+    /// What is said of one of a device's services changed.
     ServiceInfoChanged "serviceInfoChanged",
     /// Not produced.
     DeviceModelAdded "deviceModelAdded",
@@ -288,6 +288,13 @@ pub enum Notice<'a> {
         /// What the application said of it before: a JSON object as text.
         before: &'a str,
     },
+    /// What is said of one of a device's services changed.
+    ServiceChanged {
+        /// The device, as it is now.
+        device: &'a NoticeDevice,
+        /// Which service.
+        service: &'a str,
+    },
     /// A device was removed.
     Deleted {
         /// Which device.
@@ -357,6 +364,7 @@ impl Notice<'_> {
             Self::Added(_) => NotifyType::DeviceAdded,
             Self::Bound { .. } => NotifyType::BindDevice,
             Self::Presence { .. } | Self::Changed { .. } => NotifyType::DeviceInfoChanged,
+            Self::ServiceChanged { .. } => NotifyType::ServiceInfoChanged,
             Self::Deleted { .. } => NotifyType::DeviceDeleted,
             Self::Data { .. } => NotifyType::DeviceDataChanged,
             Self::Datas { .. } => NotifyType::DeviceDatasChanged,

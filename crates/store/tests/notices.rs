@@ -31,6 +31,7 @@ impl NoticeWriter for Plain {
             Notice::Bound { device, in_time } => format!("bound {} {in_time}", device.id),
             Notice::Presence { device, online } => format!("online {device} {online}"),
             Notice::Deleted { device, .. } => format!("deleted {device}"),
+            Notice::ServiceChanged { service, .. } => format!("service {service}"),
             Notice::Changed { device, before, .. } => format!("changed {before} {}", device.info),
             Notice::Data { service, .. } => format!("data {} {}", service.service, service.data),
             Notice::Datas { services, .. } => format!("datas {}", services.len()),
@@ -463,7 +464,12 @@ async fn the_word_of_what_was_given_up_wakes_its_receiver_and_comes_in_order() {
 
 #[tokio::test]
 async fn what_is_said_of_a_device_is_not_replaced_by_whether_it_is_there() {
-    let world = World::new(&[NotifyType::DeviceAdded, NotifyType::DeviceInfoChanged]).await;
+    let kinds = [
+        NotifyType::DeviceAdded,
+        NotifyType::DeviceInfoChanged,
+        NotifyType::ServiceInfoChanged,
+    ];
+    let world = World::new(&kinds).await;
     let device = world.device("d", None).await;
     let name = |name: &str| DeviceChange {
         info: Some(format!(r#"{{"name":"{name}"}}"#)),
@@ -476,11 +482,18 @@ async fn what_is_said_of_a_device_is_not_replaced_by_whether_it_is_there() {
     for (secs, online) in [(4, true), (5, false)] {
         world.store.presence(device.key, online, at(secs)).await.unwrap();
     }
+    let of_service = DeviceChange {
+        service: Some("Lamp".to_owned()),
+        ..name("m")
+    };
+    let changed = world.store.modify(device.key, of_service, at(6)).await.unwrap();
+    assert_eq!(changed, Ok(()));
     let bodies: Vec<String> = world.rows().into_iter().map(|(_, _, body)| body).collect();
     let expected = [
         r#"added d node-d {"name":"n"}"#,
         r#"changed {"name":"n"} {"name":"m"}"#,
         "online d false",
+        "service Lamp",
     ];
     assert_eq!(bodies, expected, "of no change nothing is told");
 }

@@ -115,6 +115,35 @@ impl KeyRefresh {
     }
 }
 
+/// The most commands of a service that can be muted.
+const MOST_MUTED: usize = 500;
+
+/// Reads which commands of a service are to be muted: `muteCmds`, at the top or in `serviceInfo`.
+pub fn parse_mute(text: &str) -> Result<Vec<String>, Invalid> {
+    let outer: Members<'_> = field::object("body", text)?;
+    let (path, raw) = match get(&outer, "serviceInfo") {
+        None => ("muteCmds", get(&outer, "muteCmds")),
+        Some(inner) => {
+            let inner: Members<'_> = field::object("serviceInfo", inner.get())?;
+            ("serviceInfo.muteCmds", get(&inner, "muteCmds"))
+        }
+    };
+    let raw = raw.ok_or_else(|| Invalid::missing(path))?;
+    let commands: Option<Vec<String>> = serde_json::from_str(raw.get()).ok();
+    let fits = |commands: &Vec<String>| {
+        commands.len() <= MOST_MUTED
+            && commands
+                .iter()
+                .all(|name| (1..=128).contains(&name.chars().count()))
+    };
+    commands.filter(fits).ok_or_else(|| {
+        Invalid::new(
+            path,
+            format!("must be a list of at most {MOST_MUTED} names of commands"),
+        )
+    })
+}
+
 type Members<'a> = BTreeMap<String, Member<'a>>;
 
 /// The members of the body, and those of its `deviceInfo`.

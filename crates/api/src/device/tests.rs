@@ -105,7 +105,7 @@ fn golden_of_a_device() {
         creation_time: None,
         last_modified_time: at,
         device_info: DeviceInfoView::new("n1", &info, Presence::NotActive),
-        services: vec![ServiceView::new("Lamp", r#"{"lux":1}"#, at)],
+        services: vec![ServiceView::new("Lamp", &[], Some((r#"{"lux":1}"#, at)))],
     };
     assert_eq!(
         serde_json::to_string(&view).unwrap(),
@@ -179,6 +179,35 @@ fn a_modification_has_only_what_is_given() {
         ),
     ] {
         assert_eq!(Modification::parse(body).unwrap_err().field, field, "{body}");
+    }
+}
+
+#[test]
+fn commands_are_muted_by_name() {
+    for text in [
+        r#"{"muteCmds":["ON","OFF"]}"#,
+        r#"{"serviceInfo":{"muteCmds":["ON","OFF"]},"x":1}"#,
+    ] {
+        assert_eq!(parse_mute(text).unwrap(), ["ON", "OFF"]);
+    }
+    for (text, field) in [
+        ("", "body"),
+        ("{}", "muteCmds"),
+        (r#"{"serviceInfo":{}}"#, "serviceInfo.muteCmds"),
+        (r#"{"muteCmds":"ON"}"#, "muteCmds"),
+        (r#"{"muteCmds":[""]}"#, "muteCmds"),
+    ] {
+        assert_eq!(parse_mute(text).unwrap_err().field, field, "{text}");
+    }
+    let info = r#"{"name":"n","muteCmds":{"Lamp":["ON"]}}"#;
+    assert!(is_muted(info, "Lamp", "ON"));
+    for (info, service, command) in [
+        (info, "Lamp", "OFF"),
+        (info, "Tap", "ON"),
+        ("{}", "Lamp", "ON"),
+        (r#"{"name":"\"muteCmds\""}"#, "Lamp", "ON"),
+    ] {
+        assert!(!is_muted(info, service, command), "{info} {service} {command}");
     }
 }
 

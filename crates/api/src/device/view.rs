@@ -116,27 +116,28 @@ pub struct DeviceView<'a> {
 pub struct ServiceView<'a> {
     service_id: &'a str,
     service_type: &'a str,
-    service_info: ServiceInfo,
+    service_info: ServiceInfo<'a>,
     data: &'a RawValue,
-    event_time: WireTime,
+    event_time: Option<WireTime>,
 }
 
-#[derive(Debug, Default, Serialize)]
+/// What is said of a service of a device.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ServiceInfo {
-    /// No command can be muted.
-    mute_cmds: [(); 0],
+pub(crate) struct ServiceInfo<'a> {
+    /// Commands that the device is not to be given.
+    pub(crate) mute_cmds: &'a [String],
 }
 
 impl<'a> ServiceView<'a> {
-    /// The data, a JSON object as text, of the service with this id, which stands for its type too.
-    pub fn new(service: &'a str, data: &'a str, at: WireTime) -> Self {
+    /// The data, a JSON object as text, of the service with this id, which stands for its type too; none: it reported none.
+    pub fn new(service: &'a str, muted: &'a [String], data: Option<(&'a str, WireTime)>) -> Self {
         Self {
             service_id: service,
             service_type: service,
-            service_info: ServiceInfo::default(),
-            data: raw(data),
-            event_time: at,
+            service_info: ServiceInfo { mute_cmds: muted },
+            data: raw(data.map_or("{}", |(data, _)| data)),
+            event_time: data.map(|(_, at)| at),
         }
     }
 }

@@ -17,7 +17,7 @@ use downlink_core::DeviceKey;
 use downlink_store::{Device, ServiceData, Standing, StoreError};
 use http::StatusCode;
 
-pub(super) use change::{modify, refresh_key};
+pub(super) use change::{modify, mute, refresh_key};
 pub(super) use list::{list, list_before};
 pub(super) use register::{register_v1, register_v2};
 
@@ -188,6 +188,26 @@ impl Seen {
         }
     }
 
+    /// What it reported, and of what else commands are muted.
+    fn services(&self) -> Vec<ServiceView<'_>> {
+        let muted = &self.info.mute_cmds;
+        let of = |id: &str| muted.get(id).map_or(&[][..], Vec::as_slice);
+        let mut services: Vec<ServiceView<'_>> = Vec::with_capacity(self.data.len());
+        for one in &self.data {
+            let at = WireTime(one.at);
+            services.push(ServiceView::new(
+                &one.service,
+                of(&one.service),
+                Some((&one.data, at)),
+            ));
+        }
+        let silent = |id: &&String| self.data.iter().all(|one| one.service != **id);
+        for id in muted.keys().filter(silent) {
+            services.push(ServiceView::new(id, of(id), None));
+        }
+        services
+    }
+
     /// As answers show it.
     pub(super) fn view(&self, version: Version) -> DeviceView<'_> {
         let id = self.device.id.as_str();
@@ -204,11 +224,7 @@ impl Seen {
                 more: MoreInfo::new(&self.info),
                 ..DeviceInfoView::new(&self.device.node_id, &self.info, self.presence)
             },
-            services: self.data.iter().map(service).collect(),
+            services: self.services(),
         }
     }
-}
-
-fn service(one: &ServiceData) -> ServiceView<'_> {
-    ServiceView::new(&one.service, &one.data, WireTime(one.at))
 }

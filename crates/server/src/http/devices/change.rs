@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::response::Response;
-use downlink_api::Code;
-use downlink_api::device::{KeyRefresh, Modification, RefreshedKey};
+use downlink_api::device::{KeyRefresh, Modification, RefreshedKey, parse_mute};
+use downlink_api::{Code, Invalid};
 use downlink_store::{Device, DeviceChange, ModifyRefused, Standing};
 use http::StatusCode;
 
@@ -64,6 +65,31 @@ pub(in crate::http) async fn refresh_key(
         timeout: asked.timeout,
     };
     json(StatusCode::OK, &body)
+}
+
+/// `PUT /iocm/app/dm/v1.1.0/devices/{id}/services/{service}`: which commands of a service the device is not to be given.
+pub(in crate::http) async fn mute(
+    State(api): State<Api>,
+    Caller(app): Caller,
+    path: Result<Path<(String, String)>, PathRejection>,
+    body: Text,
+) -> Result<Response, Fault> {
+    let Path((id, service)) = path.map_err(|_| Code::NotFound)?;
+    let commands = parse_mute(body.as_str())?;
+    if !(1..=64).contains(&service.chars().count()) {
+        return Err(Invalid::new("serviceType", "must have 1 to 64 characters").into());
+    }
+    let device = device_of(&api, &app, &id, Code::NoDevice).await?;
+    let mut muted = serde_json::Map::new();
+    let commands = Some(commands).filter(|commands| !commands.is_empty());
+    muted.insert(service.clone(), serde_json::json!(commands));
+    let change = DeviceChange {
+        info: Some(serde_json::json!({ "muteCmds": muted }).to_string()),
+        service: Some(service),
+        ..DeviceChange::default()
+    };
+    make(&api, &device, change).await?;
+    Ok(no_content())
 }
 
 /// Has it committed; then whoever speaks by what it was before has to come anew.

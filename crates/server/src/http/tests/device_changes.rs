@@ -263,6 +263,38 @@ async fn devices_behind_a_gateway_go_with_it_or_stay() {
 }
 
 #[tokio::test]
+async fn a_muted_command_is_refused_until_it_is_not() {
+    let world = World::start().await;
+    let na = world.na().await;
+    let id = na.device("n1").await;
+    let path = format!("/iocm/app/dm/v1.1.0/devices/{id}/services/Lamp");
+    let mute = r#"{"serviceInfo":{"muteCmds":["SET"]}}"#;
+    assert_eq!(na.call("PUT", &path, mute).await.status, 204);
+    assert_eq!(na.command(&id).await.error(), error(409, "100432"));
+    let shown = na.call("GET", &format!("{DEVICES}/{id}"), "").await.json();
+    assert_eq!(
+        shown["services"],
+        json!([{"serviceId": "Lamp", "serviceType": "Lamp", "serviceInfo": {"muteCmds": ["SET"]}, "data": {}, "eventTime": null}])
+    );
+    assert_eq!(
+        na.call("PUT", &format!("{DEVICES}/{id}"), r#"{"name":"n"}"#)
+            .await
+            .status,
+        204
+    );
+    assert_eq!(
+        na.command(&id).await.error(),
+        error(409, "100432"),
+        "another change leaves it"
+    );
+    assert_eq!(na.call("PUT", &path, r#"{"muteCmds":[]}"#).await.status, 204);
+    assert_eq!(na.command(&id).await.status, 201);
+    assert_eq!(na.call("PUT", &path, "{}").await.error(), error(400, "100022"));
+    let unknown = path.replace(&id, "none");
+    assert_eq!(na.call("PUT", &unknown, mute).await.error(), error(404, "100403"));
+}
+
+#[tokio::test]
 async fn older_paths_do_the_same() {
     let world = World::start().await;
     let na = world.na().await;

@@ -55,7 +55,9 @@ impl Batch {
         }
         let info = self.write_change(device, change, now)?;
         self.changed_devices.push(before.id);
-        if info != before.info || moves.is_some() {
+        if let Some(service) = &change.service {
+            self.tell_service_changed(before.app, device, service, now)?;
+        } else if info != before.info || moves.is_some() {
             let node_before = moves.map(|_| before.node_id.as_str());
             self.tell_changed(before.app, device, (node_before, &before.info), now)?;
         }

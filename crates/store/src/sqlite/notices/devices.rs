@@ -62,6 +62,25 @@ impl Batch {
         self.tell(app, key, &notice, at)
     }
 
+    /// What is said of one of a device's services changed.
+    pub(in crate::sqlite) fn tell_service_changed(
+        &mut self,
+        app: AppKey,
+        key: DeviceKey,
+        service: &str,
+        at: Timestamp,
+    ) -> Result<(), Failure> {
+        if !self.wants(app, NotifyType::ServiceInfoChanged) {
+            return Ok(());
+        }
+        let device = self.notice_device(key)?;
+        let notice = Notice::ServiceChanged {
+            device: &device,
+            service,
+        };
+        self.tell(app, key, &notice, at)
+    }
+
     /// A device as notices show it.
     fn notice_device(&self, key: DeviceKey) -> Result<NoticeDevice, Failure> {
         let mut statement = self.sql.prepare_cached(
