@@ -66,10 +66,20 @@ codes! {
     NoDeviceData = "100418" 404 "The deviceData is not existed.";
     /// By whomever.
     DuplicateNode = "100426" 400 "The nodeId is duplicated.";
+    /// It never connected.
+    NotActive = "100610" 400 "The device is not active.";
+    /// What is asked for is possible only while it is not.
+    StillOnline = "100611" 400 "The device is online.";
+    /// Of what devices reported.
+    BadQuery = "100216" 400 "The application input is invalid.";
+    /// Neither of them is given.
+    NoDeviceNamed = "100419" 400 "The deviceId and gatewayId can't be both null.";
     /// For immediate commands.
     NotOnline = "100428" 409 "The device is not online.";
     /// The product of the device has no such service, or no such command of it.
     NoService = "100431" 400 "The serviceType is not exist.";
+    /// The application muted this command of the device.
+    CommandMuted = "100432" 409 "The device command is muted.";
     /// Unknown, or of another application.
     NoCommand = "100434" 404 "The device command is not existed.";
     /// It was sent, or is over.
@@ -126,8 +136,13 @@ impl Code {
             | Self::TooManyDevices
             | Self::NoDeviceData
             | Self::DuplicateNode
+            | Self::BadQuery
+            | Self::NoDeviceNamed
+            | Self::NotActive
+            | Self::StillOnline
             | Self::NotOnline
             | Self::NoService
+            | Self::CommandMuted
             | Self::NoCommand
             | Self::NotCancelable
             | Self::Congested
@@ -173,8 +188,13 @@ mod tests {
 100412 500 The amount of device has reached the limit.
 100418 404 The deviceData is not existed.
 100426 400 The nodeId is duplicated.
+100610 400 The device is not active.
+100611 400 The device is online.
+100216 400 The application input is invalid.
+100419 400 The deviceId and gatewayId can't be both null.
 100428 409 The device is not online.
 100431 400 The serviceType is not exist.
+100432 409 The device command is muted.
 100434 404 The device command is not existed.
 100435 409 The device command has been canceled, expired or executed. Cannot be canceled again.
 100501 503 Congestion occurs, and the current network is under flow control.

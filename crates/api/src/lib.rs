@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod command;
+pub mod data;
 pub mod device;
 pub mod error;
 pub mod feed;

@@ -1,16 +1,18 @@
 //! What subscribers are told: compact JSON, members in the platform's order, what is not known null.
 //!
-//! Compact matters: the platform's own SDKs dispatch by looking for `"notifyType":"…"` without blanks. A device is
-//! connected directly, so it is its own gateway, and of the type `GATEWAY`.
+//! Compact matters: the platform's own SDKs dispatch by looking for `"notifyType":"…"` without blanks. A device that is
+//! connected directly is its own gateway, and of the type `GATEWAY`.
+
+mod changed;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::device::{DeviceInfo, DeviceInfoView, Presence};
-use crate::push::object;
+use crate::data::raw;
+use crate::device::{DeviceInfo, DeviceInfoView, Gateway, Presence, ServiceInfo};
 use crate::time::WireTime;
 
-const NODE_TYPE: &str = "GATEWAY";
+pub use changed::{info_changed, presence_changed};
 
 /// Data of a service.
 #[derive(Debug, Clone, Copy)]
@@ -43,18 +45,12 @@ impl<'a> From<Service<'a>> for ServiceView<'a> {
     }
 }
 
-/// The text as it is, if it is a JSON object; else an empty one.
-fn raw(text: &str) -> &RawValue {
-    let text = object(text).unwrap_or("{}");
-    serde_json::from_str(text).expect("an object was checked to be one")
-}
-
 fn write(body: &impl Serialize) -> String {
     serde_json::to_string(body).expect("texts, numbers and checked JSON are always JSON")
 }
 
 /// `deviceAdded`: it was registered.
-pub fn device_added(device: &str, node: &str, info: &DeviceInfo) -> String {
+pub fn device_added(device: &str, gateway: Gateway<'_>, node: &str, info: &DeviceInfo) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -67,9 +63,9 @@ pub fn device_added(device: &str, node: &str, info: &DeviceInfo) -> String {
     write(&Body {
         notify_type: "deviceAdded",
         device_id: device,
-        gateway_id: device,
-        node_type: NODE_TYPE,
-        device_info: without_imsi(DeviceInfoView::new(node, info, Presence::NotActive)),
+        gateway_id: gateway.id(device),
+        node_type: gateway.node_type(),
+        device_info: DeviceInfoView::new(node, info, Presence::NotActive),
     })
 }
 
@@ -91,74 +87,34 @@ pub fn bind_device(device: &str, node: &str, info: &DeviceInfo, in_time: bool) -
         notify_type: "bindDevice",
         device_id: device,
         result_code,
-        device_info: without_imsi(DeviceInfoView::new(node, info, presence)),
+        device_info: DeviceInfoView::new(node, info, presence),
     })
 }
 
-/// Personal data of a SIM card is told to nobody who did not ask for it.
-fn without_imsi(view: DeviceInfoView<'_>) -> DeviceInfoView<'_> {
-    DeviceInfoView { imsi: None, ..view }
-}
-
-/// `deviceInfoChanged`: it came or went. Of `deviceInfo` only what changed is set.
-pub fn presence_changed(device: &str, online: bool) -> String {
+/// `serviceInfoChanged`: which commands of a service the device is not to be given.
+pub fn service_changed(device: &str, gateway: Gateway<'_>, service: &str, muted: &[String]) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
         notify_type: &'static str,
         device_id: &'a str,
         gateway_id: &'a str,
-        network_status: Option<&'a str>,
-        device_info: Changed,
+        service_id: &'a str,
+        service_type: &'a str,
+        service_info: ServiceInfo<'a>,
     }
-    let presence = match online {
-        true => Presence::Online,
-        false => Presence::Offline,
-    };
     write(&Body {
-        notify_type: "deviceInfoChanged",
+        notify_type: "serviceInfoChanged",
         device_id: device,
-        gateway_id: device,
-        network_status: None,
-        device_info: Changed {
-            status: presence.status(),
-            status_detail: presence.detail(),
-            ..Changed::default()
-        },
+        gateway_id: gateway.id(device),
+        service_id: service,
+        service_type: service,
+        service_info: ServiceInfo { mute_cmds: muted },
     })
 }
 
-/// `deviceInfo` with all but the status null; members as in [`DeviceInfoView`].
-#[derive(Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Changed {
-    node_id: Option<()>,
-    name: Option<()>,
-    description: Option<()>,
-    manufacturer_id: Option<()>,
-    manufacturer_name: Option<()>,
-    mac: Option<()>,
-    location: Option<()>,
-    device_type: Option<()>,
-    model: Option<()>,
-    sw_version: Option<()>,
-    fw_version: Option<()>,
-    hw_version: Option<()>,
-    protocol_type: Option<()>,
-    bridge_id: Option<()>,
-    status: &'static str,
-    status_detail: &'static str,
-    mute: Option<()>,
-    supported_security: Option<()>,
-    is_security: Option<()>,
-    signal_strength: Option<()>,
-    sig_version: Option<()>,
-    serial_number: Option<()>,
-    battery_level: Option<()>,
-}
-
 /// `deviceDeleted`: it was removed.
-pub fn device_deleted(device: &str) -> String {
+pub fn device_deleted(device: &str, gateway: Gateway<'_>) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -169,7 +125,7 @@ pub fn device_deleted(device: &str) -> String {
     write(&Body {
         notify_type: "deviceDeleted",
         device_id: device,
-        gateway_id: device,
+        gateway_id: gateway.id(device),
     })
 }
 
@@ -377,7 +333,7 @@ mod tests {
             ..DeviceInfo::default()
         };
         assert_eq!(
-            device_added("d", "n", &info),
+            device_added("d", Gateway::Own, "n", &info),
             r#"{"notifyType":"deviceAdded","deviceId":"d","gatewayId":"d","nodeType":"GATEWAY","deviceInfo":{"nodeId":"n","name":"valve","description":null,"manufacturerId":null,"manufacturerName":null,"mac":null,"location":null,"deviceType":null,"model":null,"swVersion":null,"fwVersion":null,"hwVersion":null,"protocolType":null,"bridgeId":null,"status":"OFFLINE","statusDetail":"NOT_ACTIVE","mute":"FALSE","supportedSecurity":null,"isSecurity":"FALSE","signalStrength":null,"sigVersion":null,"serialNumber":null,"batteryLevel":null}}"#
         );
         let bound = bind_device("d", "n", &info, true);
@@ -394,8 +350,36 @@ mod tests {
             r#"{"notifyType":"deviceInfoChanged","deviceId":"d","gatewayId":"d","networkStatus":null,"deviceInfo":{"nodeId":null,"name":null,"description":null,"manufacturerId":null,"manufacturerName":null,"mac":null,"location":null,"deviceType":null,"model":null,"swVersion":null,"fwVersion":null,"hwVersion":null,"protocolType":null,"bridgeId":null,"status":"ONLINE","statusDetail":"NONE","mute":null,"supportedSecurity":null,"isSecurity":null,"signalStrength":null,"sigVersion":null,"serialNumber":null,"batteryLevel":null}}"#
         );
         assert_eq!(
-            device_deleted("d"),
+            device_deleted("d", Gateway::Own),
             r#"{"notifyType":"deviceDeleted","deviceId":"d","gatewayId":"d"}"#
+        );
+        assert_eq!(
+            device_deleted("d", Gateway::Other("g")),
+            r#"{"notifyType":"deviceDeleted","deviceId":"d","gatewayId":"g"}"#
+        );
+        assert_eq!(
+            service_changed("d", Gateway::Own, "Lamp", &["ON".to_owned()]),
+            r#"{"notifyType":"serviceInfoChanged","deviceId":"d","gatewayId":"d","serviceId":"Lamp","serviceType":"Lamp","serviceInfo":{"muteCmds":["ON"]}}"#
+        );
+        let child = device_added("d", Gateway::Other("g"), "n", &info);
+        assert!(
+            child.contains(r#""deviceId":"d","gatewayId":"g","nodeType":"ENDPOINT","#),
+            "{child}"
+        );
+        let before = DeviceInfo {
+            model: Some("M".to_owned()),
+            mute: Some(false),
+            ..info.clone()
+        };
+        let now = DeviceInfo {
+            name: Some("gate".to_owned()),
+            mute: Some(true),
+            imsi: Some("47".to_owned()),
+            ..before.clone()
+        };
+        assert_eq!(
+            info_changed("d", Gateway::Own, None, &before, &now),
+            r#"{"notifyType":"deviceInfoChanged","deviceId":"d","gatewayId":"d","networkStatus":null,"deviceInfo":{"nodeId":null,"name":"gate","description":null,"manufacturerId":null,"manufacturerName":null,"mac":null,"location":null,"deviceType":null,"model":null,"swVersion":null,"fwVersion":null,"hwVersion":null,"protocolType":null,"bridgeId":null,"status":null,"statusDetail":null,"mute":"TRUE","supportedSecurity":null,"isSecurity":null,"signalStrength":null,"sigVersion":null,"serialNumber":null,"batteryLevel":null}}"#
         );
     }
 

@@ -33,6 +33,7 @@ section! {
         admin: Admin,
         mqtt: Mqtt,
         lwm2m: Lwm2m,
+        devices: Devices,
         commands: Commands,
         engine: Engine,
         store: Store,
@@ -192,6 +193,17 @@ section! {
         max_send_buffer_bytes: usize,
         implicit_subscribe_ms: u64,
         stamp_window_hours: u32,
+    }
+}
+
+section! {
+    /// `[devices]`
+    Devices {
+        abnormal_after_secs: u32,
+        offline_after_secs: u32,
+        heard_every_secs: u32,
+        history_rows: u32,
+        history_days: u32,
     }
 }
 

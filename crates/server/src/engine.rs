@@ -5,6 +5,7 @@
 //! A hint that is lost costs latency, never a command: the sweeps find what it would have told.
 //! A [`Dispatch`] is not a hint: it is a committed Send, and whoever gets it writes it or reports the session lost.
 
+mod contacts;
 mod create;
 mod crowded;
 mod deadlines;
@@ -19,7 +20,7 @@ use downlink_core::{CommandId, DeviceKey, IdMint, Offer, SessionId, Timestamp};
 use downlink_store::{
     AppSettings, Applied, Change, Changed, Dispatch, PushDuty, ReceiverKey, Store, StoreError, Target,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
 use crate::clock;
 use crate::products::ProductBook;
@@ -27,6 +28,7 @@ use crate::secrets::IdRandom;
 use crate::telemetry::{Metrics, RefusalLabel};
 use crate::trace::Traces;
 
+pub(crate) use contacts::Contacts;
 pub(crate) use create::{CancelError, CreateError, CreateRequest};
 pub(crate) use crowded::Crowded;
 pub(crate) use deadlines::{DeadlineHint, Deadlines};
@@ -37,6 +39,8 @@ pub(crate) use sessions::{CloseReason, Inbox, Reach, SessionHandle, Sessions, Ta
 pub(crate) struct Engine {
     store: Arc<dyn Store>,
     sessions: Sessions,
+    contacts: Contacts,
+    outdated: broadcast::Sender<Outdated>,
     crowded: Crowded,
     products: ProductBook,
     followers: Arc<Followers>,
@@ -47,6 +51,18 @@ pub(crate) struct Engine {
     settings: Settings,
     metrics: Arc<Metrics>,
 }
+
+/// What a gateway may know of a device is not so any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outdated {
+    /// It was removed.
+    Removed(DeviceKey),
+    /// Its secret is another.
+    Secret(DeviceKey),
+}
+
+/// Words of devices that changed that a gateway may have waiting; what it misses it finds out with their next message.
+const OUTDATED: usize = 1024;
 
 /// Makes ids of commands.
 struct Mint {
@@ -84,6 +100,11 @@ pub(crate) struct Settings {
     pub(crate) max_inflight: usize,
     pub(crate) feed_streams_per_app: usize,
     pub(crate) feed_streams: usize,
+    /// Silence after which a device that sleeps is ABNORMAL, and OFFLINE.
+    pub(crate) abnormal_after_secs: u32,
+    pub(crate) offline_after_secs: u32,
+    /// How old the note of a device's last message may be.
+    pub(crate) heard_every_secs: u32,
 }
 
 impl Engine {
@@ -98,6 +119,8 @@ impl Engine {
         Self {
             store,
             sessions: Sessions::new(),
+            contacts: Contacts::default(),
+            outdated: broadcast::channel(OUTDATED).0,
             crowded: Crowded::default(),
             products: ProductBook::new(),
             followers: Arc::new(Followers::new(
@@ -124,6 +147,22 @@ impl Engine {
     /// The sessions of connected devices.
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// Ends what is connected in a device's name: it was removed, or has another secret. To be called when that is
+    /// committed.
+    pub(crate) fn outdate(&self, what: Outdated) {
+        let (Outdated::Removed(device) | Outdated::Secret(device)) = what;
+        if let Some(session) = self.sessions.of(device) {
+            session.close(CloseReason::Removed);
+        }
+        // Nobody listens where there is no gateway that remembers.
+        let _ = self.outdated.send(what);
+    }
+
+    /// Tells of devices that changed from now on.
+    pub(crate) fn outdated(&self) -> broadcast::Receiver<Outdated> {
+        self.outdated.subscribe()
     }
 
     /// Those who follow feeds.

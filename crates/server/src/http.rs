@@ -8,6 +8,7 @@ mod accept;
 mod auth;
 mod callback;
 mod commands;
+mod data;
 mod devices;
 mod error;
 mod events;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use downlink_api::Code;
 use downlink_core::{AppKey, Span};
 use http::StatusCode;
@@ -179,13 +180,15 @@ fn router(api: Api) -> Router {
         )
         .route(
             "/iocm/app/reg/v1.1.0/deviceCredentials/{id}",
-            get(devices::activation),
+            get(devices::activation).put(devices::refresh_key),
         )
         .route("/iocm/app/dm/v1.4.0/devices", get(devices::list))
         .route(
             "/iocm/app/dm/v1.4.0/devices/{id}",
-            get(devices::one).delete(devices::remove),
+            get(devices::one).put(devices::modify).delete(devices::remove),
         )
+        .merge(devices_before())
+        .merge(data_of_devices())
         .route(
             "/iocm/app/cmd/v1.4.0/deviceCommands",
             post(commands::create).get(commands::list),
@@ -222,6 +225,41 @@ fn router(api: Api) -> Router {
         .fallback(|| std::future::ready(Fault::from(Code::NotFound)))
         .method_not_allowed_fallback(|| std::future::ready(Fault::from(Code::IllegalRequest)))
         .with_state(api)
+}
+
+/// What devices reported and can do.
+fn data_of_devices() -> Router<Api> {
+    let mut router = Router::new();
+    for version in ["v1.1.0", "v1.2.0"] {
+        let path = |name: &str| format!("/iocm/app/data/{version}/{name}");
+        router = router
+            .route(&path("deviceDataHistory"), get(data::history))
+            .route(&path("deviceCapabilities"), get(data::capabilities));
+    }
+    router
+}
+
+/// What older clients call: the same by other paths.
+fn devices_before() -> Router<Api> {
+    let mut router = Router::new();
+    for version in ["v1.1.0", "v1.2.0"] {
+        let path = format!("/iocm/app/reg/{version}/devices");
+        let of_one = get(devices::activation).put(devices::refresh_key);
+        router = router
+            .route(&path, post(devices::register_v1))
+            .route(&format!("{path}/{{id}}"), of_one);
+    }
+    for version in ["v1.1.0", "v1.2.0", "v1.3.0"] {
+        let path = format!("/iocm/app/dm/{version}/devices");
+        let of_one = get(devices::one_before)
+            .put(devices::modify)
+            .delete(devices::remove);
+        router = router
+            .route(&path, get(devices::list_before))
+            .route(&format!("{path}/{{id}}"), of_one)
+            .route(&format!("{path}/{{id}}/services/{{service}}"), put(devices::mute));
+    }
+    router
 }
 
 /// An answer with a JSON body.

@@ -1,6 +1,6 @@
 //! How notices are written: the store's facts in the platform's bodies.
 
-use downlink_api::device::DeviceInfo;
+use downlink_api::device::{DeviceInfo, Gateway, info_of};
 use downlink_api::notice::{self, Service};
 use downlink_api::time::WireTime;
 use downlink_store::{
@@ -14,12 +14,33 @@ pub(crate) struct PlatformNotices;
 impl NoticeWriter for PlatformNotices {
     fn body(&self, notice: &Notice<'_>) -> String {
         match *notice {
-            Notice::Added(device) => notice::device_added(device.id.as_str(), &device.node_id, &info(device)),
+            Notice::Added(device) => notice::device_added(
+                device.id.as_str(),
+                gateway(device),
+                &device.node_id,
+                &info(device),
+            ),
             Notice::Bound { device, in_time } => {
                 notice::bind_device(device.id.as_str(), &device.node_id, &info(device), in_time)
             }
             Notice::Presence { device, online } => notice::presence_changed(device.as_str(), online),
-            Notice::Deleted(device) => notice::device_deleted(device.as_str()),
+            Notice::Changed {
+                device,
+                moved,
+                before,
+            } => {
+                let node_id = moved.then_some(device.node_id.as_str());
+                let (before, now) = (info_of(before), info(device));
+                notice::info_changed(device.id.as_str(), gateway(device), node_id, &before, &now)
+            }
+            Notice::ServiceChanged { device, service } => {
+                let info = info(device);
+                let muted = info.mute_cmds.get(service).map_or(&[][..], Vec::as_slice);
+                notice::service_changed(device.id.as_str(), gateway(device), service, muted)
+            }
+            Notice::Deleted { device, gateway } => {
+                notice::device_deleted(device.as_str(), Gateway::of(gateway.map(|id| id.as_str())))
+            }
             Notice::Data { device, service } => notice::data_changed(device.as_str(), data(service)),
             Notice::Datas { device, services } => {
                 notice::datas_changed(device.as_str(), services.iter().map(data))
@@ -60,7 +81,11 @@ impl NoticeWriter for PlatformNotices {
 
 /// What was said of a device at its registration; nothing, if that cannot be read.
 fn info(device: &NoticeDevice) -> DeviceInfo {
-    serde_json::from_str(&device.info).unwrap_or_default()
+    info_of(&device.info)
+}
+
+fn gateway(device: &NoticeDevice) -> Gateway<'_> {
+    Gateway::of(device.gateway.as_ref().map(|id| id.as_str()))
 }
 
 fn given_up(lost: &PushGivenUp<'_>) -> String {

@@ -321,6 +321,7 @@ fn store_options(config: &Config) -> SqliteOptions {
         tail: config.store.tail,
         checkpoint_pages: config.store.checkpoint_pages,
         cache_kib: config.store.cache_kib,
+        history_rows: config.devices.history_rows,
         notice_writer: Arc::new(PlatformNotices),
         min_free_bytes: config.store.min_free_bytes,
         min_free_percent: config.store.min_free_percent,
@@ -348,5 +349,8 @@ fn settings(config: &Config) -> Settings {
         max_inflight: config.mqtt.max_inflight,
         feed_streams_per_app: config.feed.streams_per_app,
         feed_streams: config.feed.streams,
+        abnormal_after_secs: config.devices.abnormal_after_secs,
+        offline_after_secs: config.devices.offline_after_secs,
+        heard_every_secs: config.devices.heard_every_secs,
     }
 }

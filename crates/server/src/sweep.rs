@@ -3,6 +3,7 @@
 //! They run whether or not a device speaks or a hint arrives; after a crash, recovery is these, running as always.
 //! Each rests between rounds, and a round that fails is logged and tried again at the next.
 
+mod contacts;
 mod deadlines;
 mod expiry;
 mod feed;
@@ -30,6 +31,7 @@ pub(crate) fn start(
     stop: &CancellationToken,
 ) {
     let page = config.engine.sweep_page;
+    tasks.spawn(contacts::run(Arc::clone(engine), stop.clone()));
     let deadlines = deadlines::Watch::new(Arc::clone(engine), hints, config.engine.max_deadlines);
     let deadline_feed = deadlines.feed();
     tasks.spawn(deadlines.run(stop.clone()));
@@ -55,7 +57,10 @@ pub(crate) fn start(
     tasks.spawn(pushes::run(Arc::clone(engine), limits, page, stop.clone()));
     tasks.spawn(prune::run(
         Arc::clone(engine),
-        config.commands.retention_days,
+        prune::Keep {
+            records_days: config.commands.retention_days,
+            history_days: config.devices.history_days,
+        },
         page,
         stop.clone(),
     ));

@@ -27,6 +27,8 @@ pub struct NewDevice {
     pub created_at: Timestamp,
     /// If it has not connected by then, the registration lapses; none: never.
     pub bind_until: Option<Timestamp>,
+    /// The device that it is connected by; none: it is connected directly.
+    pub gateway: Option<DeviceKey>,
 }
 
 /// A registered device.
@@ -56,10 +58,99 @@ pub struct Device {
     pub bind_until: Option<Timestamp>,
     /// The topic family it was seen to speak.
     pub family: Option<TopicFamily>,
+    /// The device that it is connected by; none: it is connected directly.
+    pub gateway: Option<DeviceId>,
+    /// Whether it is there.
+    pub link: Link,
+    /// About when it was last heard; coarser than it happened.
+    pub heard_at: Option<Timestamp>,
     /// What its `info` says of its product (`productId`, `manufacturerId`, `model`, `deviceType`), if it does.
     pub product: Option<Arc<ProductRef>>,
     /// How it sleeps, if that was said of this one device.
     pub work_mode: Option<WorkMode>,
+}
+
+impl Device {
+    /// How it stands now.
+    pub fn standing(&self, silence: Silence) -> Standing {
+        match (self.link, self.heard_at) {
+            (Link::Connected, _) => Standing::Online,
+            (Link::Sleeps, Some(heard)) if heard > silence.abnormal => Standing::Online,
+            (Link::Sleeps, Some(heard)) if heard > silence.offline => Standing::Abnormal,
+            (Link::Sleeps | Link::None, _) if self.activated_at.is_none() => Standing::Inactive,
+            (Link::Sleeps | Link::None, _) => Standing::Offline,
+        }
+    }
+}
+
+/// How a device is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Link {
+    /// Not at all.
+    None,
+    /// Over a connection to this server, since it was started.
+    Connected,
+    /// It sleeps most of the time: when it was last heard tells whether it is there.
+    Sleeps,
+}
+
+/// How a device stands, as applications ask for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// It is connected, or was heard lately.
+    Online,
+    /// It was silent for a while.
+    Abnormal,
+    /// It is not there. As a filter: those that never were as well.
+    Offline,
+    /// It never connected.
+    Inactive,
+}
+
+/// From when on a device that sleeps is taken for silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence {
+    /// Last heard then or earlier: [`Standing::Abnormal`].
+    pub abnormal: Timestamp,
+    /// Last heard then or earlier: [`Standing::Offline`].
+    pub offline: Timestamp,
+}
+
+/// What was noticed of a device's being there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contact {
+    /// Which device.
+    pub device: DeviceKey,
+    /// How it is connected from now on.
+    pub link: Link,
+    /// When it was heard.
+    pub at: Timestamp,
+}
+
+/// What is to be changed of a device. What is none stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceChange {
+    /// Members to be put into its `info`: a JSON object as text, merged as RFC 7396 says.
+    pub info: Option<String>,
+    /// Its secret, encrypted by the caller.
+    pub secret: Option<Vec<u8>>,
+    /// Its own name for itself.
+    pub node_id: Option<String>,
+    /// The verification code.
+    pub verify_code: Option<String>,
+    /// What is said concerns this service: told as such.
+    pub service: Option<String>,
+}
+
+/// Why a device was not changed. Nothing was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ModifyRefused {
+    /// It is gone.
+    #[error("no such device")]
+    NoDevice,
+    /// The node id is another device's.
+    #[error("the node id is taken")]
+    DuplicateNode,
 }
 
 /// How a device is looked up when it connects.
@@ -80,6 +171,18 @@ pub struct DeviceFilter {
     pub to: Option<Timestamp>,
     /// Oldest first instead of newest first.
     pub ascending: bool,
+    /// This one, and those that are connected by it.
+    pub gateway: Option<DeviceKey>,
+    /// Whether they are connected directly.
+    pub direct: Option<bool>,
+    /// Of this type.
+    pub device_type: Option<String>,
+    /// Of this name.
+    pub name: Option<String>,
+    /// At this place.
+    pub location: Option<String>,
+    /// That stand so.
+    pub standing: Option<(Standing, Silence)>,
 }
 
 /// Why a device was not registered. Nothing was written.
@@ -97,6 +200,9 @@ pub enum RegisterRefused {
     /// The application is gone.
     #[error("no such application")]
     NoApp,
+    /// The gateway is gone, another application's, or connected by a gateway itself.
+    #[error("no such gateway")]
+    NoGateway,
 }
 
 /// Devices. A removed device is gone for every method here; its commands and their records stay.
@@ -137,8 +243,26 @@ pub trait Devices {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Removes a device. False if it was not there. Its open commands are the caller's to end.
-    async fn remove(&self, device: DeviceKey, now: Timestamp) -> Result<bool, StoreError>;
+    /// Notes which devices are there. In order; a removed one is passed over.
+    async fn contacts(&self, contacts: Vec<Contact>) -> Result<(), StoreError>;
+
+    /// Changes a device, and tells of it if something changed.
+    async fn modify(
+        &self,
+        device: DeviceKey,
+        change: DeviceChange,
+        now: Timestamp,
+    ) -> Result<Result<(), ModifyRefused>, StoreError>;
+
+    /// Removes a device. What is connected by it goes too (`cascade`), or counts as connected directly from then on.
+    /// Gives what was removed, the device itself first; nothing if it was not there. Open commands are the caller's to
+    /// end.
+    async fn remove(
+        &self,
+        device: DeviceKey,
+        cascade: bool,
+        now: Timestamp,
+    ) -> Result<Vec<DeviceKey>, StoreError>;
 
     /// Removes up to `limit` devices that had to connect by `now` and never did. Gives their keys.
     async fn remove_unbound(&self, now: Timestamp, limit: u32) -> Result<Vec<DeviceKey>, StoreError>;

@@ -11,6 +11,7 @@ pub mod command;
 pub mod device;
 pub mod error;
 pub mod feed;
+pub mod history;
 pub mod product;
 pub mod push;
 pub mod registration;
@@ -23,9 +24,13 @@ pub use command::{
     Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, Figures, NewCommand,
     OpenCommand, Page, PushDuty, PushEvent, Record, Submission, Target, Told,
 };
-pub use device::{Device, DeviceFilter, DeviceName, Devices, NewDevice, RegisterRefused};
+pub use device::{
+    Contact, Device, DeviceChange, DeviceFilter, DeviceName, Devices, Link, ModifyRefused, NewDevice,
+    RegisterRefused, Silence, Standing,
+};
 pub use error::StoreError;
 pub use feed::{Feed, FeedItem, FeedPage};
+pub use history::{History, HistoryFilter};
 pub use product::{Codec, NewProduct, Product, ProductHead, ProductKey, Products, Put, PutRefused};
 pub use push::{
     Attempt, Diverted, Fate, GivenUp, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
@@ -47,6 +52,7 @@ pub trait Store:
     + Products
     + Apps
     + Feed
+    + History
     + Subscriptions
     + Trust
     + Send
@@ -63,6 +69,7 @@ impl<T> Store for T where
         + Products
         + Apps
         + Feed
+        + History
         + Subscriptions
         + Trust
         + Send

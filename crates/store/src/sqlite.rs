@@ -19,6 +19,7 @@ mod events;
 mod failure;
 mod feed;
 mod gate;
+mod history;
 mod list;
 mod memo;
 mod merge;
@@ -71,6 +72,7 @@ use crate::StoreError;
 #[derive(Debug)]
 pub struct SqliteStore {
     policy: Policy,
+    history_rows: u32,
     disk: DiskGuard,
     devices: Arc<DeviceCache>,
     product_changes: Arc<AtomicU64>,

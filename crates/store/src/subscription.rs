@@ -58,7 +58,7 @@ notify_types! {
     RuleEvent "ruleEvent",
     /// Not produced.
     DesiredPropertiesStatus "deviceDesiredPropertiesModifyStatusChanged",
-    /// Not produced.
+    /// What is said of one of a device's services changed.
     ServiceInfoChanged "serviceInfoChanged",
     /// Not produced.
     DeviceModelAdded "deviceModelAdded",
@@ -212,6 +212,8 @@ pub enum CommandStage {
 pub struct NoticeDevice {
     /// Its id.
     pub id: DeviceId,
+    /// The device that it is connected by; none: it is connected directly.
+    pub gateway: Option<DeviceId>,
     /// Its own name for itself.
     pub node_id: String,
     /// What the application said of it: a JSON object as text.
@@ -277,8 +279,29 @@ pub enum Notice<'a> {
         /// It came.
         online: bool,
     },
+    /// What is said of a device changed.
+    Changed {
+        /// The device, as it is now.
+        device: &'a NoticeDevice,
+        /// Its node id changed.
+        moved: bool,
+        /// What the application said of it before: a JSON object as text.
+        before: &'a str,
+    },
+    /// What is said of one of a device's services changed.
+    ServiceChanged {
+        /// The device, as it is now.
+        device: &'a NoticeDevice,
+        /// Which service.
+        service: &'a str,
+    },
     /// A device was removed.
-    Deleted(&'a DeviceId),
+    Deleted {
+        /// Which device.
+        device: &'a DeviceId,
+        /// The device that it was connected by; none: directly.
+        gateway: Option<&'a DeviceId>,
+    },
     /// Data of one service.
     Data {
         /// Of which device.
@@ -340,8 +363,9 @@ impl Notice<'_> {
         match self {
             Self::Added(_) => NotifyType::DeviceAdded,
             Self::Bound { .. } => NotifyType::BindDevice,
-            Self::Presence { .. } => NotifyType::DeviceInfoChanged,
-            Self::Deleted(_) => NotifyType::DeviceDeleted,
+            Self::Presence { .. } | Self::Changed { .. } => NotifyType::DeviceInfoChanged,
+            Self::ServiceChanged { .. } => NotifyType::ServiceInfoChanged,
+            Self::Deleted { .. } => NotifyType::DeviceDeleted,
             Self::Data { .. } => NotifyType::DeviceDataChanged,
             Self::Datas { .. } => NotifyType::DeviceDatasChanged,
             Self::Event { .. } => NotifyType::DeviceEvent,
@@ -402,7 +426,8 @@ pub trait Subscriptions {
     /// behind another, it is replaced: of what was never attempted only the newest matters.
     async fn presence(&self, device: DeviceKey, online: bool, now: Timestamp) -> Result<(), StoreError>;
 
-    /// What a device reported.
+    /// What a device reported: kept as far as the store keeps it, and told. Nothing of it if the device's `info` says that
+    /// it is `mute`.
     async fn report(&self, device: DeviceKey, reports: Vec<Report>, now: Timestamp)
     -> Result<(), StoreError>;
 

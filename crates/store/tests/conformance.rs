@@ -18,6 +18,8 @@ mod create;
 mod devices;
 #[path = "conformance/feed.rs"]
 mod feed;
+#[path = "conformance/history.rs"]
+mod history;
 #[path = "conformance/life.rs"]
 mod life;
 #[path = "conformance/lists.rs"]
@@ -140,6 +142,12 @@ macro_rules! suite {
             registrations::the_last_that_was_kept_of_a_device_is_there,
             registrations::a_registration_goes_with_its_device,
             registrations::they_come_in_pages,
+            history::what_a_device_reported_is_kept_within_bounds,
+            history::a_mute_or_removed_device_has_no_history,
+            devices::devices_are_found_by_what_was_said_of_them,
+            devices::who_is_there_is_known_by_connection_or_by_silence,
+            devices::devices_behind_a_gateway,
+            devices::what_is_changed_of_a_device_stays_changed,
             products::a_product_is_kept_whole_and_replaced_whole,
             products::ids_of_products_are_unique_in_their_application,
             products::a_device_finds_its_product,

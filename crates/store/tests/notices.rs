@@ -30,7 +30,9 @@ impl NoticeWriter for Plain {
             Notice::Added(device) => format!("added {} {} {}", device.id, device.node_id, device.info),
             Notice::Bound { device, in_time } => format!("bound {} {in_time}", device.id),
             Notice::Presence { device, online } => format!("online {device} {online}"),
-            Notice::Deleted(device) => format!("deleted {device}"),
+            Notice::Deleted { device, .. } => format!("deleted {device}"),
+            Notice::ServiceChanged { service, .. } => format!("service {service}"),
+            Notice::Changed { device, before, .. } => format!("changed {before} {}", device.info),
             Notice::Data { service, .. } => format!("data {} {}", service.service, service.data),
             Notice::Datas { services, .. } => format!("datas {}", services.len()),
             Notice::Event { event, .. } => format!("event {}", event.event_type),
@@ -95,6 +97,7 @@ impl World {
             info: r#"{"name":"n"}"#.to_owned(),
             created_at: T0,
             bind_until,
+            gateway: None,
         };
         self.store.register(new, 10).await.unwrap().unwrap()
     }
@@ -173,7 +176,10 @@ async fn a_devices_life_is_told_in_order() {
     };
     let reports = vec![Report::Data(vec![data("A"), data("B")]), Report::Event(event)];
     world.store.report(device.key, reports, at(3)).await.unwrap();
-    assert!(world.store.remove(device.key, at(4)).await.unwrap());
+    assert_eq!(
+        world.store.remove(device.key, false, at(4)).await.unwrap(),
+        [device.key]
+    );
     world.store.presence(device.key, false, at(5)).await.unwrap();
     assert_eq!(
         world.rows(),
@@ -237,7 +243,7 @@ async fn what_is_not_subscribed_to_makes_no_row_and_a_restart_forgets_nothing() 
     world.store.close().await;
     let again = open(world.dir.path());
     assert!(again.wants(world.app, &[NotifyType::DeviceDeleted]));
-    again.remove(device.key, at(2)).await.unwrap();
+    again.remove(device.key, false, at(2)).await.unwrap();
     assert_eq!(world.rows(), [row(1, 0, "deleted d")]);
 }
 
@@ -454,4 +460,40 @@ async fn the_word_of_what_was_given_up_wakes_its_receiver_and_comes_in_order() {
     world.settle(first[0].id, Fate::Accepted, at(9)).await;
     assert_eq!(world.ready("http://na:1", at(9)).await.len(), 1);
     world.check_sums();
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_device_is_not_replaced_by_whether_it_is_there() {
+    let kinds = [
+        NotifyType::DeviceAdded,
+        NotifyType::DeviceInfoChanged,
+        NotifyType::ServiceInfoChanged,
+    ];
+    let world = World::new(&kinds).await;
+    let device = world.device("d", None).await;
+    let name = |name: &str| DeviceChange {
+        info: Some(format!(r#"{{"name":"{name}"}}"#)),
+        ..DeviceChange::default()
+    };
+    for (secs, change) in [(1, name("n")), (2, name("m")), (3, DeviceChange::default())] {
+        let changed = world.store.modify(device.key, change, at(secs)).await.unwrap();
+        assert_eq!(changed, Ok(()));
+    }
+    for (secs, online) in [(4, true), (5, false)] {
+        world.store.presence(device.key, online, at(secs)).await.unwrap();
+    }
+    let of_service = DeviceChange {
+        service: Some("Lamp".to_owned()),
+        ..name("m")
+    };
+    let changed = world.store.modify(device.key, of_service, at(6)).await.unwrap();
+    assert_eq!(changed, Ok(()));
+    let bodies: Vec<String> = world.rows().into_iter().map(|(_, _, body)| body).collect();
+    let expected = [
+        r#"added d node-d {"name":"n"}"#,
+        r#"changed {"name":"n"} {"name":"m"}"#,
+        "online d false",
+        "service Lamp",
+    ];
+    assert_eq!(bodies, expected, "of no change nothing is told");
 }

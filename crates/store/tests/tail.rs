@@ -292,7 +292,14 @@ async fn a_store_of_the_first_schema_is_taken_over() {
         "DROP TABLE signing_key; DROP TABLE push_tls; DROP TABLE feed; DROP TABLE feed_begin; \
          ALTER TABLE app DROP COLUMN feed; DROP TABLE product; DROP TABLE registration; \
          ALTER TABLE app DROP COLUMN work_mode; ALTER TABLE app DROP COLUMN cycle_secs; \
-         ALTER TABLE device DROP COLUMN work_mode; ALTER TABLE device DROP COLUMN cycle_secs;",
+         ALTER TABLE device DROP COLUMN work_mode; ALTER TABLE device DROP COLUMN cycle_secs; \
+         DROP INDEX device_list; DROP INDEX device_by_type; DROP INDEX device_by_name; \
+         DROP INDEX device_by_location; DROP INDEX device_by_gateway; \
+         CREATE INDEX device_list ON device (app, created_at) WHERE removed_at IS NULL; \
+         ALTER TABLE device DROP COLUMN gateway; ALTER TABLE device DROP COLUMN link; \
+         ALTER TABLE device DROP COLUMN heard_at; ALTER TABLE device DROP COLUMN name; \
+         ALTER TABLE device DROP COLUMN location; ALTER TABLE device DROP COLUMN device_type; \
+         DROP TABLE device_data;",
     )
     .unwrap();
     let old = dir.path().join("old");

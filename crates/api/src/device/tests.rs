@@ -1,6 +1,7 @@
 use downlink_core::Timestamp;
 
 use super::*;
+use crate::time::WireTime;
 
 #[test]
 fn the_two_forms_of_registration() {
@@ -15,6 +16,7 @@ fn the_two_forms_of_registration() {
     let info = DeviceInfo {
         name: Some("new".to_owned()),
         is_secure: Some(true),
+        tags: Some(Vec::new()),
         ..DeviceInfo::default()
     };
     assert_eq!(read.info, info);
@@ -100,9 +102,10 @@ fn golden_of_a_device() {
         gateway_id: "d1",
         node_type: "GATEWAY",
         create_time: at,
+        creation_time: None,
         last_modified_time: at,
         device_info: DeviceInfoView::new("n1", &info, Presence::NotActive),
-        services: [],
+        services: vec![ServiceView::new("Lamp", &[], Some((r#"{"lux":1}"#, at)))],
     };
     assert_eq!(
         serde_json::to_string(&view).unwrap(),
@@ -113,7 +116,8 @@ fn golden_of_a_device() {
             r#""model":null,"swVersion":null,"fwVersion":null,"hwVersion":null,"protocolType":null,"bridgeId":null,"#,
             r#""status":"OFFLINE","statusDetail":"NOT_ACTIVE","mute":"FALSE","supportedSecurity":null,"#,
             r#""isSecurity":"FALSE","signalStrength":null,"sigVersion":null,"serialNumber":null,"#,
-            r#""batteryLevel":null},"services":[]}"#
+            r#""batteryLevel":null},"services":[{"serviceId":"Lamp","serviceType":"Lamp","#,
+            r#""serviceInfo":{"muteCmds":[]},"data":{"lux":1},"eventTime":"20231114T221320Z"}]}"#
         )
     );
 }
@@ -140,4 +144,93 @@ fn golden_of_registrations() {
         r#"{"deviceId":"d","verifyCode":"v","timeout":0,"psk":"5b"}"#
     );
     assert_eq!(text.1, r#"{"deviceId":"d","secret":"5b","psk":"5b"}"#);
+}
+
+#[test]
+fn a_modification_has_only_what_is_given() {
+    let text = r#"{"name":"gate","mute":"TRUE","isSecure":false,"location":"","model":null,"psk":"0123456789abcdef",
+        "deviceConfig":{"dataConfig":{"dataAgingTime":"30"}},"appId":"x","nodeId":"ignored",
+        "customFields":[{"fieldName":"f","fieldType":"int","fieldValue":7}],"tags":[{"tagName":"t","tagValue":"v"}]}"#;
+    let read = Modification::parse(text).unwrap();
+    assert_eq!(read.psk.as_deref(), Some("0123456789abcdef"));
+    assert_eq!(
+        serde_json::to_string(&read.info).unwrap(),
+        concat!(
+            r#"{"name":"gate","isSecure":false,"mute":true,"deviceConfig":{"dataConfig":{"dataAgingTime":30}},"#,
+            r#""customFields":[{"fieldName":"f","fieldType":"int","fieldValue":"7"}],"#,
+            r#""tags":[{"tagName":"t","tagValue":"v"}]}"#
+        )
+    );
+    for (body, field) in [
+        ("", "body"),
+        (r#"{"name":1}"#, "name"),
+        (r#"{"mute":"maybe"}"#, "mute"),
+        (r#"{"psk":"short"}"#, "psk"),
+        (r#"{"deviceConfig":7}"#, "deviceConfig"),
+        (
+            r#"{"deviceConfig":{"dataConfig":{"dataAgingTime":91}}}"#,
+            "deviceConfig.dataConfig.dataAgingTime",
+        ),
+        (r#"{"tags":{}}"#, "tags"),
+        (r#"{"tags":[{"tagName":{}}]}"#, "tags[0].tagName"),
+        (
+            r#"{"customFields":[{},{"fieldName":[]}]}"#,
+            "customFields[1].fieldName",
+        ),
+    ] {
+        assert_eq!(Modification::parse(body).unwrap_err().field, field, "{body}");
+    }
+}
+
+#[test]
+fn commands_are_muted_by_name() {
+    for text in [
+        r#"{"muteCmds":["ON","OFF"]}"#,
+        r#"{"serviceInfo":{"muteCmds":["ON","OFF"]},"x":1}"#,
+    ] {
+        assert_eq!(parse_mute(text).unwrap(), ["ON", "OFF"]);
+    }
+    for (text, field) in [
+        ("", "body"),
+        ("{}", "muteCmds"),
+        (r#"{"serviceInfo":{}}"#, "serviceInfo.muteCmds"),
+        (r#"{"muteCmds":"ON"}"#, "muteCmds"),
+        (r#"{"muteCmds":[""]}"#, "muteCmds"),
+    ] {
+        assert_eq!(parse_mute(text).unwrap_err().field, field, "{text}");
+    }
+    let info = r#"{"name":"n","muteCmds":{"Lamp":["ON"]}}"#;
+    assert!(is_muted(info, "Lamp", "ON"));
+    for (info, service, command) in [
+        (info, "Lamp", "OFF"),
+        (info, "Tap", "ON"),
+        ("{}", "Lamp", "ON"),
+        (r#"{"name":"\"muteCmds\""}"#, "Lamp", "ON"),
+    ] {
+        assert!(!is_muted(info, service, command), "{info} {service} {command}");
+    }
+}
+
+#[test]
+fn a_key_is_refreshed_by_whatever_is_given() {
+    let read = |text| KeyRefresh::parse(text).unwrap();
+    let nothing = KeyRefresh {
+        verify_code: None,
+        node_id: None,
+        timeout: 0,
+    };
+    assert_eq!((read(""), read("{}")), (nothing.clone(), nothing));
+    let given = read(r#"{"verifyCode":"v","nodeId":"n","timeout":300}"#);
+    assert_eq!(
+        (
+            given.verify_code.as_deref(),
+            given.node_id.as_deref(),
+            given.timeout
+        ),
+        (Some("v"), Some("n"), 300)
+    );
+    assert_eq!(
+        KeyRefresh::parse(r#"{"verifyCode":""}"#).unwrap_err().field,
+        "verifyCode"
+    );
 }

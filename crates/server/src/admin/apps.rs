@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::work_mode::{self, Mode};
 use super::{Admin, Problem, json, problem};
 use crate::clock;
-use crate::engine::{CloseReason, Engine};
+use crate::engine::{Engine, Outdated};
 use crate::http::{Northbound, finish};
 use crate::secrets::{SecretHash, random, random_hex};
 
@@ -234,9 +234,7 @@ async fn remove_app(northbound: &Northbound, app: &App) -> Result<(), StoreError
     let devices = engine.store().remove_app(app.key, clock::now()).await?;
     northbound.tokens.forget_app(app.key);
     for device in &devices {
-        if let Some(session) = engine.sessions().of(*device) {
-            session.close(CloseReason::Removed);
-        }
+        engine.outdate(Outdated::Removed(*device));
     }
     if let Err(error) = cancel_queues(engine, &devices).await {
         // The application is gone all the same; what is left runs to its deadlines.

@@ -9,6 +9,7 @@ use downlink_api::command::{
     Command, CommandPage, CommandResult, CreateCommand, DeviceCommandResp, Pagination, parse_cancel,
     raw_object,
 };
+use downlink_api::device::is_muted;
 use downlink_api::time::WireTime;
 use downlink_core::{AppId, CommandBody, CommandId, DeviceId, Status};
 use downlink_store::{App, CommandFilter, Device, DeviceName, Record};
@@ -35,6 +36,9 @@ pub(super) async fn create(
         api.north.callbacks.check(url)?;
     }
     let device = device_of(&api, &app, &asked.device_id, Code::NoDeviceData).await?;
+    if is_muted(&device.info, &asked.service_id, &asked.method) {
+        return Err(Code::CommandMuted.into());
+    }
     let request = CreateRequest {
         device: device.key,
         device_id: device.id,

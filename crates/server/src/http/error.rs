@@ -67,6 +67,11 @@ impl Fault {
         }
     }
 
+    /// The same with another code.
+    pub(crate) fn with_code(self, code: Code) -> Self {
+        Self { code, ..self }
+    }
+
     /// A defect; the application is told no more than that.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
         Self {

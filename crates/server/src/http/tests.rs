@@ -2,6 +2,8 @@
 
 mod auth;
 mod commands;
+mod data;
+mod device_changes;
 mod devices;
 mod feed;
 mod products;

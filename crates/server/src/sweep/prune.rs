@@ -1,4 +1,4 @@
-//! Retention: working rows past their late window, old records, ended tokens, registrations that lapsed.
+//! Retention: what devices reported, working rows past their late window, old records, ended tokens, registrations that lapsed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +9,44 @@ use tokio_util::sync::CancellationToken;
 
 use super::rest;
 use crate::clock;
-use crate::engine::{CloseReason, Engine};
+use crate::engine::{Engine, Outdated};
 use crate::telemetry::SweepLabel;
 
 const PAUSE: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(engine: Arc<Engine>, retention_days: u32, page: u32, stop: CancellationToken) {
-    let keep = Span::from_secs(86_400).times(retention_days);
+/// How long what is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keep {
+    /// Records of commands.
+    pub(super) records_days: u32,
+    /// What devices reported.
+    pub(super) history_days: u32,
+}
+
+pub(super) async fn run(engine: Arc<Engine>, keep: Keep, page: u32, stop: CancellationToken) {
+    let days = |days| Span::from_secs(86_400).times(days);
     while rest(PAUSE, &stop).await {
         let now = clock::now();
-        if let Err(error) = round(&engine, now, now - keep, page, &stop).await {
+        if let Err(error) = round(&engine, now, now - days(keep.records_days), page, &stop).await {
             tracing::error!(%error, "the retention sweep failed");
+        }
+        if let Err(error) = prune_history(&engine, now - days(keep.history_days), page, &stop).await {
+            tracing::error!(%error, "the retention sweep over what devices reported failed");
+        }
+    }
+}
+
+async fn prune_history(
+    engine: &Engine,
+    before: Timestamp,
+    page: u32,
+    stop: &CancellationToken,
+) -> Result<(), StoreError> {
+    loop {
+        let dropped = engine.store().prune_history(before, page).await?;
+        engine.metrics().swept(SweepLabel::Prune, dropped);
+        if dropped < u64::from(page) || stop.is_cancelled() {
+            return Ok(());
         }
     }
 }
@@ -40,9 +67,7 @@ async fn round(
     }
     engine.store().prune_tokens(now).await?;
     for device in engine.store().remove_unbound(now, page).await? {
-        if let Some(session) = engine.sessions().of(device) {
-            session.close(CloseReason::Removed);
-        }
+        engine.outdate(Outdated::Removed(device));
         engine.cancel_queue(device, "the registration lapsed").await?;
     }
     let open = engine.store().count_open().await?;

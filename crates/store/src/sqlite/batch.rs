@@ -38,6 +38,8 @@ const DEVICES_REMEMBERED: usize = 16_384;
 pub(super) struct Batch {
     pub(super) sql: Connection,
     pub(super) policy: Policy,
+    /// Rows of a device's reports that are kept.
+    pub(super) history_rows: u32,
     pub(super) entries: HashMap<CommandId, Entry>,
     /// Those of `entries` that differ from the disk; some may be named twice.
     dirty: Vec<CommandId>,
@@ -72,6 +74,7 @@ pub(super) struct ToldOf {
     pub(super) subscribers: Subscribers,
     pub(super) notices: Notices,
     pub(super) writer: Arc<dyn NoticeWriter>,
+    pub(super) history_rows: u32,
 }
 
 /// From where a batch goes on.
@@ -95,6 +98,7 @@ impl Batch {
         Self {
             sql,
             policy,
+            history_rows: told.history_rows,
             entries: HashMap::default(),
             dirty: Vec::new(),
             queues: HashMap::default(),

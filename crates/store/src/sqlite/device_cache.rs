@@ -102,6 +102,9 @@ mod tests {
             activated_at: None,
             bind_until: None,
             family: None,
+            gateway: None,
+            link: crate::Link::None,
+            heard_at: None,
             product: None,
             work_mode: None,
         }

@@ -1,45 +1,28 @@
-//! Devices: the rows, and the port's verbs on them.
+//! Devices: the port's verbs on them. How a row is read stands in `row`, changes of what is known in `change`, lists in
+//! `list`.
+
+mod change;
+mod list;
+mod row;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use downlink_core::product::WorkMode;
-use downlink_core::{AppKey, DeviceId, DeviceKey, ProductRef, Timestamp, TopicFamily};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use downlink_core::{AppKey, DeviceId, DeviceKey, Timestamp, TopicFamily};
+use rusqlite::{Connection, OptionalExtension, params};
 
+pub(super) use self::row::Run;
+use self::row::{family_code, select_device};
 use super::SqliteStore;
 use super::batch::Batch;
 use super::failure::Failure;
 use super::gate::WhenFull;
-use super::products::{mode_columns, mode_of};
+use super::writer::Weight;
 use crate::{
-    Device, DeviceFilter, DeviceName, Devices, NewDevice, NoticeDevice, Page, RegisterRefused, StoreError,
+    Contact, Device, DeviceChange, DeviceFilter, DeviceName, Devices, ModifyRefused, NewDevice, Page,
+    RegisterRefused, StoreError,
 };
-
-/// A member of what the application said of a device.
-macro_rules! info_member {
-    ($name:literal) => {
-        concat!("CASE WHEN json_valid(info) THEN info ->> '$.", $name, "' END")
-    };
-}
-
-macro_rules! select_device {
-    ($rest:literal) => {
-        concat!(
-            "SELECT key, app, id, node_id, secret, verify_code, info, created_at, modified_at, activated_at, \
-             bind_until, family, ",
-            info_member!("productId"),
-            ", ",
-            info_member!("manufacturerId"),
-            ", ",
-            info_member!("model"),
-            ", ",
-            info_member!("deviceType"),
-            ", work_mode, cycle_secs FROM device WHERE removed_at IS NULL ",
-            $rest
-        )
-    };
-}
 
 #[async_trait]
 impl Devices for SqliteStore {
@@ -57,16 +40,16 @@ impl Devices for SqliteStore {
         if let Some(device) = self.devices.get(name) {
             return Ok(Some(device.as_ref().clone()));
         }
-        let generation = self.devices.generation();
+        let (generation, run) = (self.devices.generation(), Run::of(&self.policy));
         let found = match name {
             DeviceName::Id(id) => {
                 let id = id.clone();
-                self.read(move |sql| one(sql, select_device!("AND id = ?1"), id.as_str()))
+                self.read(move |sql| row::one(sql, run, select_device!("AND d.id = ?1"), id.as_str()))
                     .await?
             }
             DeviceName::Node(node) => {
                 let node = node.to_owned();
-                self.read(move |sql| one(sql, select_device!("AND node_id = ?1"), &node))
+                self.read(move |sql| row::one(sql, run, select_device!("AND d.node_id = ?1"), &node))
                     .await?
             }
         };
@@ -83,7 +66,9 @@ impl Devices for SqliteStore {
         skip: u64,
         limit: u32,
     ) -> Result<Page<Device>, StoreError> {
-        self.read(move |sql| list(sql, app, &filter, skip, limit)).await
+        let run = Run::of(&self.policy);
+        self.read(move |sql| list::list(sql, run, app, &filter, skip, limit))
+            .await
     }
 
     async fn seen(
@@ -108,9 +93,37 @@ impl Devices for SqliteStore {
         .await
     }
 
-    async fn remove(&self, device: DeviceKey, now: Timestamp) -> Result<bool, StoreError> {
-        self.write(WhenFull::Wait, move |batch| batch.remove_device(device, now))
+    async fn contacts(&self, contacts: Vec<Contact>) -> Result<(), StoreError> {
+        let weight = Weight {
+            changes: contacts.len(),
+            urgent: false,
+        };
+        self.write_weighing(WhenFull::Wait, weight, move |batch| batch.contacts(&contacts))
             .await
+    }
+
+    async fn modify(
+        &self,
+        device: DeviceKey,
+        change: DeviceChange,
+        now: Timestamp,
+    ) -> Result<Result<(), ModifyRefused>, StoreError> {
+        self.write(WhenFull::Refuse, move |batch| {
+            batch.modify_device(device, &change, now)
+        })
+        .await
+    }
+
+    async fn remove(
+        &self,
+        device: DeviceKey,
+        cascade: bool,
+        now: Timestamp,
+    ) -> Result<Vec<DeviceKey>, StoreError> {
+        self.write(WhenFull::Wait, move |batch| {
+            batch.remove_with_children(device, cascade, now)
+        })
+        .await
     }
 
     async fn remove_unbound(&self, now: Timestamp, limit: u32) -> Result<Vec<DeviceKey>, StoreError> {
@@ -133,18 +146,19 @@ impl Batch {
         if self.exists("SELECT 1 FROM device WHERE id = ?1", new.id.as_str())? {
             return Ok(Err(RegisterRefused::DuplicateId));
         }
-        if count(&self.sql, new.app)? >= limit {
+        if list::count(&self.sql, new.app)? >= limit {
             return Ok(Err(RegisterRefused::TooMany));
+        }
+        if let Some(gateway) = new.gateway
+            && !self.is_gateway(new.app, gateway)?
+        {
+            return Ok(Err(RegisterRefused::NoGateway));
         }
         let key = self.insert_device(new)?;
         self.count_devices(new.app, 1)?;
-        let shown = NoticeDevice {
-            id: new.id.clone(),
-            node_id: new.node_id.clone(),
-            info: new.info.clone(),
-        };
-        self.tell_added(new.app, key, &shown, new.created_at)?;
-        let registered = one(&self.sql, select_device!("AND id = ?1"), new.id.as_str())?;
+        self.tell_added(new.app, key, new.created_at)?;
+        let run = Run::of(&self.policy);
+        let registered = row::one(&self.sql, run, select_device!("AND d.id = ?1"), new.id.as_str())?;
         let registered =
             registered.ok_or_else(|| Failure::corrupt("a device that was just registered is gone"))?;
         Ok(Ok(registered))
@@ -154,10 +168,22 @@ impl Batch {
         Ok(self.sql.prepare_cached(query)?.exists([value])?)
     }
 
+    /// Whether devices may be connected by it: it is the application's, and connected directly.
+    fn is_gateway(&self, app: AppKey, gateway: DeviceKey) -> Result<bool, Failure> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT 1 FROM device WHERE key = ?1 AND app = ?2 AND gateway IS NULL AND removed_at IS NULL",
+        )?;
+        Ok(statement.exists(params![gateway.0, app.0])?)
+    }
+
     fn insert_device(&self, new: &NewDevice) -> Result<DeviceKey, Failure> {
         let mut statement = self.sql.prepare_cached(
-            "INSERT INTO device (app, id, node_id, secret, verify_code, info, created_at, modified_at, bind_until) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
+            "INSERT INTO device (app, id, node_id, secret, verify_code, info, created_at, modified_at, bind_until, \
+             gateway, name, location, device_type) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, \
+             CASE WHEN json_valid(?6) THEN ?6 ->> '$.name' END, \
+             CASE WHEN json_valid(?6) THEN ?6 ->> '$.location' END, \
+             CASE WHEN json_valid(?6) THEN ?6 ->> '$.deviceType' END)",
         )?;
         let key = statement.insert(params![
             new.app.0,
@@ -168,6 +194,7 @@ impl Batch {
             new.info,
             new.created_at.as_millis(),
             new.bind_until.map(Timestamp::as_millis),
+            new.gateway.map(|gateway| gateway.0),
         ])?;
         Ok(DeviceKey(key))
     }
@@ -234,47 +261,75 @@ impl Batch {
         Ok(true)
     }
 
-    fn set_work_mode(
+    /// See the port.
+    fn remove_with_children(
         &mut self,
         device: DeviceKey,
-        mode: Option<WorkMode>,
+        cascade: bool,
         now: Timestamp,
-    ) -> Result<bool, Failure> {
-        let (mode, cycle_secs) = mode_columns(mode);
-        let id: Option<Arc<str>> = self
+    ) -> Result<Vec<DeviceKey>, Failure> {
+        if !self.remove_device(device, now)? {
+            return Ok(Vec::new());
+        }
+        self.drop_data(device)?;
+        let mut removed = vec![device];
+        if !cascade {
+            self.set_direct(device, now)?;
+            return Ok(removed);
+        }
+        for child in self.children(device)? {
+            if self.remove_device(child, now)? {
+                self.drop_data(child)?;
+                removed.push(child);
+            }
+        }
+        Ok(removed)
+    }
+
+    fn children(&self, gateway: DeviceKey) -> Result<Vec<DeviceKey>, Failure> {
+        let mut statement = self
             .sql
-            .prepare_cached(
-                "UPDATE device SET work_mode = ?3, cycle_secs = ?4, modified_at = ?2 \
-                 WHERE key = ?1 AND removed_at IS NULL RETURNING id",
-            )?
-            .query_row(params![device.0, now.as_millis(), mode, cycle_secs], |row| {
-                row.get(0)
-            })
-            .optional()?;
-        let is_there = id.is_some();
-        self.changed_devices.extend(id.map(DeviceId::new));
-        Ok(is_there)
+            .prepare_cached("SELECT key FROM device WHERE gateway = ?1 AND removed_at IS NULL")?;
+        let keys = statement.query_map([gateway.0], |row| row.get(0).map(DeviceKey))?;
+        Ok(keys.collect::<Result<_, _>>()?)
+    }
+
+    /// What was connected by `gateway` is connected directly from now on.
+    fn set_direct(&mut self, gateway: DeviceKey, now: Timestamp) -> Result<(), Failure> {
+        let mut statement = self.sql.prepare_cached(
+            "UPDATE device SET gateway = NULL, modified_at = ?2 WHERE gateway = ?1 AND removed_at IS NULL \
+             RETURNING id",
+        )?;
+        let ids = statement
+            .query_map(params![gateway.0, now.as_millis()], |row| {
+                row.get::<_, Arc<str>>(0)
+            })?
+            .collect::<Result<Vec<_>, _>>()?;
+        drop(statement);
+        self.changed_devices.extend(ids.into_iter().map(DeviceId::new));
+        Ok(())
     }
 
     fn remove_device(&mut self, device: DeviceKey, now: Timestamp) -> Result<bool, Failure> {
-        let removed: Option<(i64, Arc<str>)> = self
+        let removed: Option<(i64, Arc<str>, Option<Arc<str>>)> = self
             .sql
             .prepare_cached(
                 "UPDATE device SET removed_at = ?2, modified_at = ?2 WHERE key = ?1 AND removed_at IS NULL \
-                 RETURNING app, id",
+                 RETURNING app, id, (SELECT g.id FROM device g WHERE g.key = device.gateway)",
             )?
             .query_row(params![device.0, now.as_millis()], |row| {
-                Ok((row.get(0)?, row.get(1)?))
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })
             .optional()?;
-        let Some((app, id)) = removed else {
+        let Some((app, id, gateway)) = removed else {
             return Ok(false);
         };
         self.end_registration(device)?;
         self.count_devices(AppKey(app), -1)?;
         self.facts.forget(&device);
         let id = DeviceId::new(id);
-        self.tell_deleted(AppKey(app), device, &id, now)?;
+        let gateway = gateway.map(DeviceId::new);
+        self.tell_deleted(AppKey(app), device, &id, gateway.as_ref(), now)?;
         self.changed_devices.push(id);
         Ok(true)
     }
@@ -292,12 +347,13 @@ impl Batch {
         drop(statement);
         for (key, app) in &keys {
             self.tell_bound(*app, *key, false, now)?;
-            self.remove_device(*key, now)?;
+            self.remove_with_children(*key, false, now)?;
         }
         Ok(keys.into_iter().map(|(key, _)| key).collect())
     }
 
-    /// Removes all devices of an application; gives their keys.
+    /// Removes all devices of an application; gives their keys. What they reported goes with its age: it may be more than
+    /// one transaction should have.
     pub(super) fn remove_devices(&mut self, app: AppKey, now: Timestamp) -> Result<Vec<DeviceKey>, Failure> {
         let mut statement = self
             .sql
@@ -314,100 +370,6 @@ impl Batch {
 }
 
 /// The device with this key.
-pub(super) fn by_key(sql: &Connection, key: DeviceKey) -> Result<Option<Device>, Failure> {
-    let mut statement = sql.prepare_cached(select_device!("AND key = ?1"))?;
-    Ok(statement.query_row([key.0], read).optional()?)
-}
-
-fn one(sql: &Connection, query: &str, value: &str) -> Result<Option<Device>, Failure> {
-    Ok(sql.prepare_cached(query)?.query_row([value], read).optional()?)
-}
-
-fn list(
-    sql: &Connection,
-    app: AppKey,
-    filter: &DeviceFilter,
-    skip: u64,
-    limit: u32,
-) -> Result<Page<Device>, Failure> {
-    let from = filter.from.map_or(i64::MIN, Timestamp::as_millis);
-    let to = filter.to.map_or(i64::MAX, Timestamp::as_millis);
-    let total = if filter.from.is_none() && filter.to.is_none() {
-        count(sql, app)?
-    } else {
-        let mut statement = sql.prepare_cached(
-            "SELECT count(*) FROM device WHERE removed_at IS NULL AND app = ?1 AND created_at BETWEEN ?2 AND ?3",
-        )?;
-        statement
-            .query_row(params![app.0, from, to], |row| row.get(0))
-            .map(i64::cast_unsigned)?
-    };
-    let page = if filter.ascending {
-        select_device!(
-            "AND app = ?1 AND created_at BETWEEN ?2 AND ?3 ORDER BY created_at, key LIMIT ?4 OFFSET ?5"
-        )
-    } else {
-        select_device!(
-            "AND app = ?1 AND created_at BETWEEN ?2 AND ?3 ORDER BY created_at DESC, key DESC LIMIT ?4 OFFSET ?5"
-        )
-    };
-    let skip = i64::try_from(skip).unwrap_or(i64::MAX);
-    let mut statement = sql.prepare_cached(page)?;
-    let items = statement
-        .query_map(params![app.0, from, to, limit, skip], read)?
-        .collect::<Result<_, _>>()?;
-    Ok(Page { items, total })
-}
-
-/// How many devices an application has.
-fn count(sql: &Connection, app: AppKey) -> Result<u64, Failure> {
-    let mut statement = sql.prepare_cached("SELECT devices FROM tally WHERE app = ?1")?;
-    let devices: Option<i64> = statement.query_row([app.0], |row| row.get(0)).optional()?;
-    Ok(devices.map_or(0, |devices| devices.max(0).cast_unsigned()))
-}
-
-fn read(row: &Row<'_>) -> rusqlite::Result<Device> {
-    let time = |at: usize| {
-        row.get::<_, Option<i64>>(at)
-            .map(|ms| ms.map(Timestamp::from_millis))
-    };
-    let id: Arc<str> = row.get(2)?;
-    Ok(Device {
-        key: DeviceKey(row.get(0)?),
-        app: AppKey(row.get(1)?),
-        id: DeviceId::new(id),
-        node_id: row.get(3)?,
-        secret: row.get(4)?,
-        verify_code: row.get(5)?,
-        info: row.get(6)?,
-        created_at: Timestamp::from_millis(row.get(7)?),
-        modified_at: Timestamp::from_millis(row.get(8)?),
-        activated_at: time(9)?,
-        bind_until: time(10)?,
-        family: row.get::<_, Option<u8>>(11)?.and_then(family_of),
-        product: product_ref(row)?,
-        work_mode: mode_of(row.get(16)?, row.get(17)?),
-    })
-}
-
-/// What the device says of its product; a member that is no text says nothing.
-fn product_ref(row: &Row<'_>) -> rusqlite::Result<Option<Arc<ProductRef>>> {
-    let text = |at: usize| {
-        row.get_ref(at)
-            .map(|value| value.as_str().ok().map(str::to_owned))
-    };
-    Ok(ProductRef::new(text(12)?, text(13)?, text(14)?, text(15)?).map(Arc::new))
-}
-
-fn family_code(family: TopicFamily) -> u8 {
-    match family {
-        TopicFamily::Legacy => 0,
-        TopicFamily::Oc => 1,
-    }
-}
-
-fn family_of(code: u8) -> Option<TopicFamily> {
-    [TopicFamily::Legacy, TopicFamily::Oc]
-        .into_iter()
-        .find(|family| family_code(*family) == code)
+pub(super) fn by_key(sql: &Connection, run: Run, key: DeviceKey) -> Result<Option<Device>, Failure> {
+    row::one(sql, run, select_device!("AND d.key = ?1"), key.0)
 }

@@ -1,7 +1,9 @@
 //! Notices: what subscribers are told, as rows of `push`, in the transaction of what they tell.
 //!
 //! An application that is not subscribed costs a look into memory. What is told of commands is gathered while the batch
-//! is made and written at its end, when results are known.
+//! is made and written at its end, when results are known. What is told of devices stands in `devices`.
+
+mod devices;
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
@@ -17,9 +19,7 @@ use super::batch::Batch;
 use super::failure::Failure;
 use super::pushes::Clock;
 use super::state::is_answered;
-use crate::{
-    CommandStage, Notice, NoticeDevice, NotifyType, OrderKey, ReceiverKey, Report, ServiceData, Subscription,
-};
+use crate::{CommandStage, Notice, NotifyType, OrderKey, ReceiverKey, Subscription};
 
 /// Receivers that are remembered as having something ready, at the most.
 const MOST_STIRRED: usize = 4096;
@@ -90,7 +90,7 @@ struct Last {
     seq: i64,
     /// Something of the key waits.
     waits: bool,
-    /// It is a notice of this kind that was never attempted, and cannot be in flight.
+    /// It is a replaceable notice of this kind that was never attempted, and cannot be in flight.
     untouched: Option<String>,
 }
 
@@ -141,12 +141,19 @@ impl Batch {
         let receiver = self.receiver_of(&subscription)?;
         let key = OrderKey::of_device(device, receiver.key);
         let last = self.last_of(key)?;
-        if let (Notice::Presence { .. }, Some(last)) = (notice, &last)
+        let replaceable = matches!(notice, Notice::Presence { .. });
+        if let (true, Some(last)) = (replaceable, &last)
             && last.untouched.as_deref() == Some(kind.as_str())
         {
             return self.tell_instead(last.id, &body, &receiver, at);
         }
-        self.append(&subscription, &receiver, key, last.as_ref(), &body, at)
+        let id = self.append(&subscription, &receiver, key, last.as_ref(), &body, at)?;
+        if replaceable {
+            self.sql
+                .prepare_cached("UPDATE push SET replaceable = 1 WHERE id = ?1")?
+                .execute([id])?;
+        }
+        Ok(())
     }
 
     /// The receiver's row, made if there is none.
@@ -173,7 +180,7 @@ impl Batch {
         let mut statement = self.sql.prepare_cached(
             "SELECT id, seq, state < 2 OR EXISTS \
              (SELECT 1 FROM push w WHERE w.order_key = p.order_key AND w.state < 2), \
-             iif(state = 1 AND tries = 0, kind, NULL) \
+             iif(state = 1 AND tries = 0 AND replaceable IS 1, kind, NULL) \
              FROM push p WHERE order_key = ?1 ORDER BY seq DESC LIMIT 1",
         )?;
         let last = statement.query_row([key.to_bytes()], |row| {
@@ -194,6 +201,7 @@ impl Batch {
         Ok(())
     }
 
+    /// Gives the row's id.
     fn append(
         &mut self,
         of: &Subscription,
@@ -202,15 +210,16 @@ impl Batch {
         last: Option<&Last>,
         body: &str,
         at: Timestamp,
-    ) -> Result<(), Failure> {
+    ) -> Result<i64, Failure> {
         let behind = last.is_some_and(|last| last.waits);
         let id = self.notices.next_id();
-        self.sql
+        let push = self
+            .sql
             .prepare_cached(
                 "INSERT INTO push (app, receiver, order_key, seq, state, url, kind, notice_id, body, at, born, next_at) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?10)",
             )?
-            .execute(params![
+            .insert(params![
                 of.app.0,
                 to.key.0,
                 key.to_bytes(),
@@ -229,113 +238,11 @@ impl Batch {
         if !behind && to.clock.held_at.is_none() {
             self.notices.ready.insert(to.key);
         }
-        Ok(())
+        Ok(push)
     }
 
     pub(super) fn wants(&self, app: AppKey, kind: NotifyType) -> bool {
         self.subscribers.to(app, kind).is_some()
-    }
-
-    /// A device was registered.
-    pub(super) fn tell_added(
-        &mut self,
-        app: AppKey,
-        key: DeviceKey,
-        device: &NoticeDevice,
-        at: Timestamp,
-    ) -> Result<(), Failure> {
-        self.tell(app, key, &Notice::Added(device), at)
-    }
-
-    /// A device connected for the first time, or (not `in_time`) never will.
-    pub(super) fn tell_bound(
-        &mut self,
-        app: AppKey,
-        key: DeviceKey,
-        in_time: bool,
-        at: Timestamp,
-    ) -> Result<(), Failure> {
-        if !self.wants(app, NotifyType::BindDevice) {
-            return Ok(());
-        }
-        let device = self
-            .sql
-            .prepare_cached("SELECT id, node_id, info FROM device WHERE key = ?1")?
-            .query_row([key.0], |row| {
-                let id: Arc<str> = row.get(0)?;
-                Ok(NoticeDevice {
-                    id: DeviceId::new(id),
-                    node_id: row.get(1)?,
-                    info: row.get(2)?,
-                })
-            })?;
-        let notice = Notice::Bound {
-            device: &device,
-            in_time,
-        };
-        self.tell(app, key, &notice, at)
-    }
-
-    /// A device was removed.
-    pub(super) fn tell_deleted(
-        &mut self,
-        app: AppKey,
-        key: DeviceKey,
-        device: &DeviceId,
-        at: Timestamp,
-    ) -> Result<(), Failure> {
-        self.tell(app, key, &Notice::Deleted(device), at)
-    }
-
-    /// See the port.
-    pub(super) fn presence(&mut self, key: DeviceKey, online: bool, now: Timestamp) -> Result<(), Failure> {
-        let Some((app, device)) = self.live(key)? else {
-            return Ok(());
-        };
-        let notice = Notice::Presence {
-            device: &device,
-            online,
-        };
-        self.tell(app, key, &notice, now)
-    }
-
-    /// See the port.
-    pub(super) fn report(
-        &mut self,
-        key: DeviceKey,
-        reports: &[Report],
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        let Some((app, device)) = self.live(key)? else {
-            return Ok(());
-        };
-        for report in reports {
-            match report {
-                Report::Data(services) => self.tell_data(app, key, &device, services, now)?,
-                Report::Event(event) => {
-                    let device = &device;
-                    self.tell(app, key, &Notice::Event { device, event, now }, now)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn tell_data(
-        &mut self,
-        app: AppKey,
-        key: DeviceKey,
-        device: &DeviceId,
-        services: &[ServiceData],
-        now: Timestamp,
-    ) -> Result<(), Failure> {
-        for service in services {
-            self.tell(app, key, &Notice::Data { device, service }, now)?;
-        }
-        match services {
-            [] => Ok(()),
-            services => self.tell(app, key, &Notice::Datas { device, services }, now),
-        }
     }
 
     /// Whose it is and its id, if the device is there.

@@ -37,6 +37,8 @@ pub struct SqliteOptions {
     pub tail: usize,
     /// The write-ahead log is moved into the database file when it has so many pages (of 4 KiB).
     pub checkpoint_pages: u32,
+    /// Rows of a device's reports that are kept; 0: none is.
+    pub history_rows: u32,
     /// Makes the bodies of notices.
     pub notice_writer: Arc<dyn NoticeWriter>,
 }
@@ -58,6 +60,7 @@ impl SqliteOptions {
             device_cache: 32_768,
             tail: 65_536,
             checkpoint_pages: 8192,
+            history_rows: 100,
             notice_writer: Arc::new(KindOnly),
         }
     }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
 use super::batch::Batch;
-use super::devices::by_key;
+use super::devices::{Run, by_key};
 use super::failure::Failure;
 use super::gate::WhenFull;
 use super::writer::Weight;
@@ -37,7 +37,8 @@ impl Registrations for SqliteStore {
         after: DeviceKey,
         limit: u32,
     ) -> Result<Vec<(Device, KeptRegistration)>, StoreError> {
-        self.read(move |sql| list(sql, after, limit)).await
+        let run = Run::of(&self.policy);
+        self.read(move |sql| list(sql, run, after, limit)).await
     }
 }
 
@@ -61,7 +62,12 @@ impl Batch {
     }
 }
 
-fn list(sql: &Connection, after: DeviceKey, limit: u32) -> Result<Vec<(Device, KeptRegistration)>, Failure> {
+fn list(
+    sql: &Connection,
+    run: Run,
+    after: DeviceKey,
+    limit: u32,
+) -> Result<Vec<(Device, KeptRegistration)>, Failure> {
     let mut statement = sql.prepare_cached(
         "SELECT device, ends_at, kept FROM registration WHERE device > ?1 ORDER BY device LIMIT ?2",
     )?;
@@ -69,7 +75,7 @@ fn list(sql: &Connection, after: DeviceKey, limit: u32) -> Result<Vec<(Device, K
         .query_map(params![after.0, limit], read)?
         .collect::<Result<Vec<_>, _>>()?;
     let with_device = |kept: KeptRegistration| {
-        let device = by_key(sql, kept.device)?;
+        let device = by_key(sql, run, kept.device)?;
         let device = device
             .ok_or_else(|| Failure::corrupt(format!("the registration of no device {}", kept.device.0)))?;
         Ok((device, kept))

@@ -95,6 +95,7 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
         subscribers,
         notices: Notices::new(Arc::clone(&stirred)),
         writer: options.notice_writer,
+        history_rows: options.history_rows,
     };
     let writer = Writer {
         batch: Batch::new(sql, options.policy, at, told),
@@ -122,6 +123,7 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
 
     let store = SqliteStore {
         policy: options.policy,
+        history_rows: options.history_rows,
         disk,
         devices,
         product_changes,

@@ -73,7 +73,10 @@ pub(crate) async fn a_device_must_be_there_and_the_applications_own(stores: Stor
         CreateRefused::NoDevice
     );
     world.pending(&device, T0).await;
-    assert!(world.store.remove(device.key, at(1)).await.unwrap());
+    assert_eq!(
+        world.store.remove(device.key, false, at(1)).await.unwrap(),
+        [device.key]
+    );
     let refused = world.try_create(world.cached(&device, at(2))).await.unwrap_err();
     assert_eq!(refused, CreateRefused::NoDevice);
     assert_eq!(world.store.count_open().await.unwrap(), 1);

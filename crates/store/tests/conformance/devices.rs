@@ -1,8 +1,11 @@
 //! Devices.
 
 use downlink_core::product::WorkMode;
-use downlink_core::{AppKey, DeviceId, TopicFamily};
-use downlink_store::{Device, DeviceFilter, DeviceName, RegisterRefused};
+use downlink_core::{AppKey, DeviceId, DeviceKey, TopicFamily};
+use downlink_store::{
+    Contact, Device, DeviceChange, DeviceFilter, DeviceName, Link, ModifyRefused, RegisterRefused, Silence,
+    Standing,
+};
 
 use super::Stores;
 use super::support::*;
@@ -57,7 +60,10 @@ pub(crate) async fn ids_and_node_ids_are_unique(stores: Stores) {
     assert_eq!(refused, RegisterRefused::DuplicateId);
     let refused = register(AppKey(99), "c", "node-c").await.unwrap().unwrap_err();
     assert_eq!(refused, RegisterRefused::NoApp);
-    assert!(world.store.remove(device.key, at(1)).await.unwrap());
+    assert_eq!(
+        world.store.remove(device.key, false, at(1)).await.unwrap(),
+        [device.key]
+    );
     let refused = register(world.app.key, "a", "node-a").await.unwrap().unwrap_err();
     assert_eq!(refused, RegisterRefused::DuplicateId, "an id is given once");
     let moved = register(stranger.key, "b", "node-a").await.unwrap().unwrap();
@@ -79,7 +85,7 @@ pub(crate) async fn the_limit_of_devices_holds(stores: Stores) {
         }
     }
     assert_eq!(made.len(), 5);
-    world.store.remove(made[0], at(1)).await.unwrap();
+    world.store.remove(made[0], false, at(1)).await.unwrap();
     world
         .store
         .register(new_device(world.app.key, "x"), 5)
@@ -96,8 +102,11 @@ pub(crate) async fn a_removed_device_is_gone_but_its_records_show_it(stores: Sto
         by_id(&world, "id-a").await.is_some(),
         "so that it may be in memory"
     );
-    assert!(world.store.remove(device.key, at(1)).await.unwrap());
-    assert!(!world.store.remove(device.key, at(1)).await.unwrap());
+    assert_eq!(
+        world.store.remove(device.key, false, at(1)).await.unwrap(),
+        [device.key]
+    );
+    assert_eq!(world.store.remove(device.key, false, at(1)).await.unwrap(), []);
     assert_eq!(by_id(&world, "id-a").await, None);
     assert_eq!(by_node(&world, "node-a").await, None);
     let page = world
@@ -189,7 +198,7 @@ pub(crate) async fn devices_are_listed_by_time(stores: Stores) {
     let middle = DeviceFilter {
         from: Some(at(1)),
         to: Some(at(1)),
-        ascending: false,
+        ..DeviceFilter::default()
     };
     assert_eq!(list(middle.clone(), 0, 1).await, (keys[2..3].to_vec(), 2));
     let ascending = DeviceFilter {
@@ -216,7 +225,261 @@ pub(crate) async fn a_device_is_told_how_it_sleeps(stores: Stores) {
         };
         assert_eq!(by_id(&world, "id-a").await, Some(expected));
     }
-    world.store.remove(key, at(9)).await.unwrap();
+    world.store.remove(key, false, at(9)).await.unwrap();
     let late = world.store.set_work_mode(key, Some(WorkMode::Drx), at(9)).await;
     assert!(!late.unwrap());
+}
+
+/// Keys of the devices that a filter lets through; checks that pages and the total agree with it.
+async fn listed(world: &World, filter: DeviceFilter) -> Vec<DeviceKey> {
+    let (store, app) = (&world.store, world.app.key);
+    let all = store.devices(app, filter.clone(), 0, 100).await.unwrap();
+    assert_eq!(all.items.len() as u64, all.total, "{filter:?}");
+    let keys: Vec<DeviceKey> = all.items.iter().map(|device| device.key).collect();
+    for skip in 0..=keys.len() {
+        let page = store.devices(app, filter.clone(), skip as u64, 1).await.unwrap();
+        let one: Vec<DeviceKey> = page.items.iter().map(|device| device.key).collect();
+        assert_eq!(one, keys[skip..].iter().copied().take(1).collect::<Vec<_>>());
+        assert_eq!(page.total, all.total);
+    }
+    keys
+}
+
+pub(crate) async fn devices_are_found_by_what_was_said_of_them(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let mut keys = Vec::new();
+    for (n, info) in [
+        r#"{"name":"a","deviceType":"Lamp","location":"north"}"#,
+        r#"{"name":"b","deviceType":"Lamp"}"#,
+        r#"{"name":"a","deviceType":"Valve","location":"north"}"#,
+        "no JSON",
+        "{}",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut new = new_device(world.app.key, &format!("{n}"));
+        (new.info, new.created_at) = (info.to_owned(), at(n as u32));
+        keys.push(world.store.register(new, 10).await.unwrap().unwrap().key);
+    }
+    let text = |text: &str| Some(text.to_owned());
+    let of = |name: Option<&str>, device_type: Option<&str>, location: Option<&str>| DeviceFilter {
+        name: name.and_then(text),
+        device_type: device_type.and_then(text),
+        location: location.and_then(text),
+        ..DeviceFilter::default()
+    };
+    for (filter, expected) in [
+        (of(Some("a"), None, None), vec![2, 0]),
+        (of(None, Some("Lamp"), None), vec![1, 0]),
+        (of(None, None, Some("north")), vec![2, 0]),
+        (of(Some("a"), Some("Lamp"), Some("north")), vec![0]),
+        (of(None, Some("lamp"), None), vec![]),
+        (of(Some("b"), None, Some("north")), vec![]),
+    ] {
+        let expected: Vec<DeviceKey> = expected.into_iter().map(|n: usize| keys[n]).collect();
+        assert_eq!(listed(&world, filter.clone()).await, expected, "{filter:?}");
+        let late = DeviceFilter {
+            from: Some(at(1)),
+            ascending: true,
+            ..filter
+        };
+        let mut expected: Vec<DeviceKey> = expected.into_iter().filter(|key| *key != keys[0]).collect();
+        expected.reverse();
+        assert_eq!(listed(&world, late).await, expected);
+    }
+    // A change is found as what it is now.
+    let change = DeviceChange {
+        info: text(r#"{"name":"c","location":"south"}"#),
+        ..DeviceChange::default()
+    };
+    world.store.modify(keys[2], change, at(9)).await.unwrap().unwrap();
+    assert_eq!(listed(&world, of(Some("a"), None, None)).await, [keys[0]]);
+    assert_eq!(
+        listed(&world, of(Some("c"), None, Some("south"))).await,
+        [keys[2]]
+    );
+}
+
+pub(crate) async fn who_is_there_is_known_by_connection_or_by_silence(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let mut keys = Vec::new();
+    for n in 0..6 {
+        keys.push(world.device(&format!("{n}")).await.key);
+    }
+    for key in &keys[..5] {
+        world.store.seen(*key, None, at(1)).await.unwrap();
+    }
+    let contact = |n: usize, link, secs| Contact {
+        device: keys[n],
+        link,
+        at: at(secs),
+    };
+    let noted = vec![
+        contact(0, Link::Connected, 2),
+        contact(1, Link::Sleeps, 30),
+        contact(2, Link::Sleeps, 20),
+        contact(3, Link::Sleeps, 10),
+        contact(4, Link::Connected, 5),
+        contact(4, Link::None, 6),
+        // Was heard later already.
+        contact(1, Link::Sleeps, 25),
+    ];
+    world.store.contacts(noted).await.unwrap();
+    let silence = Silence {
+        abnormal: at(20),
+        offline: at(10),
+    };
+    let expected = [
+        (Standing::Online, Some(at(2))),
+        (Standing::Online, Some(at(30))),
+        (Standing::Abnormal, Some(at(20))),
+        (Standing::Offline, Some(at(10))),
+        (Standing::Offline, Some(at(6))),
+        (Standing::Inactive, None),
+    ];
+    for (n, (standing, heard)) in expected.into_iter().enumerate() {
+        let device = by_id(&world, &format!("id-{n}")).await.unwrap();
+        assert_eq!(
+            (device.standing(silence), device.heard_at),
+            (standing, heard),
+            "{n}"
+        );
+    }
+    for (standing, expected) in [
+        (Standing::Online, vec![1, 0]),
+        (Standing::Abnormal, vec![2]),
+        (Standing::Offline, vec![5, 4, 3]),
+        (Standing::Inactive, vec![5]),
+    ] {
+        let filter = DeviceFilter {
+            standing: Some((standing, silence)),
+            ..DeviceFilter::default()
+        };
+        let expected: Vec<DeviceKey> = expected.into_iter().map(|n: usize| keys[n]).collect();
+        assert_eq!(listed(&world, filter).await, expected, "{standing:?}");
+    }
+    assert_eq!(
+        world.store.remove(keys[1], false, at(40)).await.unwrap(),
+        [keys[1]]
+    );
+    world
+        .store
+        .contacts(vec![contact(1, Link::Connected, 41)])
+        .await
+        .unwrap();
+    let online = DeviceFilter {
+        standing: Some((Standing::Online, silence)),
+        ..DeviceFilter::default()
+    };
+    assert_eq!(listed(&world, online).await, [keys[0]]);
+}
+
+pub(crate) async fn devices_behind_a_gateway(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let stranger = new_app(&*world.store, "stranger").await;
+    let (gateway, other) = (world.device("g").await, world.device("o").await);
+    let child = async |app: AppKey, name: &str, gateway| {
+        let mut new = new_device(app, name);
+        new.gateway = Some(gateway);
+        world.store.register(new, 10).await.unwrap()
+    };
+    let app = world.app.key;
+    let (a, b) = (
+        child(app, "a", gateway.key).await.unwrap(),
+        child(app, "b", gateway.key).await.unwrap(),
+    );
+    assert_eq!(a.gateway, Some(gateway.id.clone()));
+    for refused in [
+        child(app, "c", a.key).await,
+        child(app, "c", DeviceKey(99)).await,
+        child(stranger.key, "c", gateway.key).await,
+    ] {
+        assert_eq!(refused, Err(RegisterRefused::NoGateway));
+    }
+    let filter = |gateway: Option<DeviceKey>, direct| DeviceFilter {
+        gateway,
+        direct,
+        ..DeviceFilter::default()
+    };
+    let of_gateway = filter(Some(gateway.key), None);
+    assert_eq!(
+        listed(&world, of_gateway.clone()).await,
+        [b.key, a.key, gateway.key]
+    );
+    assert_eq!(
+        listed(&world, filter(Some(gateway.key), Some(false))).await,
+        [b.key, a.key]
+    );
+    assert_eq!(
+        listed(&world, filter(None, Some(true))).await,
+        [other.key, gateway.key]
+    );
+    assert_eq!(listed(&world, filter(Some(other.key), None)).await, [other.key]);
+
+    let gone = world.store.remove(gateway.key, true, at(1)).await.unwrap();
+    assert_eq!(gone, [gateway.key, a.key, b.key]);
+    assert_eq!(listed(&world, DeviceFilter::default()).await, [other.key]);
+    let left = child(app, "d", other.key).await.unwrap();
+    assert!(
+        by_id(&world, "id-d").await.unwrap().gateway.is_some(),
+        "so that it may be in memory"
+    );
+    assert_eq!(
+        world.store.remove(other.key, false, at(2)).await.unwrap(),
+        [other.key]
+    );
+    let left = by_id(&world, left.id.as_str()).await.unwrap();
+    assert_eq!((left.gateway, left.modified_at), (None, at(2)));
+}
+
+pub(crate) async fn what_is_changed_of_a_device_stays_changed(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let (device, other) = (world.device("a").await, world.device("b").await);
+    let change = |info: Option<&str>| DeviceChange {
+        info: info.map(str::to_owned),
+        ..DeviceChange::default()
+    };
+    let given = change(Some(r#"{"name":"n","productId":"p","tags":[{"tagName":"a"}]}"#));
+    assert_eq!(
+        world.store.modify(device.key, given, at(1)).await.unwrap(),
+        Ok(())
+    );
+    let given = change(Some(r#"{"name":"m","tags":[]}"#));
+    assert_eq!(
+        world.store.modify(device.key, given, at(2)).await.unwrap(),
+        Ok(())
+    );
+    let credentials = DeviceChange {
+        secret: Some(vec![9]),
+        node_id: Some("node-x".to_owned()),
+        verify_code: Some("v".to_owned()),
+        ..change(None)
+    };
+    assert_eq!(
+        world.store.modify(device.key, credentials, at(3)).await.unwrap(),
+        Ok(())
+    );
+    assert_eq!(by_node(&world, "node-a").await, None);
+    let now = by_node(&world, "node-x").await.unwrap();
+    assert_eq!(now.info, r#"{"name":"m","productId":"p","tags":[]}"#);
+    assert_eq!(
+        (now.secret, now.verify_code.as_str(), now.modified_at),
+        (vec![9], "v", at(3))
+    );
+    assert!(now.product.is_some());
+    let taken = DeviceChange {
+        node_id: Some("node-b".to_owned()),
+        ..change(Some(r#"{"name":"z"}"#))
+    };
+    assert_eq!(
+        world.store.modify(device.key, taken, at(4)).await.unwrap(),
+        Err(ModifyRefused::DuplicateNode)
+    );
+    assert_eq!(by_node(&world, "node-x").await.unwrap().modified_at, at(3));
+    world.store.remove(other.key, false, at(5)).await.unwrap();
+    assert_eq!(
+        world.store.modify(other.key, change(None), at(6)).await.unwrap(),
+        Err(ModifyRefused::NoDevice)
+    );
 }

@@ -54,7 +54,7 @@ pub(crate) async fn filters_narrow_and_totals_count_all_that_match(stores: Store
     let stranger = new_app(&*world.store, "stranger").await;
     let mut foreign = world.device("c").await;
     foreign = {
-        world.store.remove(foreign.key, T0).await.unwrap();
+        world.store.remove(foreign.key, false, T0).await.unwrap();
         world
             .store
             .register(new_device(stranger.key, "d"), 10)

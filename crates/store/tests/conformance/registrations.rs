@@ -47,7 +47,7 @@ pub(crate) async fn a_registration_goes_with_its_device(stores: Stores) {
     let (a, b) = (world.device("a").await, world.device("b").await);
     let both = vec![registration(&a, &[1]), registration(&b, &[2])];
     world.keep(both.clone(), Vec::new()).await;
-    assert!(world.store.remove(a.key, at(1)).await.unwrap());
+    assert_eq!(world.store.remove(a.key, false, at(1)).await.unwrap(), [a.key]);
     let left = [(b.clone(), both[1].clone())];
     assert_eq!(world.kept().await, left);
     world.keep(both.clone(), Vec::new()).await;

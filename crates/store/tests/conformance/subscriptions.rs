@@ -140,7 +140,7 @@ pub(crate) async fn only_what_is_subscribed_to_stirs_a_receiver(stores: Stores) 
     assert_eq!(stirs(), 1);
     let later = world.device("later").await;
     assert_eq!(stirs(), 1);
-    store.remove(later.key, at(4)).await.unwrap();
+    store.remove(later.key, false, at(4)).await.unwrap();
     store.report(later.key, report, at(5)).await.unwrap();
     assert_eq!(stirs(), 0, "a device that is gone says nothing");
 }

@@ -238,6 +238,7 @@ pub(crate) fn new_device(app: AppKey, name: &str) -> NewDevice {
         info: "{}".into(),
         created_at: T0,
         bind_until: None,
+        gateway: None,
     }
 }
 

@@ -153,6 +153,7 @@ impl Shared {
             .seen(device.key, None, now)
             .await
             .map_err(unavailable)?;
+        self.engine.heard(device.key);
         let admitted = Admitted { device, product };
         let said = self.said(&admitted).await.map_err(unavailable)?;
         Ok(Box::new((admitted, said)))
@@ -197,6 +198,7 @@ impl Shared {
                 Ok(None) => return Done::Removed(key),
                 Err(error) => return Done::Heard(key, Box::new(Heard::failed(uplink.exchange, &error))),
             };
+            shared.engine.heard(key);
             let exchange = uplink.exchange;
             let heard = shared.take_in(device, offer, uplink).await;
             Done::Heard(
@@ -269,13 +271,18 @@ impl Shared {
     async fn keep_report(&self, device: &Device, report: downlink_codec::Report) -> Result<(), StoreError> {
         const KINDS: &[NotifyType] = &[NotifyType::DeviceDataChanged, NotifyType::DeviceDatasChanged];
         let (store, now) = (self.engine.store(), clock::now());
-        if !store.wants(device.app, KINDS) {
+        let wanted = store.wants(device.app, KINDS);
+        if !wanted && !store.keeps_history() {
             return Ok(());
         }
         let reports = translate::services(report, now);
         match reports.is_empty() {
             true => Ok(()),
-            false => store.report(device.key, reports, now).await,
+            false => match store.report(device.key, reports, now).await {
+                // What is only kept for later is not, while there is little disk.
+                Err(StoreError::DiskLow) if !wanted => Ok(()),
+                kept => kept,
+            },
         }
     }
 
@@ -436,6 +443,9 @@ mod tests {
             family: None,
             product: None,
             work_mode: None,
+            gateway: None,
+            link: downlink_store::Link::None,
+            heard_at: None,
         }
     }
 

@@ -83,6 +83,12 @@ impl KeyBook {
         }
     }
 
+    /// A device's key is another.
+    pub(super) fn forget(&self, device: DeviceKey) {
+        let another = |key: &Option<Key>| key.as_ref().is_none_or(|key| key.of.device != device);
+        self.lock().retain(|_, (_, key)| another(key));
+    }
+
     /// Whose identity it is, as far as that is remembered.
     pub(super) fn owner(&self, identity: &[u8]) -> Option<Proved> {
         let known = self.lock();
@@ -218,5 +224,18 @@ mod tests {
         assert!(book.knows(b"a", now) && !book.knows(b"b", now));
         assert!(!book.knows(b"a", now + REMEMBERED));
         assert_eq!(book.owner(b"a"), None);
+        for (name, device) in [(b"b", 1), (b"c", 2)] {
+            let key = Key {
+                of: Proved {
+                    device: DeviceKey(device),
+                    secret: b"sealed".as_slice().into(),
+                },
+                bytes: Vec::new(),
+            };
+            book.put(name.as_slice().into(), Some(key), now);
+        }
+        book.forget(DeviceKey(1));
+        let owner = |name| book.owner(name).map(|proved| proved.device);
+        assert_eq!((owner(b"b"), owner(b"c")), (None, Some(DeviceKey(2))));
     }
 }

@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use futures_util::future::Aborted;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::UdpSocket;
+use tokio::sync::broadcast;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ use super::sessions::Listening;
 use super::work_mode;
 use super::writes::Writes;
 use crate::config;
-use crate::engine::{CloseReason, ToSession};
+use crate::engine::{CloseReason, Outdated, ToSession};
 use crate::secrets::random;
 use crate::trace::Direction;
 
@@ -55,6 +56,7 @@ pub(super) struct Owner {
     work_mode: config::WorkMode,
     began: Instant,
     pub(super) stopping: bool,
+    changes: broadcast::Receiver<Outdated>,
 }
 
 /// What woke the task.
@@ -63,6 +65,7 @@ enum Event {
     Secure,
     Done(Done),
     Inbox(DeviceKey, Vec<ToSession>, Option<CloseReason>),
+    Outdated(Outdated),
     /// A session is no more.
     Ended,
     Time,
@@ -72,6 +75,7 @@ enum Event {
 impl Owner {
     pub(super) fn new(shared: Shared, sockets: Sockets, config: &config::Lwm2m) -> Self {
         let now = std::time::Instant::now();
+        let changes = shared.engine.outdated();
         let secure = sockets
             .secure
             .map(|socket| Secure::new(now, socket, config.dtls()));
@@ -90,6 +94,7 @@ impl Owner {
             max_calls: config.max_calls.max(1),
             began: Instant::now(),
             stopping: false,
+            changes,
         }
     }
 
@@ -104,6 +109,7 @@ impl Owner {
                 Event::Secure => self.read_secure(&mut buffer),
                 Event::Done(done) => self.done(done),
                 Event::Inbox(device, messages, close) => self.letters(device, messages, close),
+                Event::Outdated(what) => self.outdated(what),
                 Event::Time | Event::Ended => {}
                 Event::Stop => self.stop(),
             }
@@ -149,6 +155,8 @@ impl Owner {
                 Ok((device, taken)) => Event::Inbox(device, taken.messages, taken.close),
                 Err(Aborted) => Event::Ended,
             },
+            // What is missed is found out with the device's next message.
+            Ok(what) = self.changes.recv() => Event::Outdated(what),
             () = timer, if !self.stopping => Event::Time,
             () = readable(self.plain.as_ref()), if may_read => Event::Plain,
             () = readable(self.secure.as_ref().map(|secure| &secure.socket)), if may_read => Event::Secure,
@@ -242,7 +250,10 @@ impl Owner {
                 }
                 Output::Awake { device } => self.awake(key(device)),
                 Output::Asleep { device } => self.asleep(key(device)),
-                Output::Updated { device, .. } => self.updated(key(device)),
+                Output::Updated { device, .. } => {
+                    self.shared.engine.heard(key(device));
+                    self.updated(key(device));
+                }
                 Output::Written { device, tag, outcome } => self.written(key(device), tag, outcome),
                 Output::Gone { device, why } => {
                     self.gone(key(device), why);

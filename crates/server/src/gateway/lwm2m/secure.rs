@@ -163,7 +163,12 @@ impl Secure {
         (!proved.holds_for(device)).then_some(session)
     }
 
-    /// Ends a device's session: it was removed.
+    /// A device's key is another: it is looked up anew.
+    pub(super) fn forget_key(&self, device: DeviceKey) {
+        self.keys.forget(device);
+    }
+
+    /// Ends a device's session: its key changed, or it was removed.
     pub(super) fn close(&mut self, device: DeviceKey) {
         if let Some(session) = self.sessions.get(&device) {
             self.dtls.close(*session);
@@ -206,6 +211,9 @@ mod tests {
             family: None,
             product: None,
             work_mode: None,
+            gateway: None,
+            link: downlink_store::Link::None,
+            heard_at: None,
         }
     }
 

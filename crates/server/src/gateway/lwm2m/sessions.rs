@@ -13,7 +13,8 @@ use futures_util::future::{Abortable, Aborted, abortable};
 use super::known::Live;
 use super::owner::Owner;
 use super::writes::Then;
-use crate::engine::{CloseReason, Reach, SessionHandle, Taken, ToSession};
+use crate::clock;
+use crate::engine::{CloseReason, Outdated, Reach, SessionHandle, Taken, ToSession};
 
 /// Waits for letters to a session; ends when the session does.
 pub(super) type Listening = Pin<Box<dyn Future<Output = Result<(DeviceKey, Taken), Aborted>> + Send>>;
@@ -179,8 +180,22 @@ impl Owner {
             Parting::Deregistered | Parting::LifetimeEnded => {
                 self.close(device);
                 if let Some(known) = self.devices.remove(&device) {
+                    self.shared.engine.contacts().gone(device, clock::now());
                     self.calls.push(self.shared.presence(&known.device, false));
                 }
+            }
+        }
+    }
+
+    /// What is known of a device is not so any more.
+    pub(super) fn outdated(&mut self, what: Outdated) {
+        match what {
+            Outdated::Removed(device) => self.removed(device),
+            Outdated::Secret(device) => {
+                if let Some(secure) = &self.secure {
+                    secure.forget_key(device);
+                }
+                self.end_dtls(device);
             }
         }
     }

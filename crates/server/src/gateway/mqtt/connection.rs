@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use downlink_core::lifecycle::Input;
 use downlink_core::{AppKey, DeviceId, TopicFamily};
-use downlink_store::{Change, Dispatch, NotifyType, Report};
+use downlink_store::{Change, Dispatch, NotifyType, Report, StoreError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -251,19 +251,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
         metrics.mqtt_protocol_errors.inc_by(out.trespasses);
     }
 
-    /// Whether the device's application is subscribed to anything that devices report.
+    /// Whether what the device reports is kept, or its application is subscribed to it.
     fn reports_wanted(&self) -> bool {
-        self.gateway.engine.store().wants(self.app, REPORTS)
+        let store = self.gateway.engine.store();
+        store.keeps_history() || store.wants(self.app, REPORTS)
     }
 
-    /// Has subscribers told of what the device reported.
+    /// Has what the device reported kept, and subscribers told of it.
     async fn keep_reports(&self, reports: Vec<Report>) -> Result<(), Close> {
         if reports.is_empty() {
             return Ok(());
         }
         let (store, device) = (self.gateway.engine.store(), self.registered.handle.device);
         let kept = Box::pin(store.report(device, reports, clock::now())).await;
-        kept.map_err(|error| {
+        let wanted = || store.wants(self.app, REPORTS);
+        kept.or_else(|error| match error {
+            // What is only kept for later is not, while there is little disk; the device goes on.
+            StoreError::DiskLow if !wanted() => Ok(()),
+            StoreError::DiskLow | StoreError::Busy | StoreError::Unavailable(_) | StoreError::Corrupt(_) => {
+                Err(error)
+            }
+        })
+        .map_err(|error| {
             tracing::warn!(device = %self.device, %error, "MQTT: what a device reported could not be kept");
             Close::StoreFailed
         })

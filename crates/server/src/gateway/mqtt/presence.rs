@@ -1,4 +1,4 @@
-//! Telling subscribers whether a device is there.
+//! Noting whether a device is there, and telling subscribers of it.
 //!
 //! Sessions of one device end and begin at the same time, so what is told is not what happened to a session but whether
 //! the device has one; it is looked at again after each telling, so that the last word is right.
@@ -12,8 +12,9 @@ use crate::engine::Engine;
 /// Looks and tellings at the most; whoever changes it meanwhile tells it too.
 const LOOKS: usize = 4;
 
-/// Tells the application whether the device is connected, if it wants to know.
+/// Notes whether the device is connected, and tells the application, if it wants to know.
 pub(super) async fn tell(engine: &Engine, app: AppKey, device: DeviceKey) {
+    engine.contacts().connection(device, clock::now());
     let there = || engine.sessions().of(device).is_some();
     for _ in 0..LOOKS {
         if !engine.store().wants(app, &[NotifyType::DeviceInfoChanged]) {

@@ -1,6 +1,6 @@
 //! Reports of both families: properties and events, as text of their JSON.
 //!
-//! Read only if somebody is subscribed to them. What cannot be read, and what is said of child devices, is left out.
+//! Read only if they are kept, or somebody is subscribed to them. What cannot be read, and what is said of child devices, is left out.
 
 use downlink_api::time::WireTime;
 use downlink_core::Timestamp;

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use downlink_api::Code;
 use downlink_api::device::{RegisteredV1, RegisteredV2, Registration};
+use downlink_api::{Code, Invalid};
 use downlink_core::{DeviceId, Span};
 use downlink_store::{App, NewDevice, RegisterRefused};
 use http::StatusCode;
 use uuid::Uuid;
 
 use super::super::auth::Caller;
+use super::super::commands::device_of;
 use super::super::request::Text;
 use super::super::{Api, Fault, finish, json};
 use crate::clock;
@@ -64,6 +65,10 @@ async fn register(
     secret: &str,
     verify_code: &str,
 ) -> Result<DeviceId, Fault> {
+    let gateway = match &asked.gateway {
+        None => None,
+        Some(id) => Some(device_of(api, app, id, Code::NoDevice).await?.key),
+    };
     let id = DeviceId::new(Uuid::new_v4().to_string());
     let now = clock::now();
     let device = NewDevice {
@@ -75,6 +80,7 @@ async fn register(
         info: serde_json::to_string(&asked.info).map_err(|error| Fault::internal(error.to_string()))?,
         created_at: now,
         bind_until: (asked.timeout > 0).then(|| now + Span::from_secs(asked.timeout)),
+        gateway,
     };
     let (engine, limit) = (
         Arc::clone(&api.north.engine),
@@ -87,5 +93,9 @@ async fn register(
         Err(RegisterRefused::DuplicateId) => Err(Fault::internal("a random device id was taken")),
         Err(RegisterRefused::TooMany) => Err(Code::TooManyDevices.into()),
         Err(RegisterRefused::NoApp) => Err(Code::NoApp.into()),
+        Err(RegisterRefused::NoGateway) => {
+            let rule = "must be a device that is connected directly";
+            Err(Invalid::new("gatewayId", rule).into())
+        }
     }
 }

@@ -94,7 +94,9 @@ unused! {
         fn devices(a: AppKey, b: DeviceFilter, c: u64, d: u32) -> Page<Device>;
         fn seen(a: DeviceKey, b: Option<TopicFamily>, c: Timestamp) -> ();
         fn set_work_mode(a: DeviceKey, b: Option<downlink_core::product::WorkMode>, c: Timestamp) -> bool;
-        fn remove(a: DeviceKey, b: Timestamp) -> bool;
+        fn contacts(a: Vec<Contact>) -> ();
+        fn modify(a: DeviceKey, b: DeviceChange, c: Timestamp) -> Result<(), ModifyRefused>;
+        fn remove(a: DeviceKey, b: bool, c: Timestamp) -> Vec<DeviceKey>;
         fn remove_unbound(a: Timestamp, b: u32) -> Vec<DeviceKey>;
     }
 }
@@ -234,6 +236,17 @@ unused! {
     }
     fn product_changes(&self) -> u64 {
         0
+    }
+}
+
+unused! {
+    History {
+        fn history(a: DeviceKey, b: HistoryFilter, c: u64, d: u32) -> Page<ServiceData>;
+        fn latest_data(a: Vec<DeviceKey>) -> Vec<(DeviceKey, ServiceData)>;
+        fn prune_history(a: Timestamp, b: u32) -> u64;
+    }
+    fn keeps_history(&self) -> bool {
+        false
     }
 }
 

@@ -155,6 +155,9 @@ fn engine(store: Arc<FakeStore>, metrics: &Arc<Metrics>, max_inflight: usize) ->
         max_inflight,
         feed_streams_per_app: 1,
         feed_streams: 1,
+        abnormal_after_secs: 90_000,
+        offline_after_secs: 176_400,
+        heard_every_secs: 300,
     };
     Engine::new(
         store as Arc<dyn Store>,

@@ -80,6 +80,9 @@ impl FakeStore {
             activated_at: None,
             bind_until: None,
             family: None,
+            gateway: None,
+            link: Link::None,
+            heard_at: None,
             product: None,
             work_mode: None,
         });
@@ -401,7 +404,20 @@ impl Devices for FakeStore {
         unimplemented!()
     }
 
-    async fn remove(&self, _: DeviceKey, _: Timestamp) -> Result<bool, StoreError> {
+    async fn contacts(&self, _: Vec<Contact>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn modify(
+        &self,
+        _: DeviceKey,
+        _: DeviceChange,
+        _: Timestamp,
+    ) -> Result<Result<(), ModifyRefused>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn remove(&self, _: DeviceKey, _: bool, _: Timestamp) -> Result<Vec<DeviceKey>, StoreError> {
         unimplemented!()
     }
 

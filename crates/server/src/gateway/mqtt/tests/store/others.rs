@@ -24,6 +24,31 @@ impl Feed for FakeStore {
     }
 }
 
+#[async_trait]
+impl History for FakeStore {
+    fn keeps_history(&self) -> bool {
+        false
+    }
+
+    async fn history(
+        &self,
+        _: DeviceKey,
+        _: HistoryFilter,
+        _: u64,
+        _: u32,
+    ) -> Result<Page<ServiceData>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn latest_data(&self, _: Vec<DeviceKey>) -> Result<Vec<(DeviceKey, ServiceData)>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn prune_history(&self, _: Timestamp, _: u32) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
+}
+
 /// The gateway and the engine know nothing of stored pushes.
 macro_rules! unused {
     ($noun:ident { $(fn $name:ident($($type:ty),*) -> $out:ty;)* }) => {
