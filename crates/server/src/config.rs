@@ -182,6 +182,8 @@ section! {
         late_window_secs: u32,
         restart_grace_secs: u32,
         retention_days: u32,
+        idempotency_keep_secs: u32,
+        max_idempotency_keys_per_app: u64,
         max_devices_per_app: u64,
     }
 }

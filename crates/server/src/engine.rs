@@ -26,7 +26,7 @@ use crate::products::ProductBook;
 use crate::secrets::IdRandom;
 use crate::telemetry::{Metrics, RefusalLabel};
 
-pub(crate) use create::{CancelError, CreateError, CreateRequest};
+pub(crate) use create::{Answered, CallKey, CancelError, CreateError, CreateRequest};
 pub(crate) use crowded::Crowded;
 pub(crate) use deadlines::{DeadlineHint, Deadlines};
 pub(crate) use feeds::{Follower, Followers};
@@ -79,6 +79,9 @@ pub(crate) struct Settings {
     /// Open commands of an application; none: no limit.
     pub(crate) open_limit: Option<u64>,
     pub(crate) response_wait_secs: u32,
+    /// How long a key of a create call is kept, and how many an application may have.
+    pub(crate) key_keep_secs: u32,
+    pub(crate) key_limit: u64,
     pub(crate) max_inflight: usize,
     pub(crate) feed_streams_per_app: usize,
     pub(crate) feed_streams: usize,

@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod feed;
 mod finish;
+mod idempotency;
 mod login;
 mod paging;
 mod request;
@@ -188,6 +189,10 @@ fn router(api: Api) -> Router {
         .route(
             "/iocm/app/cmd/v1.4.0/deviceCommands/{id}",
             get(commands::one).put(commands::cancel),
+        )
+        .route(
+            "/iocm/app/cmd/v1.2.0/devices/{id}/commands",
+            post(commands::create_before),
         )
         .route(
             "/iocm/app/sub/v1.2.0/subscriptions",

@@ -358,6 +358,8 @@ fn settings(config: &Config) -> Settings {
         queue_limit: config.commands.queue_limit,
         open_limit: Some(config.commands.max_open_per_app).filter(|limit| *limit > 0),
         response_wait_secs: config.commands.response_wait_secs,
+        key_keep_secs: config.commands.idempotency_keep_secs,
+        key_limit: config.commands.max_idempotency_keys_per_app,
         max_inflight: config.mqtt.max_inflight,
         feed_streams_per_app: config.feed.streams_per_app,
         feed_streams: config.feed.streams,

@@ -13,6 +13,7 @@ pub mod error;
 pub mod feed;
 pub mod product;
 pub mod push;
+pub mod request_key;
 pub mod sqlite;
 pub mod subscription;
 pub mod trust;
@@ -30,6 +31,7 @@ pub use push::{
     Attempt, Diverted, Fate, GivenUp, OrderKey, PushContent, PushFilter, PushId, PushLimits, PushState,
     PushTotals, Pushes, Ready, ReadyPush, ReceiverKey, Settled, StoredPush, StoredReceiver, Stowed,
 };
+pub use request_key::{Repeat, RequestKey, RequestKeys};
 pub use subscription::{
     CommandStage, DeviceEvent, Notice, NoticeDevice, NoticeWriter, NotifyType, PushGivenUp, PushSubject,
     Report, ServiceData, SubscribeRefused, Subscription, SubscriptionFilter, Subscriptions,
@@ -38,11 +40,34 @@ pub use trust::{AddKeyRefused, AppTrust, PushTls, SigningKey, Trust};
 
 /// All of the port.
 pub trait Store:
-    Commands + Pushes + Devices + Products + Apps + Feed + Subscriptions + Trust + Send + Sync + 'static
+    Commands
+    + RequestKeys
+    + Pushes
+    + Devices
+    + Products
+    + Apps
+    + Feed
+    + Subscriptions
+    + Trust
+    + Send
+    + Sync
+    + 'static
 {
 }
 
-impl<T: Commands + Pushes + Devices + Products + Apps + Feed + Subscriptions + Trust + Send + Sync + 'static>
-    Store for T
+impl<
+    T: Commands
+        + RequestKeys
+            + Pushes
+        + Devices
+        + Products
+        + Apps
+        + Feed
+        + Subscriptions
+        + Trust
+        + Send
+        + Sync
+        + 'static,
+> Store for T
 {
 }

@@ -32,6 +32,7 @@ mod pushes;
 mod queue;
 mod read;
 mod records;
+mod request_keys;
 mod state;
 mod stats;
 mod subscriptions;

@@ -34,6 +34,8 @@ mod push_rules;
 mod pushes;
 #[path = "conformance/queue.rs"]
 mod queue;
+#[path = "conformance/request_keys.rs"]
+mod request_keys;
 #[path = "conformance/stored_pushes.rs"]
 mod stored_pushes;
 #[path = "conformance/subscriptions.rs"]
@@ -78,6 +80,13 @@ macro_rules! suite {
             create::the_queue_limit_is_exact_whatever_happens,
             create::rivals_with_one_id_make_one_command,
             create::an_offer_after_the_lifetime_leaves_it_pending,
+            request_keys::a_repeat_is_answered_as_the_first_call_was,
+            request_keys::a_key_is_for_one_request_of_one_application,
+            request_keys::what_was_refused_may_be_tried_again_with_its_key,
+            request_keys::of_rivals_with_one_key_one_creates,
+            request_keys::a_key_is_kept_for_its_time_and_forgotten_in_bounds,
+            request_keys::an_application_has_so_many_keys,
+            request_keys::a_key_whose_record_is_gone_creates_nothing,
             queue::commands_go_oldest_first_one_at_a_time,
             queue::acked_and_next_are_one_transaction,
             queue::only_devices_with_a_queue_are_named,

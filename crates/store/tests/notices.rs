@@ -147,6 +147,7 @@ fn submission(world: &World, device: &Device, id: CommandId, offer: Offer) -> Su
         offer: Some(offer),
         queue_limit: 20,
         open_limit: None,
+        key: None,
     }
 }
 

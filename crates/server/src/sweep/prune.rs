@@ -1,4 +1,4 @@
-//! Retention: working rows past their late window, old records, ended tokens, registrations that lapsed.
+//! Retention: working rows past their late window, old records, ended tokens and keys of requests, registrations that lapsed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,11 @@ async fn round(
         let dropped = engine.store().prune(now, keep_from, page).await?;
         engine.metrics().swept(SweepLabel::Prune, dropped);
         if dropped < u64::from(page) || stop.is_cancelled() {
+            break;
+        }
+    }
+    while engine.store().prune_request_keys(now, page).await? >= u64::from(page.max(1)) {
+        if stop.is_cancelled() {
             break;
         }
     }

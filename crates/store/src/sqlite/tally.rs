@@ -1,4 +1,4 @@
-//! How many commands applications have: the table `tally`, and what a batch adds to it.
+//! How many commands and keys of requests applications have: the table `tally`, and what a batch adds to it.
 //!
 //! What the table says is read once of an application and kept as the last commit left it, since the writer alone
 //! writes it. A rollback forgets all.
@@ -25,6 +25,7 @@ pub(super) struct Tallies {
 struct Tally {
     commands: i64,
     open: i64,
+    request_keys: i64,
 }
 
 impl Tallies {
@@ -40,6 +41,21 @@ impl Tallies {
         let tally = self.added.entry(app).or_default();
         tally.commands += commands;
         tally.open += open;
+    }
+
+    /// So many keys of requests more.
+    pub(super) fn add_request_keys(&mut self, app: AppKey, keys: i64) {
+        self.added.entry(app).or_default().request_keys += keys;
+    }
+
+    /// How many keys of requests an application has, as the batch leaves it so far.
+    pub(super) fn request_keys(&self, sql: &Connection, app: AppKey) -> Result<i64, Failure> {
+        let added = self.added.get(&app).map_or(0, |tally| tally.request_keys);
+        let before: Option<i64> = sql
+            .prepare_cached("SELECT request_keys FROM tally WHERE app = ?1")?
+            .query_row([app.0], |row| row.get(0))
+            .optional()?;
+        Ok(before.unwrap_or(0) + added)
     }
 
     /// How many commands of an application are open, as the batch leaves it so far.
@@ -61,10 +77,11 @@ impl Tallies {
     pub(super) fn write(&self, sql: &Connection) -> Result<(), Failure> {
         for (app, tally) in &self.added {
             sql.prepare_cached(
-                "INSERT INTO tally (app, devices, commands, open) VALUES (?1, 0, ?2, ?3) \
-                 ON CONFLICT (app) DO UPDATE SET commands = commands + ?2, open = open + ?3",
+                "INSERT INTO tally (app, devices, commands, open, request_keys) VALUES (?1, 0, ?2, ?3, ?4) \
+                 ON CONFLICT (app) DO UPDATE SET commands = commands + ?2, open = open + ?3, \
+                 request_keys = request_keys + ?4",
             )?
-            .execute(params![app.0, tally.commands, tally.open])?;
+            .execute(params![app.0, tally.commands, tally.open, tally.request_keys])?;
         }
         Ok(())
     }

@@ -139,6 +139,7 @@ impl World {
             offer: None,
             queue_limit: 20,
             open_limit: None,
+            key: None,
         }
     }
 

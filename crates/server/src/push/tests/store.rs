@@ -88,6 +88,13 @@ unused! {
 }
 
 unused! {
+    RequestKeys {
+        fn repeat(a: AppKey, b: Arc<str>, c: [u8; 32], d: Timestamp) -> Option<Result<Repeat, CreateRefused>>;
+        fn prune_request_keys(a: Timestamp, b: u32) -> u64;
+    }
+}
+
+unused! {
     Devices {
         fn register(a: NewDevice, b: u64) -> Result<Device, RegisterRefused>;
         fn device(a: DeviceName<'_>) -> Option<Device>;

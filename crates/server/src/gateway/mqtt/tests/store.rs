@@ -252,6 +252,7 @@ impl Commands for FakeStore {
             applied,
             send,
             existed: false,
+            repeats: None,
         }))
     }
 

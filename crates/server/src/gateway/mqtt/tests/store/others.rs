@@ -37,6 +37,13 @@ macro_rules! unused {
 }
 
 unused! {
+    RequestKeys {
+        fn repeat(AppKey, Arc<str>, [u8; 32], Timestamp) -> Option<Result<Repeat, CreateRefused>>;
+        fn prune_request_keys(Timestamp, u32) -> u64;
+    }
+}
+
+unused! {
     Pushes {
         fn divert(Vec<Diverted>) -> Vec<Option<Stowed>>;
         fn settle(Vec<Settled>) -> Vec<ReceiverKey>;
