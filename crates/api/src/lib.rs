@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod cancel_task;
 pub mod command;
 pub mod device;
 pub mod error;

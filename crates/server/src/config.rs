@@ -184,6 +184,7 @@ section! {
         retention_days: u32,
         idempotency_keep_secs: u32,
         max_idempotency_keys_per_app: u64,
+        max_cancel_tasks_per_app: u32,
         max_devices_per_app: u64,
     }
 }

@@ -5,6 +5,7 @@
 //! A hint that is lost costs latency, never a command: the sweeps find what it would have told.
 //! A [`Dispatch`] is not a hint: it is a committed Send, and whoever gets it writes it or reports the session lost.
 
+mod cancel_tasks;
 mod create;
 mod crowded;
 mod deadlines;
@@ -19,7 +20,7 @@ use downlink_core::{CommandId, DeviceKey, IdMint, Offer, SessionId, Timestamp};
 use downlink_store::{
     AppSettings, Applied, Change, Changed, Dispatch, PushDuty, ReceiverKey, Store, StoreError, Target,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::clock;
 use crate::products::ProductBook;
@@ -42,6 +43,7 @@ pub(crate) struct Engine {
     mint: Mutex<Mint>,
     last_session: Mutex<SessionId>,
     hints: Hints,
+    new_cancel_task: Notify,
     settings: Settings,
     metrics: Arc<Metrics>,
 }
@@ -82,6 +84,8 @@ pub(crate) struct Settings {
     /// How long a key of a create call is kept, and how many an application may have.
     pub(crate) key_keep_secs: u32,
     pub(crate) key_limit: u64,
+    /// Cancel tasks that are kept of an application.
+    pub(crate) cancel_task_limit: u32,
     pub(crate) max_inflight: usize,
     pub(crate) feed_streams_per_app: usize,
     pub(crate) feed_streams: usize,
@@ -111,6 +115,7 @@ impl Engine {
             }),
             last_session: Mutex::new(SessionId(0)),
             hints,
+            new_cancel_task: Notify::new(),
             settings,
             metrics,
         }

@@ -38,7 +38,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -82,6 +82,12 @@ impl Northbound {
             connections: Arc::new(Semaphore::new(connections)),
             config,
         }
+    }
+
+    /// Waits for a turn to read a list.
+    async fn turn_to_list(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        let turn = self.lists.acquire().await;
+        turn.map_err(|error| Fault::internal(error.to_string()))
     }
 
     /// The most time that a request may take.
@@ -189,6 +195,10 @@ fn router(api: Api) -> Router {
         .route(
             "/iocm/app/cmd/v1.4.0/deviceCommands/{id}",
             get(commands::one).put(commands::cancel),
+        )
+        .route(
+            "/iocm/app/cmd/v1.4.0/deviceCommandCancelTasks",
+            post(commands::create_cancel_task).get(commands::list_cancel_tasks),
         )
         .route(
             "/iocm/app/cmd/v1.2.0/devices/{id}/commands",

@@ -360,6 +360,7 @@ fn settings(config: &Config) -> Settings {
         response_wait_secs: config.commands.response_wait_secs,
         key_keep_secs: config.commands.idempotency_keep_secs,
         key_limit: config.commands.max_idempotency_keys_per_app,
+        cancel_task_limit: config.commands.max_cancel_tasks_per_app,
         max_inflight: config.mqtt.max_inflight,
         feed_streams_per_app: config.feed.streams_per_app,
         feed_streams: config.feed.streams,

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod app;
+pub mod cancel_task;
 pub mod command;
 pub mod device;
 pub mod error;
@@ -19,6 +20,10 @@ pub mod subscription;
 pub mod trust;
 
 pub use app::{App, AppSettings, AppSettingsChange, Apps, NewApp, NewToken, Token, TokenKind};
+pub use cancel_task::{
+    CancelStep, CancelTask, CancelTaskFilter, CancelTaskKey, CancelTaskRefused, CancelTaskState, CancelTasks,
+    NewCancelTask, ShownCancelTask,
+};
 pub use command::{
     Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, Figures, NewCommand,
     OpenCommand, Page, PushDuty, PushEvent, Record, Submission, Target, Told,
@@ -42,6 +47,7 @@ pub use trust::{AddKeyRefused, AppTrust, PushTls, SigningKey, Trust};
 pub trait Store:
     Commands
     + RequestKeys
+    + CancelTasks
     + Pushes
     + Devices
     + Products
@@ -58,7 +64,8 @@ pub trait Store:
 impl<
     T: Commands
         + RequestKeys
-            + Pushes
+        + CancelTasks
+        + Pushes
         + Devices
         + Products
         + Apps

@@ -8,6 +8,8 @@
 mod apply;
 mod apps;
 mod batch;
+mod cancel_list;
+mod cancel_tasks;
 mod checkpoint;
 mod commands;
 mod create;

@@ -12,6 +12,8 @@ use downlink_store::sqlite::{SqliteOptions, SqliteStore};
 
 #[path = "conformance/apps.rs"]
 mod apps;
+#[path = "conformance/cancel_tasks.rs"]
+mod cancel_tasks;
 #[path = "conformance/create.rs"]
 mod create;
 #[path = "conformance/devices.rs"]
@@ -87,6 +89,11 @@ macro_rules! suite {
             request_keys::a_key_is_kept_for_its_time_and_forgotten_in_bounds,
             request_keys::an_application_has_so_many_keys,
             request_keys::a_key_whose_record_is_gone_creates_nothing,
+            cancel_tasks::a_task_cancels_what_was_there_in_bounded_steps,
+            cancel_tasks::what_left_the_queue_otherwise_is_not_counted,
+            cancel_tasks::a_device_must_be_there_for_a_task,
+            cancel_tasks::tasks_are_listed_by_filter_in_bounds,
+            cancel_tasks::tasks_are_kept_in_bounds,
             queue::commands_go_oldest_first_one_at_a_time,
             queue::acked_and_next_are_one_transaction,
             queue::only_devices_with_a_queue_are_named,

@@ -1,5 +1,6 @@
 //! Device commands: create, list, cancel, look at one.
 
+mod cancel_tasks;
 mod create;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::paging::{Paging, Window};
 use super::request::{IdInPath, Text};
 use super::{Api, Fault, Query, RequestId, finish, json};
 
+pub(super) use cancel_tasks::{create_cancel_task, list_cancel_tasks};
 pub(super) use create::{create, create_before};
 
 /// The most, and the default, of commands on a page.
@@ -42,12 +44,7 @@ pub(super) async fn list(
         to: window.to,
         before: None,
     };
-    let _turn = api
-        .north
-        .lists
-        .acquire()
-        .await
-        .map_err(|error| Fault::internal(error.to_string()))?;
+    let _turn = api.north.turn_to_list().await?;
     let store = api.north.engine.store();
     let page = store
         .list(app.key, filter, paging.skip(), paging.page_size)

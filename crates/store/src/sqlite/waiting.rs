@@ -76,6 +76,20 @@ impl Batch {
         Ok(count.at_most >= limit)
     }
 
+    /// How many PENDING commands a device has in its queue, to the last one.
+    pub(super) fn waiting_of(&mut self, device: DeviceKey) -> Result<u64, Failure> {
+        let known = self.waiting.of.get(&device).map(|count| *count);
+        let count = match known.filter(|count| count.exact) {
+            Some(count) => count,
+            None => {
+                let count = self.count_waiting(device)?;
+                self.waiting.of.put(device, count);
+                count
+            }
+        };
+        Ok(u64::try_from(count.at_most).unwrap_or(0))
+    }
+
     fn count_waiting(&mut self, device: DeviceKey) -> Result<Count, Failure> {
         let mut pending = 0;
         for id in self.queue_of(device, usize::MAX)? {

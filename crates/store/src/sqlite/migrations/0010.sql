@@ -10,3 +10,21 @@ CREATE TABLE request_key (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX request_key_end ON request_key (until);
 ALTER TABLE tally ADD COLUMN request_keys INTEGER NOT NULL DEFAULT 0;
+
+-- Cancel tasks. What is still to be done is what waits in the device's queue up to `upto`.
+CREATE TABLE cancel_task (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    app INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    state INTEGER NOT NULL,             -- 0 waiting, 1 running, 2 success, 3 part success, 4 failed
+    upto INTEGER NOT NULL,              -- the place in queues that was last given when it was made
+    total INTEGER NOT NULL,             -- PENDING then
+    canceled INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,
+    ended_at INTEGER,                   -- null: not over
+    commands BLOB NOT NULL              -- ids of the first ones, 16 bytes each
+) STRICT;
+CREATE INDEX cancel_task_app ON cancel_task (app);  -- and key
+CREATE INDEX cancel_task_open ON cancel_task (key) WHERE ended_at IS NULL;
+CREATE INDEX cancel_task_end ON cancel_task (ended_at) WHERE ended_at IS NOT NULL;

@@ -156,6 +156,7 @@ fn engine(store: Arc<FakeStore>, metrics: &Arc<Metrics>, max_inflight: usize) ->
         response_wait_secs: 300,
         key_keep_secs: 60,
         key_limit: 10,
+        cancel_task_limit: 10,
         max_inflight,
         feed_streams_per_app: 1,
         feed_streams: 1,

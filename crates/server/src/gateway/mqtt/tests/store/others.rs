@@ -44,6 +44,16 @@ unused! {
 }
 
 unused! {
+    CancelTasks {
+        fn create_cancel_task(NewCancelTask) -> Result<CancelTask, CancelTaskRefused>;
+        fn cancel_tasks(AppKey, CancelTaskFilter, u64, u32, u32) -> Page<ShownCancelTask>;
+        fn open_cancel_tasks(Option<CancelTaskKey>, u32) -> Vec<CancelTaskKey>;
+        fn step_cancel_task(CancelTaskKey, u32, Timestamp) -> CancelStep;
+        fn prune_cancel_tasks(Timestamp, u32) -> u64;
+    }
+}
+
+unused! {
     Pushes {
         fn divert(Vec<Diverted>) -> Vec<Option<Stowed>>;
         fn settle(Vec<Settled>) -> Vec<ReceiverKey>;
