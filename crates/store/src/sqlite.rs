@@ -37,6 +37,7 @@ mod records;
 mod request_keys;
 mod state;
 mod stats;
+mod stretches;
 mod subscriptions;
 mod tail;
 mod tally;

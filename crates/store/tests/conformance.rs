@@ -135,6 +135,7 @@ macro_rules! suite {
             push_rules::the_rules_hold_whatever_happens,
             lists::pages_stay_put_while_commands_are_added,
             lists::filters_narrow_and_totals_count_all_that_match,
+            lists::totals_of_windows_are_exact,
             lists::an_open_command_is_listed_as_it_stands,
             sweeps::expiring_ones_come_earliest_first,
             sweeps::a_send_in_flight_is_not_expiring_before_its_deadline,

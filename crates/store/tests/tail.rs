@@ -164,6 +164,14 @@ impl Fleet {
         named.sort_unstable();
         queued.sort_unstable();
         assert_eq!(named, queued);
+        let since_ever = CommandFilter {
+            from: Some(T0),
+            ..CommandFilter::default()
+        };
+        let (app, store) = (self.world.app.key, &self.world.store);
+        let counted = store.list(app, since_ever, 0, 1).await.unwrap().total;
+        let all = self.devices.iter().map(|(_, expected)| expected.ids.len() as u64);
+        assert_eq!(counted, all.sum());
     }
 
     async fn check_list(
@@ -291,7 +299,7 @@ async fn a_store_of_the_first_schema_is_taken_over() {
     sql.execute_batch(
         "DROP TABLE signing_key; DROP TABLE push_tls; DROP TABLE feed; DROP TABLE feed_begin; \
          ALTER TABLE app DROP COLUMN feed; DROP TABLE product; \
-         DROP TABLE cancel_task; DROP TABLE request_key; ALTER TABLE tally DROP COLUMN request_keys;",
+         DROP TABLE cancel_task; DROP TABLE command_count; DROP TABLE request_key; ALTER TABLE tally DROP COLUMN request_keys;",
     )
     .unwrap();
     let old = dir.path().join("old");

@@ -3,12 +3,13 @@
 //! What the table says is read once of an application and kept as the last commit left it, since the writer alone
 //! writes it. A rollback forgets all.
 
-use downlink_core::AppKey;
+use downlink_core::{AppKey, CommandId};
 use foldhash::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::failure::Failure;
 use super::memo::Memo;
+use super::stretches::{self, Stretch};
 
 /// What is remembered of applications.
 const APPS_REMEMBERED: usize = 1024;
@@ -17,6 +18,8 @@ const APPS_REMEMBERED: usize = 1024;
 pub(super) struct Tallies {
     /// What this batch adds.
     added: HashMap<AppKey, Tally>,
+    /// The records among that, by when they were created.
+    stretches: HashMap<(AppKey, Stretch), i64>,
     /// Open commands as the last commit left them.
     open: Memo<AppKey, i64>,
 }
@@ -32,15 +35,20 @@ impl Tallies {
     pub(super) fn new() -> Self {
         Self {
             added: HashMap::default(),
+            stretches: HashMap::default(),
             open: Memo::new(APPS_REMEMBERED),
         }
     }
 
-    /// So many records more, and so many open commands.
-    pub(super) fn add(&mut self, app: AppKey, commands: i64, open: i64) {
-        let tally = self.added.entry(app).or_default();
-        tally.commands += commands;
-        tally.open += open;
+    /// A record more, or (-1) one less.
+    pub(super) fn add_record(&mut self, app: AppKey, id: CommandId, records: i64) {
+        self.added.entry(app).or_default().commands += records;
+        *self.stretches.entry((app, stretches::of(id))).or_default() += records;
+    }
+
+    /// So many open commands more.
+    pub(super) fn add_open(&mut self, app: AppKey, open: i64) {
+        self.added.entry(app).or_default().open += open;
     }
 
     /// So many keys of requests more.
@@ -83,11 +91,17 @@ impl Tallies {
             )?
             .execute(params![app.0, tally.commands, tally.open, tally.request_keys])?;
         }
+        for (&(app, stretch), records) in &self.stretches {
+            if *records != 0 {
+                stretches::add(sql, app, stretch, *records)?;
+            }
+        }
         Ok(())
     }
 
     /// The transaction is over and kept.
     pub(super) fn committed(&mut self) {
+        self.stretches.clear();
         for (app, tally) in self.added.drain() {
             if let Some(before) = self.open.get(&app) {
                 *before += tally.open;
@@ -98,6 +112,7 @@ impl Tallies {
     /// The transaction is over and undone.
     pub(super) fn forget_all(&mut self) {
         self.added.clear();
+        self.stretches.clear();
         self.open.clear();
     }
 }

@@ -11,6 +11,16 @@ CREATE TABLE request_key (
 CREATE INDEX request_key_end ON request_key (until);
 ALTER TABLE tally ADD COLUMN request_keys INTEGER NOT NULL DEFAULT 0;
 
+-- How many commands an application has, by the first four bytes of their ids: 65.5 seconds of time.
+CREATE TABLE command_count (
+    app INTEGER NOT NULL,
+    stretch BLOB NOT NULL,
+    commands INTEGER NOT NULL,
+    PRIMARY KEY (app, stretch)
+) STRICT, WITHOUT ROWID;
+INSERT INTO command_count (app, stretch, commands)
+    SELECT app, substr(id, 1, 4), count(*) FROM command GROUP BY app, substr(id, 1, 4);
+
 -- Cancel tasks. What is still to be done is what waits in the device's queue up to `upto`.
 CREATE TABLE cancel_task (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
