@@ -176,3 +176,63 @@ def test_bad_calls_are_told_by_field(world):
         assert field in answer.json["error_desc"] and isinstance(answer.json["error_code"], str)
     assert world.na.call("DELETE", f"{DEVICES}/{device.device_id}").status == 204
     assert world.na.call("POST", CANCEL_TASKS, {"deviceId": device.device_id}).error == "100418"
+
+
+def invoke(world, device_id, header, body=None, service="Lamp"):
+    path = f"/iocm/app/signaltrans/v1.1.0/devices/{device_id}/services/{service}/sendCommand"
+    return world.na.call("POST", path, {"header": header, "body": body})
+
+
+def notices(world, kind):
+    """The notices of a kind that were accepted, each once."""
+    found = {}
+    for push in world.receiver.requests():
+        body = json.loads(push.body)
+        if push.accepted and body.get("notifyType") == kind:
+            found[push.webhook_id] = body
+    return list(found.values())
+
+
+def subscribe(world, *kinds):
+    for kind in kinds:
+        body = {"notifyType": kind, "callbackUrl": world.receiver.url}
+        assert world.na.call("POST", "/iocm/app/sub/v1.2.0/subscriptions", body).status == 201
+
+
+def test_a_service_is_invoked_and_its_steps_are_told(world):
+    subscribe(world, "messageConfirm", "commandRsp")
+    device = world.device(PahoDevice)
+    header = {"mode": "ACK", "method": "SWITCH", "requestId": "mine-1", "from": "/users/7", "toType": "GATEWAY"}
+    answer = invoke(world, device.credentials.device_id, header, {"value": 1})
+    assert (answer.status, answer.headers["Content-Type"]) == (202, "application/json"), answer
+    told = answer.json
+    assert list(told) == ["requestId", "status", "timestamp", "timeStamp"]
+    assert (told["requestId"], told["status"]) == ("mine-1", "sent") and told["timestamp"] == told["timeStamp"]
+    came = device.next_command()
+    assert (came["msgType"], came["serviceId"], came["cmd"], came["paras"]) == ("cloudReq", "Lamp", "SWITCH", {"value": 1})
+    device.answer(came["mid"])
+    until(lambda: len(notices(world, "messageConfirm")) == 3 and notices(world, "commandRsp"))
+    steps = [(one["header"]["requestId"], one["header"]["status"]) for one in notices(world, "messageConfirm")]
+    assert steps == [("mine-1", "sent"), ("mine-1", "delivered"), ("mine-1", "executed")]
+    (response,) = notices(world, "commandRsp")
+    assert list(response) == ["notifyType", "header", "body"]
+    assert response["header"]["requestId"] == "mine-1" and response["header"]["method"] == "SWITCH-RSP"
+    assert (response["header"]["serviceType"], response["body"]) == ("Lamp", {"result": 0})
+
+
+def test_an_invocation_without_an_answer_and_without_an_id(world):
+    device = world.device(PahoDevice)
+    answer = invoke(world, device.credentials.device_id, {"mode": "NOACK", "method": "BLINK"})
+    assert answer.status == 202, answer
+    assert device.next_command()["paras"] == {}
+    # It is over when the device has it, and goes by its own id.
+    record = until(lambda: next((one for one in world.na.list() if one["status"] == "DELIVERED"), None))
+    assert record["commandId"] == answer.json["requestId"] and record["expireTime"] == 0
+
+
+def test_an_invocation_is_never_kept_for_later(world):
+    credentials = world.na.register()
+    answer = invoke(world, credentials.device_id, {"method": "SWITCH"}, {})
+    assert (answer.status, answer.error) == (409, "100428"), answer
+    assert invoke(world, "nobody", {"method": "SWITCH"}).error == "100418"
+    assert world.na.list() == []

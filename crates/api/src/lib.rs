@@ -12,6 +12,7 @@ pub mod device;
 pub mod error;
 pub mod feed;
 pub mod field;
+pub mod invoke;
 pub mod notice;
 pub mod product;
 pub mod push;

@@ -205,6 +205,10 @@ fn router(api: Api) -> Router {
             post(commands::create_before),
         )
         .route(
+            "/iocm/app/signaltrans/v1.1.0/devices/{device}/services/{service}/sendCommand",
+            post(commands::invoke),
+        )
+        .route(
             "/iocm/app/sub/v1.2.0/subscriptions",
             post(subscriptions::subscribe)
                 .get(subscriptions::list)

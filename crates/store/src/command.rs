@@ -36,6 +36,8 @@ pub struct NewCommand {
     pub response: ResponseRule,
     /// When it was asked for.
     pub created_at: Timestamp,
+    /// The application's own id of the call, by which notices name it; none: they name the command.
+    pub call_id: Option<Arc<str>>,
     /// For the first event: which request made it.
     pub detail: String,
 }

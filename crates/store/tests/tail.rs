@@ -299,7 +299,8 @@ async fn a_store_of_the_first_schema_is_taken_over() {
     sql.execute_batch(
         "DROP TABLE signing_key; DROP TABLE push_tls; DROP TABLE feed; DROP TABLE feed_begin; \
          ALTER TABLE app DROP COLUMN feed; DROP TABLE product; \
-         DROP TABLE cancel_task; DROP TABLE command_count; DROP TABLE request_key; ALTER TABLE tally DROP COLUMN request_keys;",
+         DROP TABLE cancel_task; DROP TABLE command_count; DROP TABLE request_key; ALTER TABLE tally DROP COLUMN request_keys; \
+         ALTER TABLE command DROP COLUMN call_id;",
     )
     .unwrap();
     let old = dir.path().join("old");

@@ -7,7 +7,8 @@ use downlink_core::id::bucket_of;
 use downlink_core::lifecycle::{Input, Refusal};
 use downlink_core::product::Unfit;
 use downlink_core::{
-    CommandBody, CommandId, DeviceId, DeviceKey, Mode, ProductRef, Span, Status, StatusSet, Timestamp,
+    CommandBody, CommandId, DeviceId, DeviceKey, Mode, ProductRef, ResponseRule, Span, Status, StatusSet,
+    Timestamp,
 };
 use downlink_store::{
     App, Change, CreateRefused, Created, Dispatch, NewCommand, Record, RequestKey, StoreError, Submission,
@@ -34,6 +35,10 @@ pub(crate) struct CreateRequest {
     pub(crate) request_id: String,
     /// The key that the application gave the call.
     pub(crate) key: Option<CallKey>,
+    /// The application's own id of the call, by which notices name it.
+    pub(crate) call_id: Option<String>,
+    /// The device is not to answer, whatever its product says.
+    pub(crate) unanswered: bool,
 }
 
 /// The key of a create call: the same key and the same hash of what is asked for are the same call.
@@ -268,7 +273,11 @@ impl Engine {
                 .expire_time
                 .unwrap_or(u64::from(self.settings.default_expire_secs)),
             max_retransmit: request.max_retransmit,
-            response: terms.response,
+            response: match request.unanswered {
+                true => ResponseRule::None,
+                false => terms.response,
+            },
+            call_id: request.call_id.map(Arc::from),
             created_at: now,
             detail: match terms.remark {
                 None => format!("request {}", request.request_id),

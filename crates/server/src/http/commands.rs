@@ -2,6 +2,7 @@
 
 mod cancel_tasks;
 mod create;
+mod invoke;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use super::{Api, Fault, Query, RequestId, finish, json};
 
 pub(super) use cancel_tasks::{create_cancel_task, list_cancel_tasks};
 pub(super) use create::{create, create_before};
+pub(super) use invoke::invoke;
 
 /// The most, and the default, of commands on a page.
 const MAX_PAGE: u32 = 1000;

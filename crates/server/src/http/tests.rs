@@ -5,6 +5,7 @@ mod cancel_tasks;
 mod commands;
 mod devices;
 mod feed;
+mod invoke;
 mod products;
 mod subscriptions;
 mod wire;

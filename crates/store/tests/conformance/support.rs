@@ -132,6 +132,7 @@ impl World {
                 within: Span::from_secs(300),
             },
             created_at: now,
+            call_id: None,
             detail: "request 1".into(),
         };
         Submission {

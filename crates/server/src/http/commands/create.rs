@@ -93,6 +93,8 @@ async fn make(
         max_retransmit: asked.max_retransmit,
         request_id: id.as_str().to_owned(),
         key,
+        call_id: None,
+        unanswered: false,
     };
     let (engine, of) = (Arc::clone(&api.north.engine), Arc::clone(app));
     Ok(finish(&api.tasks, async move { engine.create(&of, request).await }).await?)

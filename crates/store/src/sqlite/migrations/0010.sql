@@ -11,6 +11,9 @@ CREATE TABLE request_key (
 CREATE INDEX request_key_end ON request_key (until);
 ALTER TABLE tally ADD COLUMN request_keys INTEGER NOT NULL DEFAULT 0;
 
+-- The application's own id of the call that made a command; null: it gave none.
+ALTER TABLE command ADD COLUMN call_id TEXT;
+
 -- How many commands an application has, by the first four bytes of their ids: 65.5 seconds of time.
 CREATE TABLE command_count (
     app INTEGER NOT NULL,

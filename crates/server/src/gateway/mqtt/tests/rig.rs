@@ -114,6 +114,8 @@ impl Rig {
             max_retransmit: None,
             request_id: "r".into(),
             key: None,
+            call_id: None,
+            unanswered: false,
         };
         self.engine
             .create(&app, request)
