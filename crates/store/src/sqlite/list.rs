@@ -117,8 +117,36 @@ fn of_app(
         true => tally(sql, app)?,
         false => count_of_app(sql, app, range)?,
     };
-    let rows = Rows::new(sql, "command", "app", app.0, range);
+    let (range, part) = past_stretches(sql, app, *range, part)?;
+    let rows = Rows::new(sql, "command", "app", app.0, &range);
     Ok((total, rows.page(part)?))
+}
+
+/// The same page of a shorter range: without the stretches that are skipped as a whole, so that a deep page costs no more
+/// than one within its stretch.
+fn past_stretches(sql: &Connection, app: AppKey, range: Range, part: Part) -> Result<(Range, Part), Failure> {
+    let mut skip = part.skip;
+    if skip == 0 {
+        return Ok((range, part));
+    }
+    if let Some(below) = range.below {
+        let last = Range {
+            from: range.from.max(Some(stretches::begin(stretches::of(below)))),
+            ..range
+        };
+        let count = Rows::new(sql, "command", "app", app.0, &last).count()?;
+        if skip < count {
+            return Ok((range, part));
+        }
+        skip -= count;
+    }
+    let (first, last) = (range.from.map(stretches::of), range.below.map(stretches::of));
+    let (below, skip) = match stretches::past(sql, app, first, last, skip)? {
+        Some((stretch, left)) => (stretches::end(stretch), left),
+        // All is skipped.
+        None => (Some(stretches::begin([0; 4])), 0),
+    };
+    Ok((Range { below, ..range }, Part { skip, ..part }))
 }
 
 /// How many commands an application has in a range: by stretches, and one by one where it begins and ends.

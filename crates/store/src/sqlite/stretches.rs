@@ -46,6 +46,30 @@ pub(super) fn between(
     Ok(sum.cast_unsigned())
 }
 
+/// Goes back over so many commands, from before a stretch and no further than another. Gives the stretch in which that ends,
+/// and how many are still to be left out there; none: there are not so many.
+pub(super) fn past(
+    sql: &Connection,
+    app: AppKey,
+    first: Option<Stretch>,
+    before: Option<Stretch>,
+    mut skip: u64,
+) -> Result<Option<(Stretch, u64)>, Failure> {
+    let mut statement = sql.prepare_cached(
+        "SELECT stretch, commands FROM command_count WHERE app = ?1 \
+         AND stretch >= coalesce(?2, '') AND (?3 IS NULL OR stretch < ?3) ORDER BY stretch DESC",
+    )?;
+    let mut rows = statement.query(params![app.0, first, before])?;
+    while let Some(row) = rows.next()? {
+        let commands = row.get::<_, i64>(1)?.cast_unsigned();
+        if skip < commands {
+            return Ok(Some((row.get(0)?, skip)));
+        }
+        skip -= commands;
+    }
+    Ok(None)
+}
+
 /// So many more in a stretch.
 pub(super) fn add(sql: &Connection, app: AppKey, stretch: Stretch, more: i64) -> Result<(), Failure> {
     sql.prepare_cached(

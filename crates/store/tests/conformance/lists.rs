@@ -136,7 +136,7 @@ pub(crate) async fn an_open_command_is_listed_as_it_stands(stores: Stores) {
     );
 }
 
-/// Totals of windows are exact, however records come and go, and wherever a window begins and ends.
+/// Totals and pages of windows are exact, however records come and go, and wherever a window begins and ends.
 pub(crate) async fn totals_of_windows_are_exact(stores: Stores) {
     let world = World::new(stores.open()).await;
     let other = new_app(&*world.store, "other").await;
@@ -144,7 +144,7 @@ pub(crate) async fn totals_of_windows_are_exact(stores: Stores) {
     let theirs = world.store.register(theirs, 9).await.unwrap().unwrap();
     let device = world.device("a").await;
     // Some a minute and more apart, some in one second; what is counted goes by 65.5 seconds.
-    let times: Vec<u32> = (0..60).map(|n| n * 37 + n % 3 * 200).chain([500; 10]).collect();
+    let times: Vec<u32> = (0..60).map(|n| n * 37 + n % 3 * 200).chain([1200; 10]).collect();
     let mut times_in_order = times.clone();
     times_in_order.sort_unstable();
     let mut ids = Vec::new();
@@ -181,8 +181,8 @@ pub(crate) async fn totals_of_windows_are_exact(stores: Stores) {
                 Some(0),
                 Some(64),
                 Some(66),
-                Some(499),
-                Some(500),
+                Some(1199),
+                Some(1200),
                 Some(1300),
                 Some(9000),
             ] {
@@ -191,16 +191,17 @@ pub(crate) async fn totals_of_windows_are_exact(stores: Stores) {
                     to: to.map(at),
                     ..CommandFilter::default()
                 };
-                let expected = ids.iter().filter(|(_, secs)| {
+                let within = ids.iter().filter(|(_, secs)| {
                     from.is_none_or(|from| *secs >= from) && to.is_none_or(|to| *secs <= to)
                 });
-                let found = list(&world, &filter, 0, 1000).await;
-                let counts = (found.total, found.items.len() as u64);
-                assert_eq!(
-                    counts,
-                    (expected.clone().count() as u64, counts.0),
-                    "{from:?} to {to:?}"
-                );
+                let mut expected: Vec<_> = within.map(|(id, _)| *id).collect();
+                expected.sort_unstable_by(|a, b| b.cmp(a));
+                for (skip, limit) in [(0, 1000), (1, 3), (12, 5), (40, 100), (71, 2), (16, 20)] {
+                    let found = list(&world, &filter, skip as u64, limit as u32).await;
+                    let page: Vec<_> = expected.iter().skip(skip).take(limit).copied().collect();
+                    let (total, told) = (expected.len() as u64, format!("{from:?} to {to:?}, skip {skip}"));
+                    assert_eq!((found.total, self::ids(&found)), (total, page), "{told}");
+                }
             }
         }
     }
