@@ -54,12 +54,7 @@ pub(crate) fn start(
     ));
     let limits = pushes::Limits::of(&config.push);
     tasks.spawn(pushes::run(Arc::clone(engine), limits, page, stop.clone()));
-    tasks.spawn(cancel_tasks::run(
-        Arc::clone(engine),
-        queues,
-        config.commands.retention_days,
-        stop.clone(),
-    ));
+    tasks.spawn(cancel_tasks::run(Arc::clone(engine), queues, stop.clone()));
     tasks.spawn(prune::run(
         Arc::clone(engine),
         config.commands.retention_days,

@@ -4,11 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use downlink_core::Span;
 use downlink_store::{CancelTaskKey, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
 use crate::engine::Engine;
 use crate::telemetry::SweepLabel;
 
@@ -17,13 +15,10 @@ const STEP: u32 = 256;
 /// Tasks in one turn.
 const TURN: u32 = 64;
 
-pub(super) async fn run(engine: Arc<Engine>, pause: Duration, keep_days: u32, stop: CancellationToken) {
+pub(super) async fn run(engine: Arc<Engine>, pause: Duration, stop: CancellationToken) {
     loop {
         if let Err(error) = round(&engine, &stop).await {
             tracing::error!(%error, "cancel tasks could not be worked off");
-        }
-        if let Err(error) = prune(&engine, keep_days).await {
-            tracing::error!(%error, "cancel tasks could not be pruned");
         }
         tokio::select! {
             biased;
@@ -56,14 +51,4 @@ async fn round(engine: &Engine, stop: &CancellationToken) -> Result<(), StoreErr
 async fn step(engine: &Engine, task: CancelTaskKey) -> Result<(), StoreError> {
     engine.metrics().swept(SweepLabel::CancelTask, 1);
     engine.step_cancel_task(task, STEP).await.map(|_is_over| ())
-}
-
-/// Tasks are kept as long as records are.
-async fn prune(engine: &Engine, keep_days: u32) -> Result<(), StoreError> {
-    let before = clock::now() - Span::from_secs(86_400).times(keep_days);
-    engine
-        .store()
-        .prune_cancel_tasks(before, STEP)
-        .await
-        .map(|_gone| ())
 }

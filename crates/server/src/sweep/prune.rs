@@ -1,4 +1,4 @@
-//! Retention: working rows past their late window, old records, ended tokens and keys of requests, registrations that lapsed.
+//! Retention: working rows past their late window, old records and cancel tasks, ended tokens and keys of requests, registrations that lapsed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,8 @@ async fn round(
             break;
         }
     }
+    // They come one at a time; what is left over waits for the next round.
+    engine.store().prune_cancel_tasks(keep_from, page).await?;
     engine.store().prune_tokens(now).await?;
     for device in engine.store().remove_unbound(now, page).await? {
         if let Some(session) = engine.sessions().of(device) {
