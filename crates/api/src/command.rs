@@ -60,6 +60,15 @@ impl<'a> CreateCommand<'a> {
     pub fn parse(text: &'a str, max_paras: usize) -> Result<Self, Invalid> {
         let body: CreateBody<'a> = field::object("body", text)?;
         let device_id = field::required("deviceId", body.device_id, 64)?;
+        Self::read(device_id, body, max_paras)
+    }
+
+    /// Reads the body of an older create call, whose device stands in the path.
+    pub fn parse_for(device_id: String, text: &'a str, max_paras: usize) -> Result<Self, Invalid> {
+        Self::read(device_id, field::object("body", text)?, max_paras)
+    }
+
+    fn read(device_id: String, body: CreateBody<'a>, max_paras: usize) -> Result<Self, Invalid> {
         let command = body.command.ok_or_else(|| Invalid::missing("command"))?;
         let command: CommandBody<'a> = field::object("command", command.get())?;
         Ok(Self {

@@ -80,6 +80,8 @@ codes! {
     NoService = "100431" 400 "The serviceType is not exist.";
     /// The application muted this command of the device.
     CommandMuted = "100432" 409 "The device command is muted.";
+    /// It was not heard for longer than the operator allows.
+    DeviceSilent = "100612" 403 "The device has been silent for too long.";
     /// Unknown, or of another application.
     NoCommand = "100434" 404 "The device command is not existed.";
     /// It was sent, or is over.
@@ -143,6 +145,7 @@ impl Code {
             | Self::NotOnline
             | Self::NoService
             | Self::CommandMuted
+            | Self::DeviceSilent
             | Self::NoCommand
             | Self::NotCancelable
             | Self::Congested
@@ -195,6 +198,7 @@ mod tests {
 100428 409 The device is not online.
 100431 400 The serviceType is not exist.
 100432 409 The device command is muted.
+100612 403 The device has been silent for too long.
 100434 404 The device command is not existed.
 100435 409 The device command has been canceled, expired or executed. Cannot be canceled again.
 100501 503 Congestion occurs, and the current network is under flow control.

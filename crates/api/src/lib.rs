@@ -6,12 +6,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod cancel_task;
 pub mod command;
 pub mod data;
 pub mod device;
 pub mod error;
 pub mod feed;
 pub mod field;
+pub mod invoke;
 pub mod notice;
 pub mod product;
 pub mod push;

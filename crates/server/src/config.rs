@@ -217,12 +217,16 @@ section! {
         max_paras_bytes: usize,
         max_result_bytes: usize,
         max_sends: u8,
+        max_silence_days: u32,
         ack_wait_secs: u32,
         slot_wait_secs: u32,
         response_wait_secs: u32,
         late_window_secs: u32,
         restart_grace_secs: u32,
         retention_days: u32,
+        idempotency_keep_secs: u32,
+        max_idempotency_keys_per_app: u64,
+        max_cancel_tasks_per_app: u32,
         max_devices_per_app: u64,
     }
 }

@@ -5,6 +5,7 @@
 //! A hint that is lost costs latency, never a command: the sweeps find what it would have told.
 //! A [`Dispatch`] is not a hint: it is a committed Send, and whoever gets it writes it or reports the session lost.
 
+mod cancel_tasks;
 mod contacts;
 mod create;
 mod crowded;
@@ -20,7 +21,7 @@ use downlink_core::{CommandId, DeviceKey, IdMint, Offer, SessionId, Timestamp};
 use downlink_store::{
     AppSettings, Applied, Change, Changed, Dispatch, PushDuty, ReceiverKey, Store, StoreError, Target,
 };
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 
 use crate::clock;
 use crate::products::ProductBook;
@@ -29,7 +30,7 @@ use crate::telemetry::{Metrics, RefusalLabel};
 use crate::trace::Traces;
 
 pub(crate) use contacts::Contacts;
-pub(crate) use create::{CancelError, CreateError, CreateRequest};
+pub(crate) use create::{Answered, CallKey, CancelError, CreateError, CreateRequest};
 pub(crate) use crowded::Crowded;
 pub(crate) use deadlines::{DeadlineHint, Deadlines};
 pub(crate) use feeds::{Follower, Followers};
@@ -48,6 +49,7 @@ pub(crate) struct Engine {
     mint: Mutex<Mint>,
     last_session: Mutex<SessionId>,
     hints: Hints,
+    new_cancel_task: Notify,
     settings: Settings,
     metrics: Arc<Metrics>,
 }
@@ -97,6 +99,11 @@ pub(crate) struct Settings {
     /// Open commands of an application; none: no limit.
     pub(crate) open_limit: Option<u64>,
     pub(crate) response_wait_secs: u32,
+    /// How long a key of a create call is kept, and how many an application may have.
+    pub(crate) key_keep_secs: u32,
+    pub(crate) key_limit: u64,
+    /// Cancel tasks that are kept of an application.
+    pub(crate) cancel_task_limit: u32,
     pub(crate) max_inflight: usize,
     pub(crate) feed_streams_per_app: usize,
     pub(crate) feed_streams: usize,
@@ -134,6 +141,7 @@ impl Engine {
             }),
             last_session: Mutex::new(SessionId(0)),
             hints,
+            new_cancel_task: Notify::new(),
             settings,
             metrics,
         }

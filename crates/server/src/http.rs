@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod feed;
 mod finish;
+mod idempotency;
 mod login;
 mod logins;
 mod paging;
@@ -41,7 +42,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -87,6 +88,12 @@ impl Northbound {
             connections: Arc::new(Semaphore::new(connections)),
             config,
         }
+    }
+
+    /// Waits for a turn to read a list.
+    async fn turn_to_list(&self) -> Result<SemaphorePermit<'_>, Fault> {
+        let turn = self.lists.acquire().await;
+        turn.map_err(|error| Fault::internal(error.to_string()))
     }
 
     /// The most time that a request may take.
@@ -196,6 +203,18 @@ fn router(api: Api) -> Router {
         .route(
             "/iocm/app/cmd/v1.4.0/deviceCommands/{id}",
             get(commands::one).put(commands::cancel),
+        )
+        .route(
+            "/iocm/app/cmd/v1.4.0/deviceCommandCancelTasks",
+            post(commands::create_cancel_task).get(commands::list_cancel_tasks),
+        )
+        .route(
+            "/iocm/app/cmd/v1.2.0/devices/{id}/commands",
+            post(commands::create_before),
+        )
+        .route(
+            "/iocm/app/signaltrans/v1.1.0/devices/{device}/services/{service}/sendCommand",
+            post(commands::invoke),
         )
         .route(
             "/iocm/app/sub/v1.2.0/subscriptions",

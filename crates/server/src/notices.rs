@@ -57,22 +57,28 @@ impl NoticeWriter for PlatformNotices {
                 device,
                 app,
                 command,
+                call_id,
                 stage,
                 at,
             } => {
                 let status = status(stage);
-                notice::message_confirm(&command.to_string(), device.as_str(), app, status, WireTime(at))
+                let own = command.digits();
+                let id = call_id.unwrap_or(own.as_str());
+                notice::message_confirm(id, device.as_str(), app, status, WireTime(at))
             }
             Notice::Response {
                 device,
                 app,
                 command,
+                call_id,
                 service,
                 method,
                 result,
             } => {
                 let called = (service, method);
-                notice::command_response(&command.to_string(), device.as_str(), app, called, result)
+                let own = command.digits();
+                let id = call_id.unwrap_or(own.as_str());
+                notice::command_response(id, device.as_str(), app, called, result)
             }
             Notice::GivenUp(lost) => given_up(&lost),
         }

@@ -3,6 +3,7 @@
 //! They run whether or not a device speaks or a hint arrives; after a crash, recovery is these, running as always.
 //! Each rests between rounds, and a round that fails is logged and tried again at the next.
 
+mod cancel_tasks;
 mod contacts;
 mod deadlines;
 mod expiry;
@@ -55,6 +56,7 @@ pub(crate) fn start(
     ));
     let limits = pushes::Limits::of(&config.push);
     tasks.spawn(pushes::run(Arc::clone(engine), limits, page, stop.clone()));
+    tasks.spawn(cancel_tasks::run(Arc::clone(engine), queues, stop.clone()));
     tasks.spawn(prune::run(
         Arc::clone(engine),
         prune::Keep {

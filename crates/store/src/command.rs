@@ -9,7 +9,7 @@ use downlink_core::{
     ResponseRule, SessionId, Status, StatusSet, Timestamp,
 };
 
-use crate::StoreError;
+use crate::{RequestKey, StoreError};
 
 /// A command to be created.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct NewCommand {
     pub response: ResponseRule,
     /// When it was asked for.
     pub created_at: Timestamp,
+    /// The application's own id of the call, by which notices name it; none: they name the command.
+    pub call_id: Option<Arc<str>>,
     /// For the first event: which request made it.
     pub detail: String,
 }
@@ -51,6 +53,8 @@ pub struct Submission {
     pub queue_limit: u32,
     /// The most open commands (those that are not final) its application may have, itself included; none: no limit.
     pub open_limit: Option<u64>,
+    /// The key under which it is not created twice, if the application gave one.
+    pub key: Option<RequestKey>,
 }
 
 /// Why a command was not created. Nothing was written.
@@ -68,6 +72,15 @@ pub enum CreateRefused {
     /// Immediate, and the device is not reachable.
     #[error("the device is not reachable")]
     NotReachable,
+    /// Its key was used for a call that asked for something else.
+    #[error("the key was used for another request")]
+    KeyTaken,
+    /// Its key was used for a command whose record is kept no longer.
+    #[error("the command of the key is kept no longer")]
+    AnswerGone,
+    /// The application has as many keys as it may.
+    #[error("too many keys of the application are kept")]
+    TooManyKeys,
 }
 
 /// A command that was created.
@@ -79,8 +92,10 @@ pub struct Created {
     pub applied: Applied,
     /// To be written to the offered session now: the Send is committed.
     pub send: Option<Dispatch>,
-    /// It was there already, under this id: nothing changed.
+    /// It was there already, under this id or this key: nothing changed.
     pub existed: bool,
+    /// It was there already, under this key: the status that was answered the first time.
+    pub repeats: Option<Status>,
 }
 
 /// What is meant by a change.

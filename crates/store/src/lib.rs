@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod app;
+pub mod cancel_task;
 pub mod command;
 pub mod device;
 pub mod error;
@@ -15,11 +16,16 @@ pub mod history;
 pub mod product;
 pub mod push;
 pub mod registration;
+pub mod request_key;
 pub mod sqlite;
 pub mod subscription;
 pub mod trust;
 
 pub use app::{App, AppSettings, AppSettingsChange, Apps, NewApp, NewToken, Token, TokenKind};
+pub use cancel_task::{
+    CancelStep, CancelTask, CancelTaskFilter, CancelTaskKey, CancelTaskRefused, CancelTaskState, CancelTasks,
+    NewCancelTask, ShownCancelTask,
+};
 pub use command::{
     Applied, Change, Changed, CommandFilter, Commands, CreateRefused, Created, Dispatch, Figures, NewCommand,
     OpenCommand, Page, PushDuty, PushEvent, Record, Submission, Target, Told,
@@ -37,6 +43,7 @@ pub use push::{
     PushTotals, Pushes, Ready, ReadyPush, ReceiverKey, Settled, StoredPush, StoredReceiver, Stowed,
 };
 pub use registration::{KeptRegistration, Registrations};
+pub use request_key::{Repeat, RequestKey, RequestKeys};
 pub use subscription::{
     CommandStage, DeviceEvent, Notice, NoticeDevice, NoticeWriter, NotifyType, PushGivenUp, PushSubject,
     Report, ServiceData, SubscribeRefused, Subscription, SubscriptionFilter, Subscriptions,
@@ -46,6 +53,8 @@ pub use trust::{AddKeyRefused, AppTrust, PushTls, SigningKey, Trust};
 /// All of the port.
 pub trait Store:
     Commands
+    + RequestKeys
+    + CancelTasks
     + Pushes
     + Devices
     + Registrations
@@ -63,6 +72,8 @@ pub trait Store:
 
 impl<T> Store for T where
     T: Commands
+        + RequestKeys
+        + CancelTasks
         + Pushes
         + Devices
         + Registrations

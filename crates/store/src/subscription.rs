@@ -333,6 +333,8 @@ pub enum Notice<'a> {
         app: &'a str,
         /// Which command.
         command: CommandId,
+        /// The application's own id of the call that made it, if it gave one.
+        call_id: Option<&'a str>,
         /// The stage.
         stage: CommandStage,
         /// When.
@@ -346,6 +348,8 @@ pub enum Notice<'a> {
         app: &'a str,
         /// Which command.
         command: CommandId,
+        /// The application's own id of the call that made it, if it gave one.
+        call_id: Option<&'a str>,
         /// Of which service.
         service: &'a str,
         /// What it called for.

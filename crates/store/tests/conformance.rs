@@ -12,6 +12,8 @@ use downlink_store::sqlite::{SqliteOptions, SqliteStore};
 
 #[path = "conformance/apps.rs"]
 mod apps;
+#[path = "conformance/cancel_tasks.rs"]
+mod cancel_tasks;
 #[path = "conformance/create.rs"]
 mod create;
 #[path = "conformance/devices.rs"]
@@ -38,6 +40,8 @@ mod pushes;
 mod queue;
 #[path = "conformance/registrations.rs"]
 mod registrations;
+#[path = "conformance/request_keys.rs"]
+mod request_keys;
 #[path = "conformance/stored_pushes.rs"]
 mod stored_pushes;
 #[path = "conformance/subscriptions.rs"]
@@ -82,6 +86,18 @@ macro_rules! suite {
             create::the_queue_limit_is_exact_whatever_happens,
             create::rivals_with_one_id_make_one_command,
             create::an_offer_after_the_lifetime_leaves_it_pending,
+            request_keys::a_repeat_is_answered_as_the_first_call_was,
+            request_keys::a_key_is_for_one_request_of_one_application,
+            request_keys::what_was_refused_may_be_tried_again_with_its_key,
+            request_keys::of_rivals_with_one_key_one_creates,
+            request_keys::a_key_is_kept_for_its_time_and_forgotten_in_bounds,
+            request_keys::an_application_has_so_many_keys,
+            request_keys::a_key_whose_record_is_gone_creates_nothing,
+            cancel_tasks::a_task_cancels_what_was_there_in_bounded_steps,
+            cancel_tasks::what_left_the_queue_otherwise_is_not_counted,
+            cancel_tasks::a_device_must_be_there_for_a_task,
+            cancel_tasks::tasks_are_listed_by_filter_in_bounds,
+            cancel_tasks::tasks_are_kept_in_bounds,
             queue::commands_go_oldest_first_one_at_a_time,
             queue::acked_and_next_are_one_transaction,
             queue::only_devices_with_a_queue_are_named,
@@ -123,6 +139,7 @@ macro_rules! suite {
             push_rules::the_rules_hold_whatever_happens,
             lists::pages_stay_put_while_commands_are_added,
             lists::filters_narrow_and_totals_count_all_that_match,
+            lists::totals_of_windows_are_exact,
             lists::an_open_command_is_listed_as_it_stands,
             sweeps::expiring_ones_come_earliest_first,
             sweeps::a_send_in_flight_is_not_expiring_before_its_deadline,

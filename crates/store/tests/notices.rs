@@ -143,6 +143,7 @@ fn submission(world: &World, device: &Device, id: CommandId, offer: Offer) -> Su
             within: Span::from_secs(300),
         },
         created_at: at(1),
+        call_id: None,
         detail: "request 1".into(),
     };
     Submission {
@@ -150,6 +151,7 @@ fn submission(world: &World, device: &Device, id: CommandId, offer: Offer) -> Su
         offer: Some(offer),
         queue_limit: 20,
         open_limit: None,
+        key: None,
     }
 }
 

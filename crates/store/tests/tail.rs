@@ -164,6 +164,14 @@ impl Fleet {
         named.sort_unstable();
         queued.sort_unstable();
         assert_eq!(named, queued);
+        let since_ever = CommandFilter {
+            from: Some(T0),
+            ..CommandFilter::default()
+        };
+        let (app, store) = (self.world.app.key, &self.world.store);
+        let counted = store.list(app, since_ever, 0, 1).await.unwrap().total;
+        let all = self.devices.iter().map(|(_, expected)| expected.ids.len() as u64);
+        assert_eq!(counted, all.sum());
     }
 
     async fn check_list(
@@ -299,7 +307,9 @@ async fn a_store_of_the_first_schema_is_taken_over() {
          ALTER TABLE device DROP COLUMN gateway; ALTER TABLE device DROP COLUMN link; \
          ALTER TABLE device DROP COLUMN heard_at; ALTER TABLE device DROP COLUMN name; \
          ALTER TABLE device DROP COLUMN location; ALTER TABLE device DROP COLUMN device_type; \
-         DROP TABLE device_data;",
+         DROP TABLE device_data; \
+         DROP TABLE cancel_task; DROP TABLE command_count; DROP TABLE request_key; ALTER TABLE tally DROP COLUMN request_keys; \
+         ALTER TABLE command DROP COLUMN call_id;",
     )
     .unwrap();
     let old = dir.path().join("old");

@@ -7,10 +7,12 @@ use downlink_core::id::bucket_of;
 use downlink_core::lifecycle::{Input, Refusal};
 use downlink_core::product::Unfit;
 use downlink_core::{
-    CommandBody, CommandId, DeviceId, DeviceKey, Mode, ProductRef, Span, Status, StatusSet, Timestamp,
+    CommandBody, CommandId, DeviceId, DeviceKey, Mode, ProductRef, ResponseRule, Span, Status, StatusSet,
+    Timestamp,
 };
 use downlink_store::{
-    App, Change, CreateRefused, Created, Dispatch, NewCommand, Record, StoreError, Submission, Target,
+    App, Change, CreateRefused, Created, Dispatch, NewCommand, Record, RequestKey, StoreError, Submission,
+    Target,
 };
 
 use super::terms::Terms;
@@ -31,6 +33,28 @@ pub(crate) struct CreateRequest {
     pub(crate) max_retransmit: Option<u8>,
     /// The request's id, for the command's first event.
     pub(crate) request_id: String,
+    /// The key that the application gave the call.
+    pub(crate) key: Option<CallKey>,
+    /// The application's own id of the call, by which notices name it.
+    pub(crate) call_id: Option<String>,
+    /// The device is not to answer, whatever its product says.
+    pub(crate) unanswered: bool,
+}
+
+/// The key of a create call: the same key and the same hash of what is asked for are the same call.
+#[derive(Debug, Clone)]
+pub(crate) struct CallKey {
+    pub(crate) text: Arc<str>,
+    pub(crate) asked: [u8; 32],
+}
+
+/// What a create call made, or an earlier one with the same key.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// The command, as it stands now.
+    pub(crate) record: Record,
+    /// An earlier call made it: the status that was answered then.
+    pub(crate) repeats: Option<Status>,
 }
 
 /// Why no command was created. Nothing was kept, except as the store's `Unavailable` says.
@@ -71,9 +95,26 @@ pub(crate) enum CancelError {
 }
 
 impl Engine {
+    /// The answer to a create call that was made before with this key.
+    pub(crate) async fn repeat(&self, app: &App, key: &CallKey) -> Result<Option<Answered>, CreateError> {
+        let text = Arc::clone(&key.text);
+        let found = self.store.repeat(app.key, text, key.asked, clock::now()).await?;
+        match found {
+            None => Ok(None),
+            Some(Ok(repeat)) => Ok(Some(Answered {
+                record: repeat.record,
+                repeats: Some(repeat.status),
+            })),
+            Some(Err(refused)) => {
+                self.metrics.create_refused.inc();
+                Err(refused.into())
+            }
+        }
+    }
+
     /// Creates a command. When this returns `Ok`, it is on disk, and sent if the device is reachable and nothing
     /// is before it.
-    pub(crate) async fn create(&self, app: &App, request: CreateRequest) -> Result<Record, CreateError> {
+    pub(crate) async fn create(&self, app: &App, request: CreateRequest) -> Result<Answered, CreateError> {
         if request.callback.is_some() && self.crowded.has(app.key) {
             self.metrics.create_refused.inc();
             return Err(CreateError::Crowded);
@@ -97,12 +138,14 @@ impl Engine {
             self.metrics.create_refused.inc();
             return Err(CreateError::Congested);
         }
+        let key = request.key.clone().map(|key| self.request_key(key, now));
         let command = self.command(app, request, mode, terms, now);
         let submission = Submission {
             command,
             offer: offer.filter(|_| !full),
             queue_limit: self.settings.queue_limit,
             open_limit: self.settings.open_limit,
+            key,
         };
         let created = match self.store.create(submission).await? {
             Ok(created) => created,
@@ -178,6 +221,15 @@ impl Engine {
         }
     }
 
+    fn request_key(&self, key: CallKey, now: Timestamp) -> RequestKey {
+        RequestKey {
+            text: key.text,
+            asked: key.asked,
+            until: now + Span::from_secs(self.settings.key_keep_secs),
+            limit: self.settings.key_limit,
+        }
+    }
+
     fn mode(&self, expire_time: Option<u64>, now: Timestamp) -> Mode {
         let default = u64::from(self.settings.default_expire_secs);
         let secs = expire_time
@@ -221,7 +273,11 @@ impl Engine {
                 .expire_time
                 .unwrap_or(u64::from(self.settings.default_expire_secs)),
             max_retransmit: request.max_retransmit,
-            response: terms.response,
+            response: match request.unanswered {
+                true => ResponseRule::None,
+                false => terms.response,
+            },
+            call_id: request.call_id.map(Arc::from),
             created_at: now,
             detail: match terms.remark {
                 None => format!("request {}", request.request_id),
@@ -230,9 +286,13 @@ impl Engine {
         }
     }
 
-    async fn after_create(&self, device: DeviceKey, mut created: Created) -> Result<Record, CreateError> {
+    async fn after_create(&self, device: DeviceKey, mut created: Created) -> Result<Answered, CreateError> {
+        let answered = Answered {
+            record: created.record,
+            repeats: created.repeats,
+        };
         if created.existed {
-            return Ok(created.record);
+            return Ok(answered);
         }
         self.metrics.created.inc();
         self.follow(&mut created.applied);
@@ -244,7 +304,7 @@ impl Engine {
             }
             None => {}
         }
-        Ok(created.record)
+        Ok(answered)
     }
 
     /// Gives a committed Send to its session, or takes it back. The command is kept in either case.

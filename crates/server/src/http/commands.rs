@@ -1,17 +1,20 @@
 //! Device commands: create, list, cancel, look at one.
 
+mod cancel_tasks;
+mod create;
+mod gate;
+mod invoke;
+
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 use downlink_api::Code;
 use downlink_api::command::{
-    Command, CommandPage, CommandResult, CreateCommand, DeviceCommandResp, Pagination, parse_cancel,
-    raw_object,
+    Command, CommandPage, CommandResult, DeviceCommandResp, Pagination, parse_cancel, raw_object,
 };
-use downlink_api::device::is_muted;
 use downlink_api::time::WireTime;
-use downlink_core::{AppId, CommandBody, CommandId, DeviceId, Status};
+use downlink_core::{AppId, CommandId, DeviceId, Status};
 use downlink_store::{App, CommandFilter, Device, DeviceName, Record};
 use http::StatusCode;
 
@@ -19,44 +22,13 @@ use super::auth::Caller;
 use super::paging::{Paging, Window};
 use super::request::{IdInPath, Text};
 use super::{Api, Fault, Query, RequestId, finish, json};
-use crate::engine::CreateRequest;
+
+pub(super) use cancel_tasks::{create_cancel_task, list_cancel_tasks};
+pub(super) use create::{create, create_before};
+pub(super) use invoke::invoke;
 
 /// The most, and the default, of commands on a page.
 const MAX_PAGE: u32 = 1000;
-
-/// `POST /iocm/app/cmd/v1.4.0/deviceCommands`
-pub(super) async fn create(
-    State(api): State<Api>,
-    Caller(app): Caller,
-    id: RequestId,
-    body: Text,
-) -> Result<Response, Fault> {
-    let asked = CreateCommand::parse(body.as_str(), api.north.config.commands.max_paras_bytes)?;
-    if let Some(url) = &asked.callback_url {
-        api.north.callbacks.check(url)?;
-    }
-    let device = device_of(&api, &app, &asked.device_id, Code::NoDeviceData).await?;
-    if is_muted(&device.info, &asked.service_id, &asked.method) {
-        return Err(Code::CommandMuted.into());
-    }
-    let request = CreateRequest {
-        device: device.key,
-        device_id: device.id,
-        product: device.product,
-        body: CommandBody {
-            service: asked.service_id,
-            method: asked.method,
-            paras: asked.paras.to_owned(),
-        },
-        callback: asked.callback_url,
-        expire_time: asked.expire_time,
-        max_retransmit: asked.max_retransmit,
-        request_id: id.as_str().to_owned(),
-    };
-    let (engine, of) = (Arc::clone(&api.north.engine), Arc::clone(&app));
-    let record = finish(&api.tasks, async move { engine.create(&of, request).await }).await?;
-    json(StatusCode::CREATED, &created(&record, &app.id))
-}
 
 /// `GET /iocm/app/cmd/v1.4.0/deviceCommands`
 pub(super) async fn list(
@@ -75,12 +47,7 @@ pub(super) async fn list(
         to: window.to,
         before: None,
     };
-    let _turn = api
-        .north
-        .lists
-        .acquire()
-        .await
-        .map_err(|error| Fault::internal(error.to_string()))?;
+    let _turn = api.north.turn_to_list().await?;
     let store = api.north.engine.store();
     let page = store
         .list(app.key, filter, paging.skip(), paging.page_size)

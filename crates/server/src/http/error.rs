@@ -150,6 +150,17 @@ impl From<CreateError> for Fault {
             CreateError::Refused(CreateRefused::TooManyOpen) => {
                 Self::new(Code::Congested, "Too many commands of the application are open.")
             }
+            CreateError::Refused(CreateRefused::KeyTaken) => {
+                Self::new(Code::Conflict, "Idempotency-Key: was used for another request.")
+            }
+            CreateError::Refused(CreateRefused::AnswerGone) => Self::new(
+                Code::Conflict,
+                "Idempotency-Key: was used for a command that is kept no longer.",
+            ),
+            CreateError::Refused(CreateRefused::TooManyKeys) => Self::new(
+                Code::Congested,
+                "Too many idempotency keys of the application are kept.",
+            ),
             CreateError::Congested => {
                 Self::new(Code::Congested, "Too many commands are under way to the device.")
             }
@@ -218,6 +229,21 @@ mod tests {
             ),
             (
                 CreateError::Refused(CreateRefused::TooManyOpen).into(),
+                Code::Congested,
+                503,
+            ),
+            (
+                CreateError::Refused(CreateRefused::KeyTaken).into(),
+                Code::Conflict,
+                409,
+            ),
+            (
+                CreateError::Refused(CreateRefused::AnswerGone).into(),
+                Code::Conflict,
+                409,
+            ),
+            (
+                CreateError::Refused(CreateRefused::TooManyKeys).into(),
                 Code::Congested,
                 503,
             ),

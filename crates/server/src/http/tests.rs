@@ -1,11 +1,13 @@
 //! The interface as applications meet it: a whole server on free ports, spoken to over sockets.
 
 mod auth;
+mod cancel_tasks;
 mod commands;
 mod data;
 mod device_changes;
 mod devices;
 mod feed;
+mod invoke;
 mod products;
 mod subscriptions;
 mod wire;

@@ -1,4 +1,5 @@
-//! Retention: what devices reported, working rows past their late window, old records, ended tokens, registrations that lapsed.
+//! Retention: what devices reported, working rows past their late window, old records and cancel tasks, ended tokens and keys of
+//! requests, registrations that lapsed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +66,13 @@ async fn round(
             break;
         }
     }
+    while engine.store().prune_request_keys(now, page).await? >= u64::from(page.max(1)) {
+        if stop.is_cancelled() {
+            break;
+        }
+    }
+    // They come one at a time; what is left over waits for the next round.
+    engine.store().prune_cancel_tasks(keep_from, page).await?;
     engine.store().prune_tokens(now).await?;
     for device in engine.store().remove_unbound(now, page).await? {
         engine.outdate(Outdated::Removed(device));

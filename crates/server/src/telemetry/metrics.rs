@@ -90,6 +90,7 @@ pub(crate) enum SweepLabel {
     Open,
     Prune,
     Feed,
+    CancelTask,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -213,7 +213,7 @@ impl Batch {
         entry.ended |= row.progress.state.is_final();
         let (app, device, outbox) = (row.app, row.device, row.outbox);
         if !before.state.is_final() && row.progress.state.is_final() {
-            self.tallies.add(app, 0, -1);
+            self.tallies.add_open(app, -1);
         }
         self.queues.entry(device).or_default().touch(id);
         self.note_news(app, id, &transition.events, &transition.state);
@@ -241,7 +241,8 @@ impl Batch {
 
     /// Adds a command that this batch creates.
     pub(super) fn add(&mut self, row: WorkRow, submission: &Arc<Submission>) {
-        self.tallies.add(row.app, 1, 1);
+        self.tallies.add_record(row.app, row.id, 1);
+        self.tallies.add_open(row.app, 1);
         self.waiting.note(row.device, None, Some(&row.progress));
         self.queues.entry(row.device).or_default().touch(row.id);
         let entry = Entry {
@@ -268,7 +269,8 @@ impl Batch {
     /// Takes back [`add`](Self::add): it is not created after all.
     pub(super) fn drop_unsent(&mut self, id: CommandId) {
         if let Some(entry) = self.entries.remove(&id) {
-            self.tallies.add(entry.row.app, -1, -1);
+            self.tallies.add_record(entry.row.app, id, -1);
+            self.tallies.add_open(entry.row.app, -1);
             self.waiting
                 .note(entry.row.device, Some(&entry.row.progress), None);
         }
@@ -276,7 +278,7 @@ impl Batch {
 
     /// A record was deleted.
     pub(super) fn count_dropped(&mut self, app: AppKey, device: DeviceKey, id: CommandId) {
-        self.tallies.add(app, -1, 0);
+        self.tallies.add_record(app, id, -1);
         self.dropped.push((device, id));
     }
 

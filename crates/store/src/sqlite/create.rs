@@ -21,6 +21,11 @@ impl Batch {
         if let Some(created) = self.created_before(new.id)? {
             return Ok(Ok(created));
         }
+        if let Some(key) = &submission.key
+            && let Some(answer) = self.answered_before(new.app, key, new.created_at)?
+        {
+            return Ok(answer);
+        }
         let device_id = match self.facts(new.device)? {
             Some(facts) if facts.live && facts.app == new.app => facts.id.clone(),
             Some(_) | None => return Ok(Err(CreateRefused::NoDevice)),
@@ -59,11 +64,15 @@ impl Batch {
         }
         let applied = self.applied(new.id, Status::Pending)?;
         let record = self.record_of_new(submission, device_id);
+        if let Some(key) = &submission.key {
+            self.keep_key(new.app, key, new.id, record.status)?;
+        }
         Ok(Ok(Created {
             record,
             applied,
             send,
             existed: false,
+            repeats: None,
         }))
     }
 
@@ -111,7 +120,7 @@ impl Batch {
     }
 
     /// The answer to a create call that was answered before.
-    fn created_before(&mut self, id: CommandId) -> Result<Option<Created>, Failure> {
+    pub(super) fn created_before(&mut self, id: CommandId) -> Result<Option<Created>, Failure> {
         if self.last_id.is_none_or(|last| id > last) {
             return Ok(None);
         }
@@ -136,6 +145,7 @@ impl Batch {
             applied,
             send: None,
             existed: true,
+            repeats: None,
         }))
     }
 

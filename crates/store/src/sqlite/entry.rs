@@ -123,8 +123,8 @@ impl Entry {
         let end = self.ended.then_some(row);
         sql.prepare_cached(
             "INSERT INTO command (id, app, device, service, method, paras, callback, expire_time, max_retransmit, \
-             created_at, state, sends, delivered_at, events, result) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+             created_at, state, sends, delivered_at, events, result, call_id) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             row.id.to_bytes(),
@@ -142,6 +142,7 @@ impl Entry {
             end.and_then(|row| row.delivered_at).map(Timestamp::as_millis),
             end.map(|row| row.events.as_packed()),
             self.result,
+            new.call_id,
         ])?;
         Ok(())
     }

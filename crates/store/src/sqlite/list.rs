@@ -2,10 +2,11 @@
 
 use downlink_core::{AppKey, CommandId, DeviceKey, Span};
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::failure::Failure;
 use super::records::load;
+use super::stretches;
 use crate::{CommandFilter, Page, Record};
 
 /// A part of a list.
@@ -112,12 +113,59 @@ fn of_app(
     range: &Range,
     part: Part,
 ) -> Result<(u64, Vec<CommandId>), Failure> {
-    let rows = Rows::new(sql, "command", "app", app.0, range);
     let total = match range.is_all() {
         true => tally(sql, app)?,
-        false => rows.count()?,
+        false => count_of_app(sql, app, range)?,
     };
+    let (range, part) = past_stretches(sql, app, *range, part)?;
+    let rows = Rows::new(sql, "command", "app", app.0, &range);
     Ok((total, rows.page(part)?))
+}
+
+/// The same page of a shorter range: without the stretches that are skipped as a whole, so that a deep page costs no more
+/// than one within its stretch.
+fn past_stretches(sql: &Connection, app: AppKey, range: Range, part: Part) -> Result<(Range, Part), Failure> {
+    let mut skip = part.skip;
+    if skip == 0 {
+        return Ok((range, part));
+    }
+    if let Some(below) = range.below {
+        let last = Range {
+            from: range.from.max(Some(stretches::begin(stretches::of(below)))),
+            ..range
+        };
+        let count = Rows::new(sql, "command", "app", app.0, &last).count()?;
+        if skip < count {
+            return Ok((range, part));
+        }
+        skip -= count;
+    }
+    let (first, last) = (range.from.map(stretches::of), range.below.map(stretches::of));
+    let (below, skip) = match stretches::past(sql, app, first, last, skip)? {
+        Some((stretch, left)) => (stretches::end(stretch), left),
+        // All is skipped.
+        None => (Some(stretches::begin([0; 4])), 0),
+    };
+    Ok((Range { below, ..range }, Part { skip, ..part }))
+}
+
+/// How many commands an application has in a range: by stretches, and one by one where it begins and ends.
+fn count_of_app(sql: &Connection, app: AppKey, range: &Range) -> Result<u64, Failure> {
+    let count = |from, below| Rows::new(sql, "command", "app", app.0, &Range { from, below }).count();
+    let (first, last) = (range.from.map(stretches::of), range.below.map(stretches::of));
+    if let (Some(first), Some(last)) = (first, last)
+        && first >= last
+    {
+        return count(range.from, range.below);
+    }
+    let mut total = stretches::between(sql, app, first, last)?;
+    if let Some(first) = first {
+        total += count(range.from, stretches::end(first))?;
+    }
+    if let Some(last) = last {
+        total += count(Some(stretches::begin(last)), range.below)?;
+    }
+    Ok(total)
 }
 
 /// First what is newer than all that the table alone has, then the table.
@@ -128,15 +176,8 @@ fn of_device(
     newest: &[CommandId],
     part: Part,
 ) -> Result<(u64, Vec<CommandId>), Failure> {
-    let total = Rows::new(sql, "of_device", "device", device.0, range);
-    let mut head = Vec::new();
-    for id in newest.iter().copied().filter(|id| range.holds(*id)) {
-        // One that was moved between the two looks is in the table.
-        if !is_listed(sql, device, id)? {
-            head.push(id);
-        }
-    }
-    let count = total.count()? + head.len() as u64;
+    let rows = |range: &Range| Rows::new(sql, "of_device", "device", device.0, range);
+    let mut head: Vec<_> = newest.iter().copied().filter(|id| range.holds(*id)).collect();
     let mut rest = *range;
     if let Some(oldest) = head.first().copied() {
         let newer = Range {
@@ -147,10 +188,13 @@ fn of_device(
             skip: 0,
             limit: u32::MAX,
         };
-        head.extend(Rows::new(sql, "of_device", "device", device.0, &newer).page(all)?);
+        head.extend(rows(&newer).page(all)?);
         rest.below = Some(oldest);
     }
     head.sort_unstable_by(|a, b| b.cmp(a));
+    // One that was moved between the two looks is seen twice.
+    head.dedup();
+    let count = rows(&rest).count()? + head.len() as u64;
     let skip = usize::try_from(part.skip).unwrap_or(usize::MAX);
     let mut ids: Vec<_> = head
         .iter()
@@ -162,13 +206,8 @@ fn of_device(
         skip: part.skip.saturating_sub(head.len() as u64),
         limit: part.limit - ids.len() as u32,
     };
-    ids.extend(Rows::new(sql, "of_device", "device", device.0, &rest).page(left)?);
+    ids.extend(rows(&rest).page(left)?);
     Ok((count, ids))
-}
-
-fn is_listed(sql: &Connection, device: DeviceKey, id: CommandId) -> Result<bool, Failure> {
-    let mut statement = sql.prepare_cached("SELECT 1 FROM of_device WHERE device = ?1 AND id = ?2")?;
-    Ok(statement.exists(params![device.0, id.to_bytes()])?)
 }
 
 fn owns(sql: &Connection, app: AppKey, device: DeviceKey) -> Result<bool, Failure> {

@@ -19,7 +19,7 @@ use super::batch::Batch;
 use super::failure::Failure;
 use super::pushes::Clock;
 use super::state::is_answered;
-use crate::{CommandStage, Notice, NotifyType, OrderKey, ReceiverKey, Subscription};
+use crate::{CommandStage, NewCommand, Notice, NotifyType, OrderKey, ReceiverKey, Subscription};
 
 /// Receivers that are remembered as having something ready, at the most.
 const MOST_STIRRED: usize = 4096;
@@ -76,6 +76,23 @@ struct News {
     stage: CommandStage,
     answered: bool,
     at: Timestamp,
+}
+
+/// The call that made a command.
+struct Called {
+    service: String,
+    method: String,
+    id: Option<Arc<str>>,
+}
+
+impl Called {
+    fn of(new: &NewCommand) -> Self {
+        Self {
+            service: new.body.service.clone(),
+            method: new.body.method.clone(),
+            id: new.call_id.clone(),
+        }
+    }
 }
 
 /// A receiver's row.
@@ -282,30 +299,29 @@ impl Batch {
             };
             let (app, key) = (entry.row.app, entry.row.device);
             let (fresh, result) = (entry.fresh.clone(), entry.result.clone());
+            let called = match fresh {
+                Some(new) => Called::of(&new.command),
+                None => self.called(news.command)?,
+            };
             let device = self.device_id(key)?;
             let app_id = self.app_id(app)?;
             let confirm = Notice::Confirm {
                 device: &device,
                 app: &app_id,
                 command: news.command,
+                call_id: called.id.as_deref(),
                 stage: news.stage,
                 at: news.at,
             };
             self.tell(app, key, &confirm, news.at)?;
             if news.answered && self.wants(app, NotifyType::CommandRsp) {
-                let (service, method) = match fresh {
-                    Some(new) => (
-                        new.command.body.service.to_string(),
-                        new.command.body.method.to_string(),
-                    ),
-                    None => self.called(news.command)?,
-                };
                 let response = Notice::Response {
                     device: &device,
                     app: &app_id,
                     command: news.command,
-                    service: &service,
-                    method: &method,
+                    call_id: called.id.as_deref(),
+                    service: &called.service,
+                    method: &called.method,
                     result: result.as_deref(),
                 };
                 self.tell(app, key, &response, news.at)?;
@@ -319,11 +335,17 @@ impl Batch {
         Ok(statement.query_row([app.0], |row| row.get(0))?)
     }
 
-    /// A stored command's service and method.
-    fn called(&self, command: CommandId) -> Result<(String, String), Failure> {
+    /// What made a stored command.
+    fn called(&self, command: CommandId) -> Result<Called, Failure> {
         let mut statement = self
             .sql
-            .prepare_cached("SELECT service, method FROM command WHERE id = ?1")?;
-        Ok(statement.query_row([command.to_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?)
+            .prepare_cached("SELECT service, method, call_id FROM command WHERE id = ?1")?;
+        Ok(statement.query_row([command.to_bytes()], |row| {
+            Ok(Called {
+                service: row.get(0)?,
+                method: row.get(1)?,
+                id: row.get(2)?,
+            })
+        })?)
     }
 }

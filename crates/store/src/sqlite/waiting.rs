@@ -10,6 +10,8 @@ use super::batch::Batch;
 use super::failure::Failure;
 use super::memo::Memo;
 
+/// A queue that is cheap to count.
+const SHORT: usize = 4;
 /// What is remembered of devices.
 const DEVICES_REMEMBERED: usize = 16_384;
 
@@ -60,11 +62,7 @@ impl Batch {
         let known = self.waiting.of.get(&device).map(|count| *count);
         let count = match known {
             Some(count) => count,
-            // What holds the slot stands in the queue too.
-            None => Count {
-                at_most: self.queue_of(device, usize::MAX)?.len() as i64,
-                exact: false,
-            },
+            None => self.first_count(device)?,
         };
         let count = match count.exact || count.at_most < limit {
             true => count,
@@ -74,6 +72,32 @@ impl Batch {
             self.waiting.of.put(device, count);
         }
         Ok(count.at_most >= limit)
+    }
+
+    /// A short queue is counted to the last one, and stays so as it grows; else it takes a reason to.
+    fn first_count(&mut self, device: DeviceKey) -> Result<Count, Failure> {
+        match self.queue_of(device, usize::MAX)?.len() {
+            0..=SHORT => self.count_waiting(device),
+            // What holds the slot stands in the queue too.
+            long => Ok(Count {
+                at_most: long as i64,
+                exact: false,
+            }),
+        }
+    }
+
+    /// How many PENDING commands a device has in its queue, to the last one.
+    pub(super) fn waiting_of(&mut self, device: DeviceKey) -> Result<u64, Failure> {
+        let known = self.waiting.of.get(&device).map(|count| *count);
+        let count = match known.filter(|count| count.exact) {
+            Some(count) => count,
+            None => {
+                let count = self.count_waiting(device)?;
+                self.waiting.of.put(device, count);
+                count
+            }
+        };
+        Ok(u64::try_from(count.at_most).unwrap_or(0))
     }
 
     fn count_waiting(&mut self, device: DeviceKey) -> Result<Count, Failure> {

@@ -135,3 +135,75 @@ pub(crate) async fn an_open_command_is_listed_as_it_stands(stores: Stores) {
         Status::Failed
     );
 }
+
+/// Totals and pages of windows are exact, however records come and go, and wherever a window begins and ends.
+pub(crate) async fn totals_of_windows_are_exact(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let other = new_app(&*world.store, "other").await;
+    let theirs = new_device(other.key, "b");
+    let theirs = world.store.register(theirs, 9).await.unwrap().unwrap();
+    let device = world.device("a").await;
+    // Some a minute and more apart, some in one second; what is counted goes by 65.5 seconds.
+    let times: Vec<u32> = (0..60).map(|n| n * 37 + n % 3 * 200).chain([1200; 10]).collect();
+    let mut times_in_order = times.clone();
+    times_in_order.sort_unstable();
+    let mut ids = Vec::new();
+    for secs in &times_in_order {
+        let mut submission = world.cached(&device, at(*secs));
+        (submission.command.callback, submission.queue_limit) = (None, 1000);
+        ids.push((world.create(submission).await.record.id, *secs));
+        let mut beside = world.cached(&theirs, at(*secs));
+        beside.queue_limit = 1000;
+        world.create(beside).await;
+    }
+    for kept_from in [0, 700, 10_000] {
+        if kept_from > 0 {
+            for (id, secs) in ids.iter().filter(|(_, secs)| *secs < kept_from) {
+                world
+                    .apply(change(*id, Input::Cancel("x".into()), at(*secs)))
+                    .await;
+            }
+            while world.store.prune(at(kept_from), at(kept_from), 7).await.unwrap() > 0 {}
+            ids.retain(|(_, secs)| *secs >= kept_from);
+        }
+        for from in [
+            None,
+            Some(0),
+            Some(65),
+            Some(66),
+            Some(131),
+            Some(500),
+            Some(900),
+            Some(5000),
+        ] {
+            for to in [
+                None,
+                Some(0),
+                Some(64),
+                Some(66),
+                Some(1199),
+                Some(1200),
+                Some(1300),
+                Some(9000),
+            ] {
+                let filter = CommandFilter {
+                    from: from.map(at),
+                    to: to.map(at),
+                    ..CommandFilter::default()
+                };
+                let within = ids.iter().filter(|(_, secs)| {
+                    from.is_none_or(|from| *secs >= from) && to.is_none_or(|to| *secs <= to)
+                });
+                let mut expected: Vec<_> = within.map(|(id, _)| *id).collect();
+                expected.sort_unstable_by(|a, b| b.cmp(a));
+                for (skip, limit) in [(0, 1000), (1, 3), (12, 5), (40, 100), (71, 2), (16, 20)] {
+                    let found = list(&world, &filter, skip as u64, limit as u32).await;
+                    let page: Vec<_> = expected.iter().skip(skip).take(limit).copied().collect();
+                    let (total, told) = (expected.len() as u64, format!("{from:?} to {to:?}, skip {skip}"));
+                    assert_eq!((found.total, self::ids(&found)), (total, page), "{told}");
+                }
+            }
+        }
+    }
+    assert!(ids.is_empty());
+}

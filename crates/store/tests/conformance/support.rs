@@ -132,6 +132,7 @@ impl World {
                 within: Span::from_secs(300),
             },
             created_at: now,
+            call_id: None,
             detail: "request 1".into(),
         };
         Submission {
@@ -139,6 +140,7 @@ impl World {
             offer: None,
             queue_limit: 20,
             open_limit: None,
+            key: None,
         }
     }
 

@@ -340,3 +340,88 @@ async fn an_application_whose_pushes_pile_up_creates_no_more_until_they_are_fewe
     );
     until_created(&na, &body, 201).await;
 }
+
+/// A create call with a key.
+async fn keyed(na: &super::world::Na<'_>, key: &str, body: &str) -> super::world::Answer {
+    let authorization = format!("Bearer {}", na.token);
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("idempotency-key", key),
+    ];
+    na.world.bare("POST", COMMANDS, &headers, body).await
+}
+
+#[tokio::test]
+async fn a_call_that_is_repeated_with_its_key_is_answered_again() {
+    let world = World::start().await;
+    let na = world.na().await;
+    let device = na.device("n1").await;
+    let body = command(&device, r#","callbackUrl":"http://127.0.0.1:9/cb/""#);
+    let first = keyed(&na, "order 7", &body).await;
+    assert_eq!(first.status, 201);
+    assert!(!first.headers.contains_key("idempotent-replayed"));
+    let path = format!("{COMMANDS}/{}", first.at("/commandId"));
+    na.call("PUT", &path, r#"{"status":"CANCELED"}"#).await;
+    // What became of it, or of its device, makes no difference.
+    na.call("DELETE", &format!("{}/{device}", super::world::DEVICES), "")
+        .await;
+    let again = keyed(&na, "order 7", &body).await;
+    assert_eq!((again.status, &again.text), (201, &first.text));
+    assert_eq!(again.headers["idempotent-replayed"], "true");
+    let other = body.replace(r#"{"on": 1}"#, r#"{"on": 2}"#);
+    let answer = keyed(&na, "order 7", &other).await;
+    assert_eq!(answer.error(), error(409, "100227"));
+    assert!(answer.text.contains("Idempotency-Key"), "{answer:?}");
+    assert_eq!(
+        na.call("GET", COMMANDS, "").await.at("/pagination/totalSize"),
+        "1"
+    );
+    let dir = world.stop().await;
+    let world = World::on(dir, Vec::new()).await;
+    let na = world.na().await;
+    assert_eq!(keyed(&na, "order 7", &body).await.text, first.text);
+}
+
+#[tokio::test]
+async fn keys_that_are_none_and_one_too_many() {
+    let more = vec![("commands", "max_idempotency_keys_per_app", 1.into())];
+    let world = World::with(more).await;
+    let na = world.na().await;
+    let device = na.device("n1").await;
+    let body = command(&device, "");
+    for bad in ["", "a\tb", &"x".repeat(256)] {
+        let answer = keyed(&na, bad, &body).await;
+        assert_eq!(answer.error(), error(400, "100022"), "{bad:?}");
+        assert!(answer.text.contains("Idempotency-Key"), "{answer:?}");
+    }
+    assert_eq!(keyed(&na, &"x".repeat(255), &body).await.status, 201);
+    assert_eq!(keyed(&na, "k", &body).await.error(), error(503, "100501"));
+    assert_eq!(na.command(&device).await.status, 201);
+}
+
+#[tokio::test]
+async fn the_older_path_creates_too() {
+    let world = World::start().await;
+    let na = world.na().await;
+    let device = na.device("n1").await;
+    let body = r#"{"command":{"serviceId":"Lamp","method":"SET","paras":{"on":1}},"expireTime":60,"requestId":"r1","callbackUrl":"http://127.0.0.1:9/cb"}"#;
+    let path = |device: &str| format!("/iocm/app/cmd/v1.2.0/devices/{device}/commands");
+    let made = na.call("POST", &path(&device), body).await;
+    assert_eq!(made.status, 200, "{made:?}");
+    assert_eq!(
+        (made.at("/deviceId"), made.at("/expireTime"), made.at("/status")),
+        (device.clone(), "60".into(), "PENDING".into())
+    );
+    let shown = na
+        .call("GET", &format!("{COMMANDS}/{}", made.at("/commandId")), "")
+        .await;
+    assert_eq!(shown.text, made.text);
+    assert_eq!(
+        na.call("POST", &path("no-such"), body).await.error(),
+        error(404, "100418")
+    );
+    assert_eq!(
+        na.call("POST", &path(&device), "{}").await.error(),
+        error(400, "100022")
+    );
+}

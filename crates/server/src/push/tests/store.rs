@@ -88,6 +88,23 @@ unused! {
 }
 
 unused! {
+    RequestKeys {
+        fn repeat(a: AppKey, b: Arc<str>, c: [u8; 32], d: Timestamp) -> Option<Result<Repeat, CreateRefused>>;
+        fn prune_request_keys(a: Timestamp, b: u32) -> u64;
+    }
+}
+
+unused! {
+    CancelTasks {
+        fn create_cancel_task(a: NewCancelTask) -> Result<CancelTask, CancelTaskRefused>;
+        fn cancel_tasks(a: AppKey, b: CancelTaskFilter, c: u64, d: u32, e: u32) -> Page<ShownCancelTask>;
+        fn open_cancel_tasks(a: Option<CancelTaskKey>, b: u32) -> Vec<CancelTaskKey>;
+        fn step_cancel_task(a: CancelTaskKey, b: u32, c: Timestamp) -> CancelStep;
+        fn prune_cancel_tasks(a: Timestamp, b: u32) -> u64;
+    }
+}
+
+unused! {
     Devices {
         fn register(a: NewDevice, b: u64) -> Result<Device, RegisterRefused>;
         fn device(a: DeviceName<'_>) -> Option<Device>;

@@ -115,8 +115,14 @@ impl Rig {
             expire_time: Some(expire),
             max_retransmit: None,
             request_id: "r".into(),
+            key: None,
+            call_id: None,
+            unanswered: false,
         };
-        self.engine.create(&app, request).await
+        self.engine
+            .create(&app, request)
+            .await
+            .map(|answered| answered.record)
     }
 
     pub(super) async fn queued(&self) -> CommandId {
@@ -152,6 +158,9 @@ fn engine(store: Arc<FakeStore>, metrics: &Arc<Metrics>, max_inflight: usize) ->
         queue_limit: 20,
         open_limit: None,
         response_wait_secs: 300,
+        key_keep_secs: 60,
+        key_limit: 10,
+        cancel_task_limit: 10,
         max_inflight,
         feed_streams_per_app: 1,
         feed_streams: 1,

@@ -256,6 +256,7 @@ impl Commands for FakeStore {
             applied,
             send,
             existed: false,
+            repeats: None,
         }))
     }
 

@@ -62,6 +62,23 @@ macro_rules! unused {
 }
 
 unused! {
+    RequestKeys {
+        fn repeat(AppKey, Arc<str>, [u8; 32], Timestamp) -> Option<Result<Repeat, CreateRefused>>;
+        fn prune_request_keys(Timestamp, u32) -> u64;
+    }
+}
+
+unused! {
+    CancelTasks {
+        fn create_cancel_task(NewCancelTask) -> Result<CancelTask, CancelTaskRefused>;
+        fn cancel_tasks(AppKey, CancelTaskFilter, u64, u32, u32) -> Page<ShownCancelTask>;
+        fn open_cancel_tasks(Option<CancelTaskKey>, u32) -> Vec<CancelTaskKey>;
+        fn step_cancel_task(CancelTaskKey, u32, Timestamp) -> CancelStep;
+        fn prune_cancel_tasks(Timestamp, u32) -> u64;
+    }
+}
+
+unused! {
     Pushes {
         fn divert(Vec<Diverted>) -> Vec<Option<Stowed>>;
         fn settle(Vec<Settled>) -> Vec<ReceiverKey>;
