@@ -13,6 +13,7 @@ mod keys;
 mod known;
 mod outcome;
 mod owner;
+mod registering;
 mod secure;
 mod sessions;
 mod traced;

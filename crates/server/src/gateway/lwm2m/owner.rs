@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use downlink_core::DeviceKey;
-use downlink_lwm2m::{DeviceNumber, ExchangeId, Millis, Output, Peer, Refusal, Station};
+use downlink_lwm2m::{DeviceNumber, Millis, Output, Peer, Station};
 use downlink_store::StoreError;
 use futures_util::StreamExt;
 use futures_util::future::Aborted;
@@ -20,13 +20,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Sockets;
-use super::calls::{Admitted, Call, Done, Said, Shared, Turned, Way};
+use super::calls::{Call, Done, Shared};
 use super::keeping::Keeping;
 use super::keys::Key;
-use super::known::{Devices, Known};
+use super::known::Devices;
 use super::secure::{Inside, Secure};
 use super::sessions::Listening;
-use super::work_mode;
 use super::writes::Writes;
 use crate::config;
 use crate::engine::{CloseReason, Outdated, ToSession};
@@ -53,7 +52,7 @@ pub(super) struct Owner {
     pub(super) plain: Option<UdpSocket>,
     pub(super) keeping: Keeping,
     pub(super) max_calls: usize,
-    work_mode: config::WorkMode,
+    pub(super) work_mode: config::WorkMode,
     began: Instant,
     pub(super) stopping: bool,
     changes: broadcast::Receiver<Outdated>,
@@ -281,18 +280,6 @@ impl Owner {
         }
     }
 
-    fn registering(&mut self, exchange: ExchangeId, peer: Peer, endpoint: String) {
-        let way = match peer {
-            Peer::Plain(_) => Way::Plain,
-            Peer::Secure(session) => Way::Secure(
-                self.secure
-                    .as_ref()
-                    .and_then(|secure| secure.proved(session).cloned()),
-            ),
-        };
-        self.calls.push(self.shared.admit(exchange, endpoint, way));
-    }
-
     fn done(&mut self, done: Done) {
         match done {
             Done::Admitted(exchange, Ok(admitted)) => self.admitted(exchange, *admitted),
@@ -307,69 +294,6 @@ impl Owner {
             Done::Kept(outcome) => self.kept(outcome),
             Done::ReadKept(page) => self.read_kept(page),
             Done::Noted => {}
-        }
-    }
-
-    fn admitted(&mut self, exchange: ExchangeId, (admitted, said): (Admitted, Said)) {
-        let mode = work_mode(said, self.work_mode);
-        let (now, device) = (self.now(), admitted.device.key);
-        if !self.station.accept(now, exchange, DeviceNumber(device.0), mode) {
-            return;
-        }
-        tracing::debug!(device = %admitted.device.id, ?mode, "LwM2M: registered");
-        if self.devices.contains_key(&device) {
-            self.renew(device, admitted);
-        } else {
-            self.calls.push(self.shared.presence(&admitted.device, true));
-            self.devices.insert(device, Known::new(admitted));
-        }
-        self.keep(device);
-    }
-
-    /// A device renewed its registration. What is known of it may be as old as that.
-    fn updated(&mut self, device: DeviceKey) {
-        self.keep(device);
-        if let Some(known) = self.devices.get(&device) {
-            self.calls.push(self.shared.look_again(&known.device));
-        }
-    }
-
-    fn looked_again(&mut self, device: DeviceKey, found: Result<Option<Box<(Admitted, Said)>>, StoreError>) {
-        match found {
-            Ok(Some(found)) => {
-                let (admitted, said) = *found;
-                let (now, mode) = (self.now(), work_mode(said, self.work_mode));
-                self.renew(device, admitted);
-                self.station.set_mode(now, DeviceNumber(device.0), mode);
-                self.keep(device);
-            }
-            Ok(None) => self.removed(device),
-            // The next update asks again.
-            Err(error) => tracing::debug!(%error, "LwM2M: a device could not be looked up again"),
-        }
-    }
-
-    /// What is known of a device is what it is now. Its session ends if it was made with another secret.
-    pub(super) fn renew(&mut self, device: DeviceKey, admitted: Admitted) {
-        if let Some(secure) = &mut self.secure {
-            secure.close_outdated(&admitted.device);
-        }
-        if let Some(known) = self.devices.get_mut(&device) {
-            known.renew(admitted);
-        }
-    }
-
-    fn turned(&mut self, exchange: ExchangeId, why: Turned) {
-        self.shared.engine.metrics().lwm2m.refused.inc();
-        let refusal = match why {
-            Turned::Unknown | Turned::Outdated(_) => Refusal::Unknown,
-            Turned::Unavailable => Refusal::Busy,
-        };
-        self.station.refuse(exchange, refusal);
-        // The answer goes out first.
-        self.act();
-        if let Turned::Outdated(device) = why {
-            self.end_dtls(device);
         }
     }
 
