@@ -1,6 +1,4 @@
-"""What an operator changes under a device: its key, its product. What waits and what is under way has its end all the same.
-
-A device's key cannot be changed by any call: it is removed and registered again."""
+"""What an operator changes under a device: its key, its product. What waits and what is under way has its end all the same."""
 
 import json
 
@@ -101,6 +99,23 @@ def test_a_new_key_opens_and_the_old_one_does_not(world, simulate):
     for sim in (first, intruder, again):
         assert sim.count("received") == (sim is first) and sim.count("registered") == (sim is first)
     world.receiver.expect(world.create(after), "SENT", "DELIVERED", ("SUCCESSFUL", '{"result":0}'))
+
+
+def test_a_key_is_exchanged_and_what_waits_goes_out_by_the_new_one(world, simulate):
+    device = world.na.register(secret=OLD, isSecure=True)
+    first = simulate(device.node_id, OLD)
+    first.wait_for("observed")
+    answer = world.na.call("PUT", f"{DEVICES}/{device.device_id}", {"psk": NEW})
+    assert answer.status == 204, answer
+    first.wait_for("unsecured")
+    waiting = world.create(device)
+    assert world.status(waiting) == "PENDING"
+    failed = metrics.dtls(world.server, "failed")
+    intruder = simulate(device.node_id, OLD)
+    until(lambda: metrics.dtls(world.server, "failed") > failed, what="the old key is refused")
+    simulate(device.node_id, NEW).wait_for("observed")
+    world.receiver.expect(waiting, "SENT", "DELIVERED", ("SUCCESSFUL", '{"result":0}'))
+    assert intruder.count("registered") == 0
 
 
 def test_what_waits_for_a_device_that_is_removed_is_cancelled_and_what_was_sent_ends(world, connect):
