@@ -17,6 +17,8 @@ mod products;
 mod push;
 pub mod run;
 pub mod runtime;
+#[cfg(test)]
+mod samples;
 mod secrets;
 mod sweep;
 pub mod telemetry;

@@ -423,29 +423,14 @@ async fn by_endpoint(engine: &Engine, endpoint: &str) -> Result<Option<Device>, 
 
 #[cfg(test)]
 mod tests {
-    use downlink_core::{AppKey, Timestamp};
-
     use super::*;
+    use crate::samples;
 
     fn device(key: i64, secret: &[u8], info: &str) -> Device {
         Device {
-            key: DeviceKey(key),
-            app: AppKey(1),
-            id: DeviceId::new("d"),
-            node_id: "n".to_owned(),
             secret: secret.to_vec(),
-            verify_code: String::new(),
             info: info.to_owned(),
-            created_at: Timestamp::default(),
-            modified_at: Timestamp::default(),
-            activated_at: None,
-            bind_until: None,
-            family: None,
-            product: None,
-            work_mode: None,
-            gateway: None,
-            link: downlink_store::Link::None,
-            heard_at: None,
+            ..samples::device(key)
         }
     }
 

@@ -191,29 +191,13 @@ impl Secure {
 
 #[cfg(test)]
 mod tests {
-    use downlink_core::{AppKey, DeviceId, Timestamp};
-
     use super::*;
+    use crate::samples;
 
     fn device(secret: &[u8]) -> Device {
         Device {
-            key: DeviceKey(7),
-            app: AppKey(1),
-            id: DeviceId::new("d"),
-            node_id: "n".to_owned(),
             secret: secret.to_vec(),
-            verify_code: String::new(),
-            info: "{}".to_owned(),
-            created_at: Timestamp::default(),
-            modified_at: Timestamp::default(),
-            activated_at: None,
-            bind_until: None,
-            family: None,
-            product: None,
-            work_mode: None,
-            gateway: None,
-            link: downlink_store::Link::None,
-            heard_at: None,
+            ..samples::device(7)
         }
     }
 

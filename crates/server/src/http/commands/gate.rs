@@ -34,31 +34,15 @@ fn silent_days(device: &Device, now: Timestamp) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use downlink_core::{AppKey, DeviceId, DeviceKey};
-
     use super::*;
+    use crate::samples;
 
     #[test]
     fn silence_counts_from_the_last_word_and_not_while_it_is_connected() {
         let day = |n: i64| Timestamp::from_millis(n * DAY_MS);
         let new = Device {
-            key: DeviceKey(1),
-            app: AppKey(1),
-            id: DeviceId::new("d"),
-            node_id: "n".to_owned(),
-            secret: Vec::new(),
-            verify_code: String::new(),
-            info: "{}".to_owned(),
             created_at: day(1),
-            modified_at: day(1),
-            activated_at: None,
-            bind_until: None,
-            family: None,
-            link: Link::None,
-            heard_at: None,
-            gateway: None,
-            product: None,
-            work_mode: None,
+            ..samples::device(1)
         };
         let bound = Device {
             activated_at: Some(day(3)),
