@@ -5,6 +5,7 @@
 //! device that can be written to has a session of the engine, as one that is connected over MQTT has. Commands and their
 //! states belong to the engine.
 
+mod admission;
 mod calls;
 mod dtls;
 mod keeping;

@@ -10,7 +10,7 @@ use downlink_core::DeviceKey;
 use downlink_lwm2m::DeviceNumber;
 use downlink_store::{KeptRegistration, StoreError};
 
-use super::calls::{Admitted, must_be_secure};
+use super::admission::{Admitted, must_be_secure};
 use super::kept::{self, Mark};
 use super::known::Known;
 use super::owner::Owner;

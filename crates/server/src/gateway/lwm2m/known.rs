@@ -11,7 +11,8 @@ use downlink_store::Device;
 use foldhash::HashMap;
 use futures_util::future::AbortHandle;
 
-use super::calls::{Admitted, Uplink};
+use super::admission::Admitted;
+use super::calls::Uplink;
 use super::kept::Mark;
 use crate::engine::{Inbox, SessionHandle};
 use crate::products::ReadyProduct;

@@ -4,7 +4,7 @@ use downlink_core::DeviceKey;
 use downlink_lwm2m::{DeviceNumber, ExchangeId, Peer, Refusal};
 use downlink_store::StoreError;
 
-use super::calls::{Admitted, Said, Turned, Way};
+use super::admission::{Admitted, Said, Turned, Way};
 use super::known::Known;
 use super::owner::Owner;
 use super::work_mode;
