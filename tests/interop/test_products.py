@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kit import cli
-from kit.na import Answer
+from kit.na import REGISTER, Answer
 from kit.server import APP_ID
 
 SWITCH = {
@@ -72,6 +72,10 @@ def test_capabilities_are_those_of_the_product(world, tmp_path):
     [response] = lamp["commands"][0]["responses"]
     assert response["responseName"] == "SWITCH_RSP"
     assert capabilities(device, "v1.2.0") == [lamp] and capabilities(other) == []
+    child = {"deviceInfo": {"nodeId": f"child of {device}", "manufacturerId": "nobody"}, "gatewayId": device}
+    child_id = world.na.call("POST", REGISTER, child).json["deviceId"]
+    behind = world.na.call("GET", f"/iocm/app/data/v1.1.0/deviceCapabilities?gatewayId={device}").json["deviceCapabilities"]
+    assert [(one["deviceId"], one["serviceCapabilities"]) for one in behind] == [(device, [lamp]), (child_id, [])]
     cli.call(world.server, "product", "delete", APP_ID, product["id"])
     assert capabilities(device) == []
 
