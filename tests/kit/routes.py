@@ -22,7 +22,7 @@ def routes_of(text: str) -> list[tuple[str, str]]:
     text = re.split(r"^#\[cfg\(test\)\]\nmod \w+ \{", text, flags=re.MULTILINE)[0]
     found = []
     for function in functions(text):
-        for at in (match.end() for match in re.finditer(r"\.route\(", function)):
+        for at in (match.end() for match in re.finditer(r"(?<!self\.router)\.route\(", function)):
             path, methods = arguments(function, at)
             for full in paths(path, function[:at]):
                 found += [(method, full) for method in methods_of(methods, function[:at])]
