@@ -1,8 +1,11 @@
 """Devices of the `$oc` family: subscribed implicitly, at QoS 0, answered by request id."""
 
+import json
+
 import pytest
 
 from kit.device import OcDevice
+from kit.na import DEVICES
 
 DONE = ("SUCCESSFUL", '{"state":"ON"}')
 
@@ -19,6 +22,23 @@ def test_a_device_that_never_subscribes_runs_commands(world, version):
         world.receiver.expect(command, "SENT", "DELIVERED", DONE)
         assert world.status(command) == "SUCCESSFUL"
     assert device.commands.empty(), "each command once"
+
+
+def test_what_it_reports_is_found_again(world):
+    device = world.device(OcDevice)
+    device_id = device.credentials.device_id
+    services = [
+        {"service_id": "Lamp", "properties": {"lux": 8}, "event_time": "20260102T030405Z"},
+        {"service_id": "Meter", "properties": {"kwh": "7"}},
+    ]
+    device.publish(f"{device.base}/properties/report", json.dumps({"services": services}))
+    answer = world.na.call("GET", f"/iocm/app/data/v1.2.0/deviceDataHistory?deviceId={device_id}&serviceId=Lamp")
+    assert (answer.status, answer.json["totalCount"]) == (200, 2), "the report at its start, too"
+    assert {"lux": 8} in [row["data"] for row in answer.json["deviceDataHistoryDTOs"]]
+    [at] = [row["timestamp"] for row in answer.json["deviceDataHistoryDTOs"] if row["data"] == {"lux": 8}]
+    assert at == "20260102T030405Z"
+    shown = world.na.call("GET", f"{DEVICES}/{device_id}").json["services"]
+    assert sorted(service["serviceId"] for service in shown) == ["Lamp", "Meter"]
 
 
 def test_a_refusal_is_told_as_failed(world):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kit import cli
-from kit.na import Answer
+from kit.na import REGISTER, Answer
 from kit.server import APP_ID
 
 SWITCH = {
@@ -49,6 +49,35 @@ def made(world, device, method: str, paras: dict) -> dict:
     answer = asked(world, device, method, paras)
     assert answer.status == 201, answer
     return answer.json
+
+
+def test_capabilities_are_those_of_the_product(world, tmp_path):
+    device = world.na.register(manufacturerId="acme").device_id
+    other = world.na.register(model="L2").device_id
+    product = put(world, tmp_path, SWITCH, BLINK)
+
+    def capabilities(device_id: str, version: str = "v1.1.0") -> dict:
+        answer = world.na.call("GET", f"/iocm/app/data/{version}/deviceCapabilities?deviceId={device_id}")
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json"), answer
+        assert list(answer.json) == ["deviceCapabilities"]
+        [one] = answer.json["deviceCapabilities"]
+        assert list(one) == ["deviceId", "serviceCapabilities"] and one["deviceId"] == device_id
+        return one["serviceCapabilities"]
+
+    [lamp] = capabilities(device)
+    assert (lamp["serviceId"], lamp["serviceType"], lamp["option"]) == ("Lamp", "Switch", "Master")
+    assert [command["commandName"] for command in lamp["commands"]] == ["SWITCH", "BLINK"]
+    [para] = lamp["commands"][0]["paras"]
+    assert (para["paraName"], para["dataType"], para["min"], para["max"]) == ("value", "int", "0", "1")
+    [response] = lamp["commands"][0]["responses"]
+    assert response["responseName"] == "SWITCH_RSP"
+    assert capabilities(device, "v1.2.0") == [lamp] and capabilities(other) == []
+    child = {"deviceInfo": {"nodeId": f"child of {device}", "manufacturerId": "nobody"}, "gatewayId": device}
+    child_id = world.na.call("POST", REGISTER, child).json["deviceId"]
+    behind = world.na.call("GET", f"/iocm/app/data/v1.1.0/deviceCapabilities?gatewayId={device}").json["deviceCapabilities"]
+    assert [(one["deviceId"], one["serviceCapabilities"]) for one in behind] == [(device, [lamp]), (child_id, [])]
+    cli.call(world.server, "product", "delete", APP_ID, product["id"])
+    assert capabilities(device) == []
 
 
 @pytest.mark.settings(commands_response_wait_secs=1)

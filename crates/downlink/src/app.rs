@@ -42,6 +42,25 @@ enum Verb {
         /// The application's id
         id: String,
     },
+    /// Allows an application to call in the name of another (`appId` in the query)
+    Authorize {
+        /// The application whose devices, commands and subscriptions these are
+        owner: String,
+        /// The application that may call from now on
+        other: String,
+    },
+    /// Takes back what `authorize` gave
+    Unauthorize {
+        /// The application whose devices, commands and subscriptions these are
+        owner: String,
+        /// The application that may call no more
+        other: String,
+    },
+    /// Lists who may call in the name of an application
+    Authorized {
+        /// The application's id
+        owner: String,
+    },
     /// Keys that its pushes are signed with
     #[command(subcommand)]
     Key(key::Verb),
@@ -163,6 +182,20 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
             admin.delete_app(&id).await?;
             out.show(&json!({"deleted": id}), || format!("deleted {id}"))
         }
+        Verb::Authorize { owner, other } => {
+            admin.authorize(&owner, &other).await?;
+            out.show(&json!({"authorized": other}), || format!("authorized {other}"))
+        }
+        Verb::Unauthorize { owner, other } => {
+            admin.unauthorize(&owner, &other).await?;
+            out.show(&json!({"deleted": other}), || {
+                format!("{other} is not authorized any more")
+            })
+        }
+        Verb::Authorized { owner } => {
+            let answer = admin.authorized(&owner).await?;
+            out.show(&answer, || lines(&answer, "authorized"))
+        }
         Verb::Key(verb) => key::run(verb, &admin, out).await,
         Verb::PushTls(verb) => push_tls::run(verb, &admin, out).await,
     }
@@ -209,6 +242,13 @@ pub(crate) fn given<const N: usize>(members: [(&str, Option<Value>); N]) -> Valu
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))
         .collect()
+}
+
+/// The texts of a list, one a line.
+fn lines(answer: &Value, name: &str) -> String {
+    let texts = answer.get(name).and_then(Value::as_array);
+    let texts: Vec<_> = texts.into_iter().flatten().filter_map(Value::as_str).collect();
+    texts.join("\n")
 }
 
 fn show_app(out: Out, app: &Value) -> Result<(), Failure> {

@@ -4,6 +4,7 @@
 //! Host header that names this listener, so that no web page can reach it by way of a browser's DNS.
 
 mod apps;
+mod grants;
 mod guard;
 mod health;
 mod names;
@@ -122,6 +123,11 @@ fn router(admin: Admin, guard: guard::Guard) -> Router {
         .route(
             "/admin/v1/apps/{id}/signing-keys/{key}",
             delete(signing_keys::remove),
+        )
+        .route("/admin/v1/apps/{id}/authorized", get(grants::list))
+        .route(
+            "/admin/v1/apps/{id}/authorized/{other}",
+            put(grants::add).delete(grants::remove),
         )
         .route(
             "/admin/v1/apps/{id}/push-tls",

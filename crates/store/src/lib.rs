@@ -12,6 +12,7 @@ pub mod command;
 pub mod device;
 pub mod error;
 pub mod feed;
+mod grant;
 pub mod history;
 pub mod product;
 pub mod push;
@@ -36,6 +37,7 @@ pub use device::{
 };
 pub use error::StoreError;
 pub use feed::{Feed, FeedItem, FeedPage};
+pub use grant::Grants;
 pub use history::{History, HistoryFilter};
 pub use product::{Codec, NewProduct, Product, ProductHead, ProductKey, Products, Put, PutRefused};
 pub use push::{
@@ -60,6 +62,7 @@ pub trait Store:
     + Registrations
     + Products
     + Apps
+    + Grants
     + Feed
     + History
     + Subscriptions
@@ -79,6 +82,7 @@ impl<T> Store for T where
         + Registrations
         + Products
         + Apps
+        + Grants
         + Feed
         + History
         + Subscriptions

@@ -21,6 +21,7 @@ mod events;
 mod failure;
 mod feed;
 mod gate;
+mod grants;
 mod history;
 mod list;
 mod memo;

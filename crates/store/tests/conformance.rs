@@ -173,6 +173,7 @@ macro_rules! suite {
             products::products_are_listed_by_their_names,
             apps::an_id_is_given_once,
             apps::a_work_mode_is_changed_and_taken_back,
+            apps::a_grant_is_of_one_for_one_and_goes_with_either,
             apps::a_new_secret_revokes_the_tokens,
             apps::tokens_end_and_are_limited,
             apps::an_application_goes_with_its_devices_and_tokens,

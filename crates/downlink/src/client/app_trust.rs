@@ -1,4 +1,4 @@
-//! The admin interface's calls about signing keys and push TLS.
+//! The admin interface's calls about signing keys, push TLS and who may call in an application's name.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -8,6 +8,7 @@ use crate::failure::Failure;
 
 const KEYS: &str = "signing-keys";
 const TLS: &str = "push-tls";
+const AUTHORIZED: &str = "authorized";
 
 impl Admin {
     pub(crate) async fn create_key(&self, app: &str, body: Value) -> Result<Value, Failure> {
@@ -32,6 +33,19 @@ impl Admin {
 
     pub(crate) async fn clear_push_tls(&self, app: &str) -> Result<Value, Failure> {
         self.about(Method::DELETE, &[app, TLS], None).await
+    }
+
+    pub(crate) async fn authorize(&self, owner: &str, other: &str) -> Result<Value, Failure> {
+        self.about(Method::PUT, &[owner, AUTHORIZED, other], None).await
+    }
+
+    pub(crate) async fn unauthorize(&self, owner: &str, other: &str) -> Result<Value, Failure> {
+        self.about(Method::DELETE, &[owner, AUTHORIZED, other], None)
+            .await
+    }
+
+    pub(crate) async fn authorized(&self, owner: &str) -> Result<Value, Failure> {
+        self.about(Method::GET, &[owner, AUTHORIZED], None).await
     }
 
     async fn about(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Value, Failure> {

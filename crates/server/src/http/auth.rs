@@ -21,25 +21,58 @@ use crate::secrets::{SecretHash, TokenHash, random_token, same};
 /// Tokens made here have 43 characters; nothing much longer is worth hashing.
 const MAX_TOKEN: usize = 256;
 
-/// The application that calls, by its access token.
+/// In whose name is called: of the application that the access token is of, or of the one that `appId` in the query names,
+/// if the operator authorized the caller for it.
 pub(crate) struct Caller(pub(crate) Arc<App>);
 
 impl FromRequestParts<Api> for Caller {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Fault> {
-        let token = access_token(&parts.headers).ok_or(Code::InvalidToken)?;
-        let app = api.north.check(token).await?;
-        if app_key(&parts.headers).is_some_and(|key| key != app.id.as_str().as_bytes()) {
-            return Err(Code::InvalidToken.into());
-        }
-        api.north.within_rate(&app)?;
-        let query = Query::new(parts.uri.query().unwrap_or_default());
-        match query.get("appId") {
-            Some(owner) if owner != app.id.as_str() => Err(Code::NotAuthorized.into()),
-            Some(_) | None => Ok(Self(app)),
+        let app = authenticated(parts, api).await?;
+        match owner(parts, &app) {
+            None => Ok(Self(app)),
+            Some(owner) => {
+                let store = api.north.engine.store();
+                let granted = store.granted(app.key, &owner).await?;
+                let owner = granted.ok_or(Code::NotAuthorized)?;
+                Ok(Self(Arc::new(owner)))
+            }
         }
     }
+}
+
+/// The application that calls, where nobody may call in its name.
+pub(crate) struct Itself(pub(crate) Arc<App>);
+
+impl FromRequestParts<Api> for Itself {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Fault> {
+        let app = authenticated(parts, api).await?;
+        match owner(parts, &app) {
+            None => Ok(Self(app)),
+            Some(_) => Err(Code::NotAuthorized.into()),
+        }
+    }
+}
+
+/// The application of the access token, if it may call now.
+async fn authenticated(parts: &Parts, api: &Api) -> Result<Arc<App>, Fault> {
+    let token = access_token(&parts.headers).ok_or(Code::InvalidToken)?;
+    let app = api.north.check(token).await?;
+    if app_key(&parts.headers).is_some_and(|key| key != app.id.as_str().as_bytes()) {
+        return Err(Code::InvalidToken.into());
+    }
+    api.north.within_rate(&app)?;
+    Ok(app)
+}
+
+/// The other application that the query names.
+fn owner(parts: &Parts, app: &App) -> Option<AppId> {
+    let query = Query::new(parts.uri.query().unwrap_or_default());
+    let named = query.get("appId")?;
+    (named != app.id.as_str()).then(|| AppId::new(named.into_owned()))
 }
 
 /// `Authorization: Bearer …` in whatever case, else the `access_token` header of old clients.

@@ -15,7 +15,7 @@ use downlink_core::AppId;
 use downlink_store::{App, FeedItem, FeedPage};
 use http::StatusCode;
 
-use super::auth::Caller;
+use super::auth::Itself;
 use super::{Api, Fault, Query, json};
 
 /// The most bytes of results on a page; the one that passes it still goes with it.
@@ -54,7 +54,7 @@ struct Part {
 /// `GET /downlink/v1/feed?cursor&limit`
 pub(super) async fn pull(
     State(api): State<Api>,
-    Caller(app): Caller,
+    Itself(app): Itself,
     query: Query,
 ) -> Result<Response, Fault> {
     let from = Place::of(&app.id, query.get("cursor").as_deref())?;

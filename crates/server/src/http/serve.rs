@@ -98,6 +98,7 @@ impl Serving {
         let (began, id) = (Instant::now(), self.ids.of(request.headers()));
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let keeps_order = request.version() < http::Version::HTTP_2;
+        let with_body = with_body(&method, request.headers());
         request.extensions_mut().insert(id.clone());
         let mut router = self.router.clone();
         let handled = unpanicked(async move {
@@ -119,7 +120,7 @@ impl Serving {
             began,
             cause,
         );
-        if keeps_order && may_be_unread(&method, response.status()) {
+        if keeps_order && with_body && may_be_unread(&method, response.status()) {
             response
                 .headers_mut()
                 .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
@@ -135,11 +136,26 @@ impl Serving {
     }
 }
 
-/// Refused before its body was read: the connection ends with this answer, and the client has to be told, or its next
-/// request goes into a closed connection.
+/// Refused before its body was read, or of a method whose bodies are passed over: the connection ends with this answer, and
+/// the client has to be told, or its next request goes into a closed connection.
 fn may_be_unread(method: &http::Method, status: StatusCode) -> bool {
-    let with_body = !matches!(*method, http::Method::GET | http::Method::HEAD);
-    with_body && matches!(status.as_u16(), 401 | 403 | 404 | 405)
+    bodiless(method) || matches!(status.as_u16(), 401 | 403 | 404 | 405)
+}
+
+/// Nothing reads a body of these. Some clients send one.
+fn bodiless(method: &http::Method) -> bool {
+    matches!(
+        *method,
+        http::Method::GET | http::Method::HEAD | http::Method::DELETE
+    )
+}
+
+/// Whether there may be a body. Where one belongs it is taken to be there.
+fn with_body(method: &http::Method, headers: &HeaderMap) -> bool {
+    let said = |length: &HeaderValue| length.as_bytes().iter().any(|digit| *digit != b'0');
+    let chunked = headers.contains_key(http::header::TRANSFER_ENCODING);
+    let length = headers.get(http::header::CONTENT_LENGTH);
+    !bodiless(method) || chunked || length.is_some_and(said)
 }
 
 fn log(id: &str, method: &str, path: &str, status: StatusCode, began: Instant, cause: Option<Cause>) {
@@ -199,6 +215,28 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+
+    #[test]
+    fn a_connection_with_an_unread_body_is_told_to_end() {
+        use http::Method;
+        for (method, length, status, ends) in [
+            (Method::GET, None, StatusCode::NOT_FOUND, false),
+            (Method::GET, Some("2"), StatusCode::OK, true),
+            (Method::DELETE, Some("0"), StatusCode::NO_CONTENT, false),
+            (Method::DELETE, Some("17"), StatusCode::NO_CONTENT, true),
+            (Method::DELETE, None, StatusCode::NOT_FOUND, false),
+            (Method::POST, Some("2"), StatusCode::CREATED, false),
+            (Method::POST, Some("2"), StatusCode::FORBIDDEN, true),
+            (Method::PUT, None, StatusCode::NOT_FOUND, true),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(length) = length {
+                headers.insert("content-length", HeaderValue::from_static(length));
+            }
+            let told = with_body(&method, &headers) && may_be_unread(&method, status);
+            assert_eq!(told, ends, "{method} {length:?} {status}");
+        }
+    }
 
     #[test]
     fn sane_request_ids_are_kept_and_others_replaced() {

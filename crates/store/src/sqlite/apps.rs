@@ -26,6 +26,7 @@ macro_rules! app_columns {
          a.push_max_age_ms, a.work_mode, a.cycle_secs"
     };
 }
+pub(super) use app_columns;
 
 #[async_trait]
 impl Apps for SqliteStore {
@@ -235,6 +236,7 @@ impl Batch {
         self.feeds.forget_settings();
         self.revoke_tokens(app)?;
         self.unsubscribe(app, |_| true)?;
+        self.remove_grants(app)?;
         for query in [
             "DELETE FROM push WHERE app = ?1",
             "DELETE FROM receiver WHERE app = ?1",
@@ -332,7 +334,8 @@ fn token(
     Ok(found.optional()?)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<App> {
+/// The application of a row that begins with `app_columns!`.
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<App> {
     let id: Arc<str> = row.get(1)?;
     Ok(App {
         key: AppKey(row.get(0)?),

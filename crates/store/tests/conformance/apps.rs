@@ -56,6 +56,51 @@ pub(crate) async fn an_id_is_given_once(stores: Stores) {
     );
 }
 
+pub(crate) async fn a_grant_is_of_one_for_one_and_goes_with_either(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let owner = world.app.clone();
+    let mut others = Vec::new();
+    for name in ["b", "c"] {
+        let new = NewApp {
+            id: AppId::new(name),
+            name: name.into(),
+            secret_hash: "h".into(),
+            settings: AppSettings::default(),
+            created_at: T0,
+        };
+        others.push(world.store.create_app(new).await.unwrap().unwrap());
+    }
+    let [b, c] = &others[..] else { unreachable!() };
+    let store = &world.store;
+    assert_eq!(store.granted(b.key, &owner.id).await.unwrap(), None);
+    assert!(!store.grant(owner.key, owner.key).await.unwrap(), "for itself");
+    assert!(!store.grant(owner.key, AppKey(99)).await.unwrap(), "nobody");
+    for _ in 0..2 {
+        assert!(store.grant(owner.key, b.key).await.unwrap());
+    }
+    assert!(store.grant(owner.key, c.key).await.unwrap());
+    assert_eq!(
+        store.granted(b.key, &owner.id).await.unwrap(),
+        Some(owner.clone())
+    );
+    assert_eq!(
+        store.granted(owner.key, &b.id).await.unwrap(),
+        None,
+        "one way only"
+    );
+    assert_eq!(store.grants(owner.key, 9).await.unwrap(), others);
+    assert_eq!(store.grants(owner.key, 1).await.unwrap(), others[..1]);
+    assert!(store.withdraw(owner.key, c.key).await.unwrap());
+    assert!(!store.withdraw(owner.key, c.key).await.unwrap());
+    assert_eq!(store.granted(c.key, &owner.id).await.unwrap(), None);
+    store.remove_app(b.key, at(1)).await.unwrap();
+    assert_eq!(store.grants(owner.key, 9).await.unwrap(), []);
+    assert!(store.grant(owner.key, c.key).await.unwrap());
+    store.remove_app(owner.key, at(2)).await.unwrap();
+    assert_eq!(store.granted(c.key, &owner.id).await.unwrap(), None);
+    assert!(!store.withdraw(owner.key, c.key).await.unwrap());
+}
+
 pub(crate) async fn a_new_secret_revokes_the_tokens(stores: Stores) {
     let world = World::new(stores.open()).await;
     let app = world.app.key;

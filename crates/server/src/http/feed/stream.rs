@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Part, Place, cursor, entry, read};
 use crate::engine::Follower;
-use crate::http::auth::{Caller, access_token};
+use crate::http::auth::{Itself, access_token};
 use crate::http::{Api, Fault, LongLived, Query};
 
 /// A comment is sent after this time without a change: it keeps proxies from closing the connection, and finds out
@@ -39,7 +39,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// `GET /downlink/v1/feed/stream?cursor`
 pub(in crate::http) async fn follow(
     State(api): State<Api>,
-    Caller(app): Caller,
+    Itself(app): Itself,
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {

@@ -126,6 +126,15 @@ unused! {
 }
 
 unused! {
+    Grants {
+        fn grant(a: AppKey, b: AppKey) -> bool;
+        fn withdraw(a: AppKey, b: AppKey) -> bool;
+        fn granted(a: AppKey, b: &AppId) -> Option<App>;
+        fn grants(a: AppKey, b: u32) -> Vec<App>;
+    }
+}
+
+unused! {
     Apps {
         fn create_app(a: NewApp) -> Option<App>;
         fn app(a: &AppId) -> Option<App>;

@@ -428,6 +428,25 @@ impl Devices for FakeStore {
 }
 
 #[async_trait]
+impl Grants for FakeStore {
+    async fn grant(&self, _: AppKey, _: AppKey) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+
+    async fn withdraw(&self, _: AppKey, _: AppKey) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+
+    async fn granted(&self, _: AppKey, _: &AppId) -> Result<Option<App>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn grants(&self, _: AppKey, _: u32) -> Result<Vec<App>, StoreError> {
+        unimplemented!()
+    }
+}
+
+#[async_trait]
 impl Apps for FakeStore {
     async fn create_app(&self, _: NewApp) -> Result<Option<App>, StoreError> {
         unimplemented!()
