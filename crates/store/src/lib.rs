@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod app;
+pub mod batch_task;
 pub mod cancel_task;
 pub mod command;
 pub mod device;
@@ -22,6 +23,10 @@ pub mod subscription;
 pub mod trust;
 
 pub use app::{App, AppSettings, AppSettingsChange, Apps, NewApp, NewToken, Token, TokenKind};
+pub use batch_task::{
+    BatchRefused, BatchState, BatchStep, BatchTargets, BatchTask, BatchTaskKey, BatchTasks, NewBatchTask,
+    RefusalText, Subtask, SubtaskFilter, SubtaskState, Turn,
+};
 pub use cancel_task::{
     CancelStep, CancelTask, CancelTaskFilter, CancelTaskKey, CancelTaskRefused, CancelTaskState, CancelTasks,
     NewCancelTask, ShownCancelTask,
@@ -55,6 +60,7 @@ pub trait Store:
     Commands
     + RequestKeys
     + CancelTasks
+    + BatchTasks
     + Pushes
     + Devices
     + Registrations
@@ -74,6 +80,7 @@ impl<T> Store for T where
     T: Commands
         + RequestKeys
         + CancelTasks
+        + BatchTasks
         + Pushes
         + Devices
         + Registrations
