@@ -13,6 +13,8 @@ from kit.server import APP_ID, APP_SECRET, Server
 
 COMMANDS = "/iocm/app/cmd/v1.4.0/deviceCommands"
 CANCEL_TASKS = "/iocm/app/cmd/v1.4.0/deviceCommandCancelTasks"
+BATCH_TASKS = "/iocm/app/batchtask/v1.1.0/tasks"
+BATCH_DETAILS = "/iocm/app/batchtask/v1.1.0/taskDetails"
 LOGIN = "/iocm/app/sec/v1.1.0/login"
 REGISTER = "/iocm/app/reg/v2.0.0/deviceCredentials"
 DEVICES = "/iocm/app/dm/v1.4.0/devices"

@@ -83,7 +83,7 @@ impl<'a> CreateCommand<'a> {
     }
 }
 
-fn paras(member: Member<'_>, max: usize) -> Result<&str, Invalid> {
+pub(crate) fn paras(member: Member<'_>, max: usize) -> Result<&str, Invalid> {
     let text = member.ok_or_else(|| Invalid::missing("command.paras"))?.get();
     if !text.starts_with('{') {
         return Err(Invalid::new("command.paras", "must be a JSON object"));
@@ -98,14 +98,14 @@ fn paras(member: Member<'_>, max: usize) -> Result<&str, Invalid> {
 }
 
 /// Of any length here: what is wrong with a callback URL has an error code of its own.
-fn callback_url(member: Member<'_>) -> Result<Option<String>, Invalid> {
+pub(crate) fn callback_url(member: Member<'_>) -> Result<Option<String>, Invalid> {
     let Some(raw) = member else { return Ok(None) };
     serde_json::from_str(raw.get())
         .map(Some)
         .map_err(|_| Invalid::new("callbackUrl", "must be a string"))
 }
 
-fn max_retransmit(member: Member<'_>) -> Result<Option<u8>, Invalid> {
+pub(crate) fn max_retransmit(member: Member<'_>) -> Result<Option<u8>, Invalid> {
     Ok(field::integer("maxRetransmit", member, 3)?.and_then(|times| u8::try_from(times).ok()))
 }
 

@@ -86,6 +86,12 @@ codes! {
     NoCommand = "100434" 404 "The device command is not existed.";
     /// It was sent, or is over.
     NotCancelable = "100435" 409 "The device command has been canceled, expired or executed. Cannot be canceled again.";
+    /// So many tasks of the application are not over.
+    TooManyTasks = "105001" 400 "The number of unfinished batch tasks has reached the limit.";
+    /// The application has a task of this name.
+    TaskNameTaken = "105002" 409 "The name of the batch task exists.";
+    /// Unknown, or of another application.
+    NoTask = "105005" 404 "The batch task is not existed.";
     /// Try again later.
     Congested = "100501" 503 "Congestion occurs, and the current network is under flow control.";
     /// At login and refresh.
@@ -148,6 +154,9 @@ impl Code {
             | Self::DeviceSilent
             | Self::NoCommand
             | Self::NotCancelable
+            | Self::TooManyTasks
+            | Self::TaskNameTaken
+            | Self::NoTask
             | Self::Congested
             | Self::MissingParameter
             | Self::CursorExpired
@@ -201,6 +210,9 @@ mod tests {
 100612 403 The device has been silent for too long.
 100434 404 The device command is not existed.
 100435 409 The device command has been canceled, expired or executed. Cannot be canceled again.
+105001 400 The number of unfinished batch tasks has reached the limit.
+105002 409 The name of the batch task exists.
+105005 404 The batch task is not existed.
 100501 503 Congestion occurs, and the current network is under flow control.
 102202 400 Required Parameter is null or empty.
 900410 410 The cursor has expired: changes after it are no longer kept.

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod batch_task;
 pub mod cancel_task;
 pub mod command;
 pub mod data;

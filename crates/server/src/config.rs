@@ -35,6 +35,7 @@ section! {
         lwm2m: Lwm2m,
         devices: Devices,
         commands: Commands,
+        batch: Batch,
         engine: Engine,
         store: Store,
         push: Push,
@@ -229,6 +230,11 @@ section! {
         max_cancel_tasks_per_app: u32,
         max_devices_per_app: u64,
     }
+}
+
+section! {
+    /// `[batch]`
+    Batch { rate_per_sec: u32, max_devices: usize, max_open_per_app: u32, max_kept_per_app: u32, }
 }
 
 section! {

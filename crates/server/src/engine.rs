@@ -5,12 +5,14 @@
 //! A hint that is lost costs latency, never a command: the sweeps find what it would have told.
 //! A [`Dispatch`] is not a hint: it is a committed Send, and whoever gets it writes it or reports the session lost.
 
+mod batch_tasks;
 mod cancel_tasks;
 mod contacts;
 mod create;
 mod crowded;
 mod deadlines;
 mod feeds;
+pub(crate) mod gate;
 mod sessions;
 mod terms;
 
@@ -29,6 +31,7 @@ use crate::secrets::IdRandom;
 use crate::telemetry::{Metrics, RefusalLabel};
 use crate::trace::Traces;
 
+pub(crate) use batch_tasks::BatchRequest;
 pub(crate) use contacts::Contacts;
 pub(crate) use create::{Answered, CallKey, CancelError, CreateError, CreateRequest};
 pub(crate) use crowded::Crowded;
@@ -50,6 +53,7 @@ pub(crate) struct Engine {
     last_session: Mutex<SessionId>,
     hints: Hints,
     new_cancel_task: Notify,
+    new_batch_task: Notify,
     settings: Settings,
     metrics: Arc<Metrics>,
 }
@@ -104,6 +108,11 @@ pub(crate) struct Settings {
     pub(crate) key_limit: u64,
     /// Cancel tasks that are kept of an application.
     pub(crate) cancel_task_limit: u32,
+    /// Batch tasks of an application: that are not over, and that are kept.
+    pub(crate) batch_open_limit: u32,
+    pub(crate) batch_kept_limit: u32,
+    /// Silence after which a device gets no commands; 0: none.
+    pub(crate) max_silence_days: u32,
     pub(crate) max_inflight: usize,
     pub(crate) feed_streams_per_app: usize,
     pub(crate) feed_streams: usize,
@@ -142,6 +151,7 @@ impl Engine {
             last_session: Mutex::new(SessionId(0)),
             hints,
             new_cancel_task: Notify::new(),
+            new_batch_task: Notify::new(),
             settings,
             metrics,
         }

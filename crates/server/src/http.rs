@@ -6,6 +6,7 @@
 
 mod accept;
 mod auth;
+mod batch_tasks;
 mod callback;
 mod commands;
 mod data;
@@ -195,6 +196,7 @@ fn router(api: Api) -> Router {
             get(devices::one).put(devices::modify).delete(devices::remove),
         )
         .merge(devices_before())
+        .merge(batch_tasks())
         .merge(data_of_devices())
         .route(
             "/iocm/app/cmd/v1.4.0/deviceCommands",
@@ -244,6 +246,17 @@ fn router(api: Api) -> Router {
         .fallback(|| std::future::ready(Fault::from(Code::NotFound)))
         .method_not_allowed_fallback(|| std::future::ready(Fault::from(Code::IllegalRequest)))
         .with_state(api)
+}
+
+/// One command for many devices.
+fn batch_tasks() -> Router<Api> {
+    Router::new()
+        .route("/iocm/app/batchtask/v1.1.0/tasks", post(batch_tasks::create))
+        .route("/iocm/app/batchtask/v1.1.0/tasks/{id}", get(batch_tasks::one))
+        .route(
+            "/iocm/app/batchtask/v1.1.0/taskDetails",
+            get(batch_tasks::details),
+        )
 }
 
 /// What devices reported and can do.

@@ -3,6 +3,8 @@
 //! They run whether or not a device speaks or a hint arrives; after a crash, recovery is these, running as always.
 //! Each rests between rounds, and a round that fails is logged and tried again at the next.
 
+mod batch_results;
+mod batch_tasks;
 mod cancel_tasks;
 mod contacts;
 mod deadlines;
@@ -56,6 +58,9 @@ pub(crate) fn start(
     ));
     let limits = pushes::Limits::of(&config.push);
     tasks.spawn(pushes::run(Arc::clone(engine), limits, page, stop.clone()));
+    let rate = config.batch.rate_per_sec;
+    tasks.spawn(batch_tasks::run(Arc::clone(engine), queues, rate, stop.clone()));
+    tasks.spawn(batch_results::run(Arc::clone(engine), queues, stop.clone()));
     tasks.spawn(cancel_tasks::run(Arc::clone(engine), queues, stop.clone()));
     tasks.spawn(prune::run(
         Arc::clone(engine),

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod app;
+pub mod batch_task;
 pub mod cancel_task;
 pub mod command;
 pub mod device;
@@ -23,6 +24,10 @@ pub mod subscription;
 pub mod trust;
 
 pub use app::{App, AppSettings, AppSettingsChange, Apps, NewApp, NewToken, Token, TokenKind};
+pub use batch_task::{
+    BatchRefused, BatchState, BatchStep, BatchTargets, BatchTask, BatchTaskKey, BatchTasks, NewBatchTask,
+    RefusalText, Subtask, SubtaskFilter, SubtaskState, Turn,
+};
 pub use cancel_task::{
     CancelStep, CancelTask, CancelTaskFilter, CancelTaskKey, CancelTaskRefused, CancelTaskState, CancelTasks,
     NewCancelTask, ShownCancelTask,
@@ -57,6 +62,7 @@ pub trait Store:
     Commands
     + RequestKeys
     + CancelTasks
+    + BatchTasks
     + Pushes
     + Devices
     + Registrations
@@ -77,6 +83,7 @@ impl<T> Store for T where
     T: Commands
         + RequestKeys
         + CancelTasks
+        + BatchTasks
         + Pushes
         + Devices
         + Registrations

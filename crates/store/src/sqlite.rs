@@ -8,6 +8,9 @@
 mod apply;
 mod apps;
 mod batch;
+mod batch_gather;
+mod batch_list;
+mod batch_tasks;
 mod cancel_list;
 mod cancel_tasks;
 mod checkpoint;

@@ -12,6 +12,8 @@ use downlink_store::sqlite::{SqliteOptions, SqliteStore};
 
 #[path = "conformance/apps.rs"]
 mod apps;
+#[path = "conformance/batch_tasks.rs"]
+mod batch_tasks;
 #[path = "conformance/cancel_tasks.rs"]
 mod cancel_tasks;
 #[path = "conformance/create.rs"]
@@ -98,6 +100,11 @@ macro_rules! suite {
             cancel_tasks::a_device_must_be_there_for_a_task,
             cancel_tasks::tasks_are_listed_by_filter_in_bounds,
             cancel_tasks::tasks_are_kept_in_bounds,
+            batch_tasks::devices_are_gathered_each_once,
+            batch_tasks::a_turn_and_its_command_are_one_transaction,
+            batch_tasks::results_are_counted_once,
+            batch_tasks::batch_tasks_are_kept_in_bounds,
+            batch_tasks::a_batch_of_many_is_exact,
             queue::commands_go_oldest_first_one_at_a_time,
             queue::acked_and_next_are_one_transaction,
             queue::only_devices_with_a_queue_are_named,

@@ -205,7 +205,7 @@ async fn a_later_schema_is_refused() {
         .unwrap();
     let refused = SqliteStore::open(options(dir.path())).unwrap_err();
     assert!(
-        matches!(refused, OpenError::Newer { found: 99, known: 11 }),
+        matches!(refused, OpenError::Newer { found: 99, known: 13 }),
         "{refused}"
     );
     assert!(refused.to_string().contains("later version"), "{refused}");

@@ -203,6 +203,7 @@ impl Config {
             ("lwm2m.hellos_per_source", u64::from(self.lwm2m.hellos_per_source)),
             ("lwm2m.dtls_idle_secs", self.lwm2m.dtls_idle_secs),
             ("commands.max_sends", u64::from(self.commands.max_sends)),
+            ("batch.rate_per_sec", u64::from(self.batch.rate_per_sec)),
             ("engine.sweep_page", u64::from(self.engine.sweep_page)),
             // A sweep that does not rest busies a core.
             ("engine.queue_sweep_ms", self.engine.queue_sweep_ms),

@@ -230,7 +230,7 @@ impl Engine {
         }
     }
 
-    fn mode(&self, expire_time: Option<u64>, now: Timestamp) -> Mode {
+    pub(super) fn mode(&self, expire_time: Option<u64>, now: Timestamp) -> Mode {
         let default = u64::from(self.settings.default_expire_secs);
         let secs = expire_time
             .unwrap_or(default)
@@ -243,7 +243,7 @@ impl Engine {
         }
     }
 
-    fn command(
+    pub(super) fn command(
         &self,
         app: &App,
         request: CreateRequest,
@@ -286,7 +286,11 @@ impl Engine {
         }
     }
 
-    async fn after_create(&self, device: DeviceKey, mut created: Created) -> Result<Answered, CreateError> {
+    pub(super) async fn after_create(
+        &self,
+        device: DeviceKey,
+        mut created: Created,
+    ) -> Result<Answered, CreateError> {
         let answered = Answered {
             record: created.record,
             repeats: created.repeats,

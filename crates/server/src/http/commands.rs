@@ -2,7 +2,6 @@
 
 mod cancel_tasks;
 mod create;
-mod gate;
 mod invoke;
 
 use std::sync::Arc;

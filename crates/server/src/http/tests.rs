@@ -1,6 +1,7 @@
 //! The interface as applications meet it: a whole server on free ports, spoken to over sockets.
 
 mod auth;
+mod batch_tasks;
 mod cancel_tasks;
 mod commands;
 mod data;

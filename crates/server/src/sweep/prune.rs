@@ -73,6 +73,11 @@ async fn round(
     }
     // They come one at a time; what is left over waits for the next round.
     engine.store().prune_cancel_tasks(keep_from, page).await?;
+    while engine.store().prune_batch_tasks(keep_from, page).await? > 0 {
+        if stop.is_cancelled() {
+            break;
+        }
+    }
     engine.store().prune_tokens(now).await?;
     for device in engine.store().remove_unbound(now, page).await? {
         engine.outdate(Outdated::Removed(device));

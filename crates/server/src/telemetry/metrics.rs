@@ -91,6 +91,8 @@ pub(crate) enum SweepLabel {
     Prune,
     Feed,
     CancelTask,
+    BatchTask,
+    BatchResult,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -1,7 +1,7 @@
 //! How [`State`] is stored: a code and the columns that the state fills.
 
 use downlink_core::lifecycle::{Amendable, Flight, Sent, State};
-use downlink_core::{SessionId, Timestamp};
+use downlink_core::{SessionId, Status, Timestamp};
 
 use super::failure::Failure;
 
@@ -132,7 +132,20 @@ pub(super) fn is_answered(state: &State) -> bool {
     }
 }
 
-/// The same of a stored code.
+/// How a command ended whose record has this code; none: the code is of no end.
+pub(super) fn end_of_code(code: u8) -> Option<Status> {
+    match code {
+        DELIVERED => Some(Status::Delivered),
+        SUCCESSFUL => Some(Status::Successful),
+        FAILED_BY_DEVICE | FAILED_BY_TRANSPORT | FAILED_BY_TRANSPORT_ACKED => Some(Status::Failed),
+        TIMED_OUT | TIMED_OUT_ACKED => Some(Status::Timeout),
+        EXPIRED => Some(Status::Expired),
+        CANCELED => Some(Status::Canceled),
+        _ => None,
+    }
+}
+
+/// [`is_answered`] of a stored code.
 pub(super) fn is_answered_code(code: u8) -> bool {
     matches!(code, SUCCESSFUL | FAILED_BY_DEVICE)
 }

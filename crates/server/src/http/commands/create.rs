@@ -10,8 +10,8 @@ use downlink_core::CommandBody;
 use downlink_store::{App, Record};
 use http::StatusCode;
 
-use super::{created, device_of, gate};
-use crate::engine::{Answered, CreateRequest};
+use super::{created, device_of};
+use crate::engine::{Answered, CreateRequest, gate};
 use crate::http::auth::Caller;
 use crate::http::idempotency::{IdempotencyKey, mark_replayed};
 use crate::http::request::{IdInPath, Text};

@@ -11,8 +11,8 @@ use downlink_api::{Code, Invalid};
 use downlink_core::CommandBody;
 use http::StatusCode;
 
-use super::{device_of, gate};
-use crate::engine::CreateRequest;
+use super::device_of;
+use crate::engine::{CreateRequest, gate};
 use crate::http::auth::Caller;
 use crate::http::request::Text;
 use crate::http::{Api, Fault, RequestId, finish, json};

@@ -95,6 +95,21 @@ unused! {
 }
 
 unused! {
+    BatchTasks {
+        fn create_batch_task(a: NewBatchTask) -> Result<BatchTaskKey, BatchRefused>;
+        fn batch_task(a: AppKey, b: Arc<str>) -> Option<BatchTask>;
+        fn subtasks(a: BatchTaskKey, b: SubtaskFilter, c: u64, d: u32) -> Page<Subtask>;
+        fn open_batch_tasks(a: Option<BatchTaskKey>, b: u32) -> Vec<BatchTask>;
+        fn gather_batch(a: BatchTaskKey, b: u32, c: Timestamp) -> bool;
+        fn batch_turns(a: BatchTaskKey, b: u32) -> Vec<downlink_core::DeviceId>;
+        fn step_batch(a: BatchTaskKey, b: u64, c: Vec<Turn>, d: RefusalText, e: Timestamp) -> BatchStep;
+        fn expire_batch(a: BatchTaskKey, b: u32, c: String, d: Timestamp) -> u64;
+        fn settle_batch(a: BatchTaskKey, b: u64, c: u32, d: Timestamp) -> Option<u64>;
+        fn prune_batch_tasks(a: Timestamp, b: u32) -> u64;
+    }
+}
+
+unused! {
     CancelTasks {
         fn create_cancel_task(a: NewCancelTask) -> Result<CancelTask, CancelTaskRefused>;
         fn cancel_tasks(a: AppKey, b: CancelTaskFilter, c: u64, d: u32, e: u32) -> Page<ShownCancelTask>;

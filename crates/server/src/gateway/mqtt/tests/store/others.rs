@@ -69,6 +69,21 @@ unused! {
 }
 
 unused! {
+    BatchTasks {
+        fn create_batch_task(NewBatchTask) -> Result<BatchTaskKey, BatchRefused>;
+        fn batch_task(AppKey, Arc<str>) -> Option<BatchTask>;
+        fn subtasks(BatchTaskKey, SubtaskFilter, u64, u32) -> Page<Subtask>;
+        fn open_batch_tasks(Option<BatchTaskKey>, u32) -> Vec<BatchTask>;
+        fn gather_batch(BatchTaskKey, u32, Timestamp) -> bool;
+        fn batch_turns(BatchTaskKey, u32) -> Vec<downlink_core::DeviceId>;
+        fn step_batch(BatchTaskKey, u64, Vec<Turn>, RefusalText, Timestamp) -> BatchStep;
+        fn expire_batch(BatchTaskKey, u32, String, Timestamp) -> u64;
+        fn settle_batch(BatchTaskKey, u64, u32, Timestamp) -> Option<u64>;
+        fn prune_batch_tasks(Timestamp, u32) -> u64;
+    }
+}
+
+unused! {
     CancelTasks {
         fn create_cancel_task(NewCancelTask) -> Result<CancelTask, CancelTaskRefused>;
         fn cancel_tasks(AppKey, CancelTaskFilter, u64, u32, u32) -> Page<ShownCancelTask>;

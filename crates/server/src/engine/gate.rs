@@ -6,17 +6,16 @@ use downlink_core::Timestamp;
 use downlink_store::{Device, Link};
 
 use crate::clock;
-use crate::http::Fault;
 
 const DAY_MS: i64 = 86_400_000;
 
 /// Lets a command through. `max_silence_days`: a device that was not heard for longer gets none; 0: however long.
-pub(super) fn pass(device: &Device, service: &str, method: &str, max_silence_days: u32) -> Result<(), Fault> {
+pub(crate) fn pass(device: &Device, service: &str, method: &str, max_silence_days: u32) -> Result<(), Code> {
     if is_muted(&device.info, service, method) {
-        return Err(Code::CommandMuted.into());
+        return Err(Code::CommandMuted);
     }
     match max_silence_days > 0 && silent_days(device, clock::now()) >= i64::from(max_silence_days) {
-        true => Err(Code::DeviceSilent.into()),
+        true => Err(Code::DeviceSilent),
         false => Ok(()),
     }
 }
