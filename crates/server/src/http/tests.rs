@@ -4,6 +4,7 @@ mod auth;
 mod cancel_tasks;
 mod commands;
 mod data;
+mod description;
 mod device_changes;
 mod devices;
 mod feed;
