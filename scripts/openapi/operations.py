@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from schemas import (
-    ANY_OBJECT, BOOLEAN, CALLBACK, MAX_SECS, NAMED, PSK, SAID, array, asked, integer, object_of, ref, text,
+    ANY_OBJECT, BOOLEAN, CALLBACK, MAX_SECS, NODE, NOTICES, PSK, SAID, UPGRADES, array, asked, integer, object_of, plain, ref, text,
 )  # fmt: skip
 
 TAGS = [
@@ -57,16 +57,16 @@ NOT_KNOWN = ("100403",)
 REGISTERING = ("100403", "100203", "100412", "100426")
 CREATING = ("100222", "100223", "100227", "100418", "100428", "100431", "100432", "100612")
 
-ID = text(256, 1)
+ID = plain(256, 1)
 APP = {"appId": ID, "secret": ID}
 TIMEOUT = integer(MAX_SECS, description="Seconds until the registration lapses; 0: never")
 INFO = asked(SAID)
-BY_CODE = {"nodeId": ID, "verifyCode": ID, "timeout": TIMEOUT, "psk": PSK, "deviceName": text(256), "gatewayId": text(256)}
+BY_CODE = {"nodeId": ID, "verifyCode": ID, "timeout": TIMEOUT, "psk": PSK, "deviceName": plain(256), "gatewayId": plain(256)}
 SECRET = text(64, 8, pattern="^[A-Za-z0-9_-]+$")
-BY_SECRET = {"timeout": TIMEOUT, "mqttConnect": BOOLEAN, "secret": SECRET, "gatewayId": text(256)}
+BY_SECRET = {"timeout": TIMEOUT, "mqttConnect": BOOLEAN, "secret": SECRET, "gatewayId": plain(256)}
 KEY = asked({"verifyCode": ID, "nodeId": ID, "timeout": TIMEOUT})
-MUTE = object_of({"serviceInfo": object_of({"muteCmds": array(text(128, 1), 500)})})
-COMMAND = object_of({"serviceId": text(64, 1), "method": text(128, 1), "paras": ANY_OBJECT})
+MUTE = object_of({"serviceInfo": object_of({"muteCmds": array(plain(128, 1), 500)})})
+COMMAND = object_of({"serviceId": plain(64, 1), "method": plain(128, 1), "paras": ANY_OBJECT})
 CREATE = {
     "command": COMMAND,
     "callbackUrl": CALLBACK,
@@ -76,13 +76,14 @@ CREATE = {
 ONE_COMMAND = {"command": {"serviceId": "Lamp", "method": "SWITCH", "paras": {"value": 1}}, "expireTime": 3600}
 INVOKE = asked(
     {
-        "header": asked({"mode": text(enum=["ACK", "NOACK"]), "method": text(128, 1), "requestId": text(128)}, ("method",)),
+        "header": asked({"mode": text(enum=["ACK", "NOACK"]), "method": plain(128, 1), "requestId": plain(128)}, ("method",)),
         "body": ANY_OBJECT,
     },
     ("header",),
 )
-SUBSCRIBE = asked({"notifyType": text(128, 1), "callbackUrl": CALLBACK, "channel": text(32)}, ("notifyType", "callbackUrl"))
-SUBSCRIBE_BEFORE = object_of({"notifyType": text(128, 1), "callbackurl": CALLBACK})
+SUBSCRIBE = asked({"notifyType": text(enum=NOTICES + UPGRADES), "callbackUrl": CALLBACK, "channel": text(enum=["HTTP"])}, ("notifyType", "callbackUrl"))
+SUBSCRIBE_BEFORE = object_of({"notifyType": text(enum=NOTICES + UPGRADES), "callbackurl": CALLBACK})
+SUBSCRIBE_TO_UPGRADES = object_of({"notifyType": text(enum=UPGRADES), "callbackurl": CALLBACK})
 EMPTY = "No body, but a Content-Type: old SDKs fail without"
 URL = "http://127.0.0.1:9000/pushes"
 DEVICE = "0d0c1f7e-5b4a-4d3c-9b2a-1c0d9e8f7a6b"
@@ -118,7 +119,7 @@ def registering() -> list[Operation]:
                       ref("RefreshedKey"), codes=("100403", "100426", "100610", "100611"), body=KEY, body_required=False,
                       example={"timeout": 0}, **common),
         ]  # fmt: skip
-    secret = asked({"deviceInfo": asked({**NAMED, **SAID}, ("nodeId",)), **BY_SECRET, **SAID}, ("deviceInfo",))
+    secret = asked({"deviceInfo": asked({**NODE, **SAID}, ("nodeId",)), **BY_SECRET, **SAID}, ("deviceInfo",))
     made.append(
         Operation("devices", "registerBySecret", "post", f"{base}/v2.0.0/deviceCredentials", "Register a device of MQTT", "Registered",
                   ref("RegisteredBySecret"), codes=REGISTERING, body=secret,
@@ -171,7 +172,7 @@ def data() -> list[Operation]:
 def commands() -> list[Operation]:
     base = "/iocm/app/cmd/v1.4.0"
     made_once = {"headers": ("Idempotency-Key",), "answer_headers": ("Idempotent-Replayed",), "codes": CREATING}
-    create = asked({"deviceId": text(64, 1), **CREATE}, ("deviceId", "command"))
+    create = asked({"deviceId": plain(64, 1), **CREATE}, ("deviceId", "command"))
     unknown = ("100434",)
     return [
         Operation("commands", "createCommand", "post", f"{base}/deviceCommands", "Create a command", "It is on disk", ref("Command"), 201,
@@ -183,7 +184,7 @@ def commands() -> list[Operation]:
         Operation("commands", "cancelCommand", "put", f"{base}/deviceCommands/{{commandId}}", "Cancel a command", "The command",
                   ref("Command"), codes=(*unknown, "100435"), body=object_of({"status": text(enum=["CANCELED"])}), example={"status": "CANCELED"}),
         Operation("commands", "createCancelTask", "post", f"{base}/deviceCommandCancelTasks", "Cancel all that waits for a device",
-                  "The task, on disk", ref("CancelTask"), 201, codes=("100418",), body=object_of({"deviceId": text(64, 1)}),
+                  "The task, on disk", ref("CancelTask"), 201, codes=("100418",), body=object_of({"deviceId": plain(64, 1)}),
                   example={"deviceId": DEVICE}),
         Operation("commands", "listCancelTasks", "get", f"{base}/deviceCommandCancelTasks", "Cancel tasks, a page at a time",
                   "A page, newest first", ref("CancelTaskPage"), codes=("100022", "100418"),
@@ -219,7 +220,7 @@ def subscriptions() -> list[Operation]:
         Operation("subscriptions", "subscribeV110", "post", "/iocm/app/sub/v1.1.0/subscribe", "Subscribe", EMPTY, status=201, example=old, **before),
         Operation("subscriptions", "subscribeV120", "post", "/iocm/app/sub/v1.2.0/subscribe", "Subscribe", EMPTY, status=201, example=old, **before),
         Operation("subscriptions", "subscribeToUpgrades", "post", "/iodm/app/sub/v1.1.0/subscribe", "Subscribe to what becomes of upgrades",
-                  EMPTY, example=upgrades, more="Kept; there are no upgrades to tell of.", **{**before, "old": False}),
+                  EMPTY, example=upgrades, more="Kept; there are no upgrades to tell of.", **{**before, "old": False, "body": SUBSCRIBE_TO_UPGRADES}),
     ]  # fmt: skip
 
 

@@ -1,6 +1,16 @@
 """What bodies, parameters and headers look like. Members stand in the order of the wire; limits are the server's."""
 
-TIME_PATTERN = "^[0-9]{8}T[0-9]{6}Z$"
+TIME_PATTERN = "^[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])[0-5][0-9][0-5][0-9]Z$"
+# Texts of requests have no control characters.
+PLAIN = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
+URL_PATTERN = r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/"
+NOTICES = [
+    "deviceAdded", "bindDevice", "deviceInfoChanged", "deviceDataChanged", "deviceDatasChanged", "deviceDeleted", "deviceEvent",
+    "messageConfirm", "commandRsp", "pushGivenUp", "ruleEvent", "deviceDesiredPropertiesModifyStatusChanged",
+    "serviceInfoChanged", "deviceModelAdded", "deviceModelDeleted", "deviceCapabilitiesAdded", "deviceCapabilitiesChanged",
+    "deviceCapabilitiesDeleted",
+]  # fmt: skip
+UPGRADES = ["swUpgradeStateChangeNotify", "swUpgradeResultNotify", "fwUpgradeStateChangeNotify", "fwUpgradeResultNotify"]
 MAX_SECS = 2147483647
 COMMAND_STATES = ["PENDING", "EXPIRED", "SENT", "DELIVERED", "SUCCESSFUL", "FAILED", "TIMEOUT", "CANCELED"]
 TASK_STATES = ["WAITTING", "RUNNING", "SUCCESS", "PART_SUCCESS", "FAILED"]
@@ -9,6 +19,11 @@ TASK_STATES = ["WAITTING", "RUNNING", "SUCCESS", "PART_SUCCESS", "FAILED"]
 def text(most: int | None = None, least: int | None = None, **more) -> dict:
     limits = {name: value for name, value in (("minLength", least), ("maxLength", most)) if value is not None}
     return {"type": "string", **limits, **more}
+
+
+def plain(most: int, least: int | None = None, **more) -> dict:
+    """A text of a request."""
+    return text(most, least, **{"pattern": PLAIN, **more})
 
 
 def integer(most: int | None = None, least: int = 0, **more) -> dict:
@@ -43,7 +58,7 @@ ISO_TIME = text(description="With milliseconds, RFC 3339")
 ANY_OBJECT: dict = {"type": "object"}
 FLAG = text(enum=["TRUE", "FALSE"])
 BOOLEAN: dict = {"type": "boolean"}
-CALLBACK = text(1024, description="http or https, a host, an explicit port, a path or `/`")
+CALLBACK = plain(1024, pattern=URL_PATTERN, description="http or https, a host, an explicit port, a path or `/`")
 PSK = text(32, 8, pattern="^[0-9a-fA-F]+$")
 PAGE_COUNTS = {"totalCount": integer(), "pageNo": integer(), "pageSize": integer()}
 
@@ -55,18 +70,18 @@ SAID_OF_DEVICES = {
     "organization": 256, "region": 256, "timezone": 256, "productId": 256,
 }  # fmt: skip
 DEVICE_CONFIG = asked({"dataConfig": asked({"dataAgingTime": integer(90, description="Days")})})
-LABEL = {"type": ["string", "number", "boolean", "null"], "maxLength": 256}
+LABEL = {"type": ["string", "number", "boolean", "null"], "maxLength": 256, "pattern": PLAIN}
 CUSTOM_FIELDS = array(asked({"fieldName": LABEL, "fieldType": LABEL, "fieldValue": LABEL}), 100)
 TAG_LIST = array(asked({"tagName": LABEL, "tagValue": LABEL, "tagType": LABEL}), 100)
 SAID = {
-    **{name: text(most) for name, most in SAID_OF_DEVICES.items()},
+    **{name: plain(most) for name, most in SAID_OF_DEVICES.items()},
     "isSecure": BOOLEAN,
     "mute": {**FLAG, "description": "TRUE: what it reports is neither kept nor told"},
     "deviceConfig": DEVICE_CONFIG,
     "customFields": CUSTOM_FIELDS,
     "tags": TAG_LIST,
 }
-NAMED = {"nodeId": text(256, 1), "name": text(256), "manufacturerId": text(256), "deviceType": text(256), "model": text(256)}
+NODE = {"nodeId": plain(256, 1)}
 
 NULLABLE = or_null(text())
 SHOWN_ALWAYS = {
@@ -169,7 +184,7 @@ _TIME = {"schema": TIME, "example": "20260102T030405Z"}
 PARAMETERS = {
     "deviceId": {"schema": _ID, "example": "0d0c1f7e-5b4a-4d3c-9b2a-1c0d9e8f7a6b"},
     "gatewayId": {"schema": _ID, "description": "The device by which others are connected"},
-    "serviceId": {"schema": text(64, 1), "example": "Lamp"},
+    "serviceId": {"schema": plain(64, 1), "example": "Lamp"},
     "commandId": {"schema": _ID, "example": "0199123456787abc800017ffffffffff"},
     "subscriptionId": {"schema": _ID, "example": "7c9e6679-7425-40de-944b-e07fc1f90ae7"},
     "taskId": {"schema": _ID},
@@ -188,7 +203,7 @@ PARAMETERS = {
     "status:task": {"schema": text(enum=TASK_STATES)},
     "sort": {"schema": text(enum=["ASC", "DESC"]), "description": "By registration; DESC", "example": "ASC"},
     "property": {"schema": text(), "description": "Reports that have this property"},
-    "notifyType": {"schema": text(128)},
+    "notifyType": {"schema": text(enum=NOTICES + UPGRADES)},
     "callbackUrl": {"schema": CALLBACK},
     "channel": {"schema": text(32)},
     "ownerFlag": {"schema": text(enum=["true", "false"]), "description": "Is not read"},

@@ -113,11 +113,10 @@ def at_random(operation, ready: Ready, mode: GenerationMode, examples: int, numb
     @given(case=operation.as_strategy(generation_mode=mode), known=st.booleans())
     def call(case, known):
         if known:
-            # A device of its own: the calls change and remove it.
-            names = {**ready.names, "deviceId": ready.waiting}
+            names = {**ready.names, **ready.still_there()}
             case.path_parameters = {key: names.get(key, value) for key, value in case.path_parameters.items()}
             if isinstance(case.body, dict) and "deviceId" in case.body:
-                case.body = {**case.body, "deviceId": ready.waiting}
+                case.body = {**case.body, "deviceId": names["deviceId"]}
         case.query.pop("appId", None)
         case.call_and_validate(base_url=base_url(ready), headers=headers(ready.na, operation), checks=MADE, timeout=30)
 

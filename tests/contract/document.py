@@ -68,3 +68,21 @@ def renamed(document: dict, schema: str, where: str, member: str) -> dict:
     found["properties"] = {other if other != member else f"{member}Renamed": rule for other, rule in found["properties"].items()}
     found["required"] = [other if other != member else f"{member}Renamed" for other in found.get("required", [])]
     return document
+
+
+# No member of a request may be this.
+WRONG = [[]]
+
+
+def wrong_requests(document: dict, schema: dict, example) -> list[tuple[str, dict]]:
+    """Bodies in which one member, at whatever depth, is what it may not be; with that member's name."""
+    schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    if "items" in schema:
+        inner = example[0] if isinstance(example, list) and example else {}
+        return [(name, [body]) for name, body in wrong_requests(document, schema["items"], inner)]
+    example = example if isinstance(example, dict) else {}
+    found = []
+    for name, member in schema.get("properties", {}).items():
+        found.append((name, {**example, name: WRONG}))
+        found += [(inner, {**example, name: body}) for inner, body in wrong_requests(document, member, example.get(name))]
+    return found

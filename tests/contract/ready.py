@@ -81,6 +81,13 @@ class Ready:
     def close(self) -> None:
         self.world.close()
 
+    def still_there(self) -> dict[str, str]:
+        """What random calls may change and remove: made anew where they did."""
+        if self.na.call("GET", f"/iocm/app/dm/v1.4.0/devices/{self.waiting}").status == 404:
+            self.waiting = self.na.register(manufacturerId="acme").device_id
+        self.forget("deviceAdded")
+        return {"deviceId": self.waiting, "subscriptionId": self.subscription("deviceAdded")["subscriptionId"]}
+
     def number(self) -> int:
         return next(self._numbers)
 

@@ -79,6 +79,22 @@ def test_a_renamed_member_fails_the_calls(ready):
     assert any(failure.startswith("createCommand:") for failure in failures), failures
 
 
+def test_every_member_of_a_request_is_read_and_named_when_it_is_wrong(ready):
+    """Members that are not read would be passed over: so a name that is wrong in the description is found out."""
+    passed_over = []
+    for name, operation in OPERATIONS.items():
+        asked = operation.definition.raw.get("requestBody", {}).get("content", {}).get("application/json")
+        if not asked:
+            continue
+        names = {**ready.names, **ready.before(name)}
+        path = calls.parameters(operation, "path", names)
+        for member, body in document.wrong_requests(DOCUMENT, asked["schema"], calls.filled(asked["example"], names)):
+            answer = ready.na.call(operation.method.upper(), operation.path.format(**path), body)
+            if answer.status != 400 or member.lower() not in answer.json["error_desc"].lower():
+                passed_over.append(f"{name}: {member}: {answer}")
+    assert not passed_over, "\n".join(passed_over)
+
+
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["right", "wrong"])
 @pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - calls.NOT_AT_RANDOM.keys()))
 def test_whatever_is_asked_the_answer_is_as_described(ready, rng, name, mode):

@@ -98,7 +98,7 @@ fn paras(member: Member<'_>, max: usize) -> Result<&str, Invalid> {
 }
 
 /// Of any length here: what is wrong with a callback URL has an error code of its own.
-fn callback_url(member: Member<'_>) -> Result<Option<String>, Invalid> {
+pub(crate) fn callback_url(member: Member<'_>) -> Result<Option<String>, Invalid> {
     let Some(raw) = member else { return Ok(None) };
     serde_json::from_str(raw.get())
         .map(Some)

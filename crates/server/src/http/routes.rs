@@ -21,25 +21,19 @@ impl Routes {
     }
 
     /// Answers on `path` by `methods`.
-    #[cfg_attr(not(test), expect(unused_mut, reason = "the list of paths is for tests"))]
     pub(super) fn route(mut self, path: &str, methods: MethodRouter<Api>) -> Self {
         #[cfg(test)]
         self.paths.push(path.to_owned());
-        Self {
-            router: self.router.route(path, methods),
-            ..self
-        }
+        self.router = self.router.route(path, methods);
+        self
     }
 
     /// Takes over the routes of another.
-    #[cfg_attr(not(test), expect(unused_mut, reason = "the list of paths is for tests"))]
     pub(super) fn merge(mut self, other: Self) -> Self {
         #[cfg(test)]
         self.paths.extend(other.paths);
-        Self {
-            router: self.router.merge(other.router),
-            ..self
-        }
+        self.router = self.router.merge(other.router);
+        self
     }
 
     /// What axum serves.
