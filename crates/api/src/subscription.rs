@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::command::callback_url;
 use crate::field::{self, Invalid, Member};
 
 /// A request to subscribe, read; whether type and URL are legal is not decided here.
@@ -24,8 +25,7 @@ impl Subscribe {
         let members: BTreeMap<String, Member<'_>> = field::object("body", text)?;
         let get = |name: &str| members.get(name).copied().flatten();
         let url = get("callbackUrl").or_else(|| get("callbackurl"));
-        // Its length is a rule of callback URLs, with a code of its own.
-        let url = field::text("callbackUrl", url, 0, usize::MAX)?;
+        let url = callback_url(url)?;
         let channel = field::text("channel", get("channel"), 0, 32)?.filter(|channel| !channel.is_empty());
         Ok(Self {
             notify_type: field::required("notifyType", get("notifyType"), 128)?,

@@ -1,9 +1,11 @@
 //! The admin listener: metrics, health, and the operator's API.
 //!
-//! `/metrics`, `/healthz` and `/readyz` are open to whoever reaches the listener. All else needs the admin token and a
-//! Host header that names this listener, so that no web page can reach it by way of a browser's DNS.
+//! `/metrics`, `/healthz` and `/readyz` are open to whoever reaches the listener. All else needs a Host header that names
+//! this listener, so that no web page can reach it by way of a browser's DNS, and, but for the description of the northbound
+//! interface, the admin token.
 
 mod apps;
+mod description;
 mod grants;
 mod guard;
 mod health;
@@ -15,6 +17,9 @@ mod receivers;
 mod signing_keys;
 mod trace;
 mod work_mode;
+
+#[cfg(test)]
+pub(crate) use description::DOCUMENT;
 
 #[cfg(test)]
 mod tests;
@@ -93,10 +98,13 @@ impl FromRef<Admin> for Arc<Northbound> {
 }
 
 fn router(admin: Admin, guard: guard::Guard) -> Router {
+    let guard = Arc::new(guard);
     let guarded = Router::new()
         .route(
             "/",
-            get(|| async { "Downlink: admin API under /admin/v1, metrics at /metrics\n" }),
+            get(|| async {
+                "Downlink: admin API under /admin/v1, metrics at /metrics, northbound interface at /docs\n"
+            }),
         )
         .route("/admin/v1/apps", post(apps::create).get(apps::list))
         .route("/admin/v1/apps/{id}/secret", post(apps::rotate_secret))
@@ -155,12 +163,17 @@ fn router(admin: Admin, guard: guard::Guard) -> Router {
                 "this path does not take this method",
             )
         })
-        .layer(from_fn_with_state(Arc::new(guard), guard::check));
+        .layer(from_fn_with_state(Arc::clone(&guard), guard::check_token));
+    let for_own_hosts = Router::new()
+        .route("/openapi.json", get(description::document))
+        .route("/docs", get(description::page))
+        .merge(guarded)
+        .layer(from_fn_with_state(guard, guard::check_host));
     Router::new()
         .route("/metrics", get(health::metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(health::ready))
-        .merge(guarded)
+        .merge(for_own_hosts)
         .with_state(admin)
 }
 

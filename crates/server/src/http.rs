@@ -21,6 +21,7 @@ mod logins;
 mod paging;
 mod rates;
 mod request;
+mod routes;
 mod serve;
 mod subscriptions;
 mod token_cache;
@@ -51,6 +52,7 @@ pub(crate) use accept::{Accepting, LongLived, accept};
 pub(crate) use error::{Fault, JSON};
 pub(crate) use finish::finish;
 use request::Query;
+use routes::Routes;
 pub(crate) use serve::{RequestId, RequestIds, Serving};
 pub(crate) use token_cache::TokenCache;
 
@@ -174,7 +176,16 @@ pub(crate) fn answer_on(
 }
 
 fn router(api: Api) -> Router {
-    Router::new()
+    routes()
+        .into_router()
+        .fallback(|| std::future::ready(Fault::from(Code::NotFound)))
+        .method_not_allowed_fallback(|| std::future::ready(Fault::from(Code::IllegalRequest)))
+        .with_state(api)
+}
+
+/// All that can be called; `scripts/openapi` describes it.
+fn routes() -> Routes {
+    Routes::new()
         .route("/iocm/app/sec/v1.1.0/login", post(login::login))
         .route("/iocm/app/sec/v1.1.0/refreshToken", post(login::refresh))
         .route("/iocm/app/sec/v1.1.0/logout", post(login::logout))
@@ -243,14 +254,11 @@ fn router(api: Api) -> Router {
         .route("/downlink/v1/commands/{id}", get(events::history))
         .route("/downlink/v1/feed", get(feed::pull))
         .route("/downlink/v1/feed/stream", get(feed::stream::follow))
-        .fallback(|| std::future::ready(Fault::from(Code::NotFound)))
-        .method_not_allowed_fallback(|| std::future::ready(Fault::from(Code::IllegalRequest)))
-        .with_state(api)
 }
 
 /// One command for many devices.
-fn batch_tasks() -> Router<Api> {
-    Router::new()
+fn batch_tasks() -> Routes {
+    Routes::new()
         .route("/iocm/app/batchtask/v1.1.0/tasks", post(batch_tasks::create))
         .route("/iocm/app/batchtask/v1.1.0/tasks/{id}", get(batch_tasks::one))
         .route(
@@ -260,8 +268,8 @@ fn batch_tasks() -> Router<Api> {
 }
 
 /// What devices reported and can do.
-fn data_of_devices() -> Router<Api> {
-    let mut router = Router::new();
+fn data_of_devices() -> Routes {
+    let mut router = Routes::new();
     for version in ["v1.1.0", "v1.2.0"] {
         let path = |name: &str| format!("/iocm/app/data/{version}/{name}");
         router = router
@@ -272,8 +280,8 @@ fn data_of_devices() -> Router<Api> {
 }
 
 /// What older clients call: the same by other paths.
-fn devices_before() -> Router<Api> {
-    let mut router = Router::new();
+fn devices_before() -> Routes {
+    let mut router = Routes::new();
     for version in ["v1.1.0", "v1.2.0"] {
         let path = format!("/iocm/app/reg/{version}/devices");
         let of_one = get(devices::activation).put(devices::refresh_key);

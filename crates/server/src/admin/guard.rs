@@ -78,12 +78,17 @@ fn host_name(host: &str) -> &str {
     }
 }
 
-/// Lets a request pass, or answers it.
-pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+/// Lets a request to a known host pass, whoever makes it, or answers it.
+pub(super) async fn check_host(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if !guard.knows_host(&request) {
         let message = "the Host header must be localhost, a loopback address or the address listened on";
         return problem(StatusCode::FORBIDDEN, "host", message);
     }
+    next.run(request).await
+}
+
+/// Lets a request with the token pass, or answers it.
+pub(super) async fn check_token(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if !guard.has_token(request.headers()) {
         let message = "needs `Authorization: Bearer …` with the token in <data-dir>/admin.token";
         return problem(StatusCode::UNAUTHORIZED, "token", message);

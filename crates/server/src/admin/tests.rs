@@ -27,6 +27,10 @@ async fn what_is_open_and_what_needs_the_token() {
         ("/admin/v1/apps", &ours, half, 401),
         ("/admin/v1/apps", &ours, "Bearer ", 401),
         ("/", &ours, "", 401),
+        ("/openapi.json", &ours, "", 200),
+        ("/docs", "localhost", "", 200),
+        ("/openapi.json", evil, "", 403),
+        ("/docs", evil, token.as_str(), 403),
         ("/nothing", &ours, "", 401),
         ("/nothing", &ours, token.as_str(), 404),
         ("/nothing", evil, token.as_str(), 403),
@@ -47,6 +51,24 @@ async fn what_is_open_and_what_needs_the_token() {
         (answer.status, answer.at("/error/code")),
         (405, "method_not_allowed".to_owned())
     );
+}
+
+#[tokio::test]
+async fn the_page_of_the_northbound_interface_runs_only_its_own_script() {
+    let world = World::start().await;
+    let host = [("host", "localhost")];
+    let page = world.raw(world.admin(), "GET", "/docs", &host, "").await;
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'sha256-"),
+        "{policy}"
+    );
+    assert!(!policy.contains("unsafe"), "{policy}");
+    for loaded in ["src=", "<link", "http://", "https://", "innerHTML", "onclick"] {
+        assert!(!page.text.contains(loaded), "{loaded}");
+    }
+    let document = world.raw(world.admin(), "GET", "/openapi.json", &host, "").await;
+    assert_eq!(document.json()["openapi"], "3.1.0");
 }
 
 #[tokio::test]

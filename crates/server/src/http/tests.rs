@@ -5,6 +5,7 @@ mod batch_tasks;
 mod cancel_tasks;
 mod commands;
 mod data;
+mod description;
 mod device_changes;
 mod devices;
 mod feed;

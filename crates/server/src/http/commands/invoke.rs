@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use downlink_api::invoke::{Invoke, Invoked};
@@ -24,10 +25,11 @@ const MAX_SERVICE: usize = 64;
 pub(in crate::http) async fn invoke(
     State(api): State<Api>,
     Caller(app): Caller,
-    Path((device, service)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     id: RequestId,
     body: Text,
 ) -> Result<Response, Fault> {
+    let Path((device, service)) = path.map_err(|_| Code::NotFound)?;
     let asked = Invoke::parse(body.as_str(), api.north.config.commands.max_paras_bytes)?;
     if service.chars().count() > MAX_SERVICE || service.chars().any(char::is_control) {
         let rule = format!("must have 1 to {MAX_SERVICE} characters");
