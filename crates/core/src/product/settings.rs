@@ -48,20 +48,27 @@ pub struct ProductSettings {
 }
 
 impl ProductSettings {
-    /// Whether, and for how long, a result is awaited of a command that is `answered` or not. `default`: where
-    /// neither the product nor its work mode says how long.
+    /// Whether, and for how long, a result is awaited of a command that is `answered` or not. `default`: where the product
+    /// does not say how long.
     pub fn response_rule(&self, answered: bool, default: Span) -> ResponseRule {
         if !answered {
             return ResponseRule::None;
         }
-        let of_mode = match self.work_mode {
-            // The device hears of it within two cycles; 120 s for the rest, as the platform has it.
-            Some(WorkMode::Edrx { cycle_secs }) => Some(cycle_secs.saturating_mul(2).saturating_add(120)),
-            Some(WorkMode::Psm | WorkMode::Drx) | None => None,
-        };
-        let secs = self.response_wait_secs.or(of_mode);
         ResponseRule::Expected {
-            within: secs.map_or(default, Span::from_secs),
+            within: self.response_wait_secs.map_or(default, Span::from_secs),
+        }
+    }
+}
+
+impl WorkMode {
+    /// How long a result of a device that sleeps like this is awaited; none: the mode does not say.
+    pub const fn response_wait(self) -> Option<Span> {
+        match self {
+            // The device hears of it within two cycles; 120 s for the rest, as the platform has it.
+            Self::Edrx { cycle_secs } => {
+                Some(Span::from_secs(cycle_secs.saturating_mul(2).saturating_add(120)))
+            }
+            Self::Psm | Self::Drx => None,
         }
     }
 }
@@ -79,12 +86,15 @@ mod tests {
         };
         let mut settings = ProductSettings::default();
         assert_eq!(rule(settings), within(300));
-        settings.work_mode = Some(WorkMode::Psm);
-        assert_eq!(rule(settings), within(300));
-        settings.work_mode = Some(WorkMode::Edrx { cycle_secs: 40 });
-        assert_eq!(rule(settings), within(200));
         settings.response_wait_secs = Some(7);
         assert_eq!(rule(settings), within(7));
         assert_eq!(settings.response_rule(false, default), ResponseRule::None);
+    }
+
+    #[test]
+    fn a_device_with_long_cycles_has_longer() {
+        let waits =
+            [WorkMode::Psm, WorkMode::Drx, WorkMode::Edrx { cycle_secs: 40 }].map(WorkMode::response_wait);
+        assert_eq!(waits, [None, None, Some(Span::from_secs(200))]);
     }
 }

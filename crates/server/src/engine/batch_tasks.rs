@@ -160,6 +160,7 @@ impl Engine {
             device: device.key,
             device_id: device.id,
             product: device.product,
+            work_mode: device.work_mode,
             body: task.body.clone(),
             callback: task.callback.clone(),
             // Always kept for a device that is not there: as long as the task may take.

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use downlink_api::Invalid;
 use downlink_core::id::bucket_of;
 use downlink_core::lifecycle::{Input, Refusal};
-use downlink_core::product::Unfit;
+use downlink_core::product::{Unfit, WorkMode};
 use downlink_core::{
     CommandBody, CommandId, DeviceId, DeviceKey, Mode, ProductRef, ResponseRule, Span, Status, StatusSet,
     Timestamp,
@@ -26,6 +26,8 @@ pub(crate) struct CreateRequest {
     pub(crate) device_id: DeviceId,
     /// What the device says of its product.
     pub(crate) product: Option<Arc<ProductRef>>,
+    /// How it is said to sleep, if that was said of this device.
+    pub(crate) work_mode: Option<WorkMode>,
     pub(crate) body: CommandBody,
     pub(crate) callback: Option<String>,
     /// In seconds; `None`: the default. 0: immediate.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use downlink_api::Invalid;
 use downlink_api::product::given;
-use downlink_core::product::{CheckParas, CommandForm, Unfit};
+use downlink_core::product::{CheckParas, CommandForm, Unfit, WorkMode};
 use downlink_core::{CommandBody, ResponseRule, Span};
 use downlink_store::{App, Device, StoreError};
 
@@ -31,11 +31,18 @@ impl Engine {
 
     /// The terms of the command that is asked for; refuses one that does not fit its device's product.
     pub(super) async fn terms(&self, app: &App, request: &CreateRequest) -> Result<Terms, CreateError> {
-        let default = Span::from_secs(self.settings.response_wait_secs);
         let product = match &request.product {
             None => None,
             Some(means) => self.products.of(self.store(), app.key, means).await?,
         };
+        let of_product = product
+            .as_ref()
+            .and_then(|product| product.head.settings.work_mode);
+        // The nearest word on how it sleeps, as where it registers.
+        let mode = request.work_mode.or(of_product).or(app.settings.work_mode);
+        let default = mode
+            .and_then(WorkMode::response_wait)
+            .unwrap_or(Span::from_secs(self.settings.response_wait_secs));
         let Some(product) = product else {
             return Ok(Terms {
                 response: ResponseRule::Expected { within: default },

@@ -85,6 +85,7 @@ async fn make(
         device: device.key,
         device_id: device.id,
         product: device.product,
+        work_mode: device.work_mode,
         body: CommandBody {
             service: asked.service_id,
             method: asked.method,

@@ -42,6 +42,7 @@ pub(in crate::http) async fn invoke(
         device: device.key,
         device_id: device.id,
         product: device.product,
+        work_mode: device.work_mode,
         body: CommandBody {
             service,
             method: asked.method,

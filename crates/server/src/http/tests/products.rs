@@ -243,3 +243,22 @@ async fn creates_do_not_read_the_product_again() {
     // Of what other sweeps there are, one may fall between.
     assert!(reads < 9, "{reads} reads");
 }
+
+#[tokio::test]
+async fn the_nearest_word_on_how_a_device_sleeps_says_how_long_a_result_is_awaited() {
+    let world = World::start().await;
+    let na = world.na().await;
+    let lamp = lamp_device(&na).await;
+    let edrx = |secs: u32| json!({"workMode": "edrx", "cycleSecs": secs}).to_string();
+    let app = "/admin/v1/apps/app-1".to_owned();
+    let of_device = format!("/admin/v1/devices/{lamp}/work-mode");
+    for (method, path, cycle, secs) in [("PATCH", &app, 50, 220), ("PUT", &of_device, 10, 140)] {
+        let said = world.operate(method, path, &edrx(cycle)).await;
+        assert_eq!(said.status, 200, "{said:?}");
+        let made = na
+            .call("POST", COMMANDS, &body(&lamp, "Light", "SET", json!({})))
+            .await;
+        assert_eq!(made.status, 201, "{made:?}");
+        assert_eq!(awaited(&world, &lamp).await.1, Some(secs));
+    }
+}

@@ -106,6 +106,7 @@ impl Rig {
             device: self.device,
             device_id: DeviceId::new("dev"),
             product: None,
+            work_mode: None,
             body: CommandBody {
                 service: "Lamp".into(),
                 method: "SWITCH".into(),
