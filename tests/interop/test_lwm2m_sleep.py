@@ -155,6 +155,9 @@ def test_the_order_holds_over_many_windows(world, connect):
     device.start()
     for n in range(COMMANDS):
         until(lambda: len(device.writes()) > n, what=f"command {n}")
+        # Nothing may come between its waking and the answer to its update: it would fall asleep before.
+        in_vain = min(n + 1, COMMANDS - 1)
+        until(lambda: metrics.messages(world.server, "timeouts") == in_vain, what="the next one was given up")
         until(lambda: metrics.value(world.server, "awake") == 0, what="asleep for the server, too")
         device.asleep = False
         assert device.update().code == coapwire.CHANGED
