@@ -73,8 +73,9 @@ def status(world, device_id):
 
 
 def told(world, device_id, kind):
-    bodies = [push.body.decode() for push in world.receiver.requests() if push.accepted]
-    return [body for body in bodies if f'"notifyType":"{kind}","deviceId":"{device_id}"' in body]
+    """The notices of a kind that were accepted of a device, each once: a kill may have one come twice."""
+    accepted = {push.webhook_id: push.body.decode() for push in world.receiver.requests() if push.accepted}
+    return [body for body in accepted.values() if f'"notifyType":"{kind}","deviceId":"{device_id}"' in body]
 
 
 def subscribe(world, kind):
