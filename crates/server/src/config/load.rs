@@ -169,12 +169,10 @@ fn parse_like(old: &Value, text: &str) -> Option<Value> {
 
 impl Config {
     fn deserialize_table(table: Table) -> Result<Self, ConfigError> {
-        Value::Table(table)
-            .try_into()
-            .map_err(|error: toml::de::Error| ConfigError::Value {
-                key: "configuration".to_owned(),
-                message: error.message().to_owned(),
-            })
+        serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| ConfigError::Value {
+            key: error.path().to_string(),
+            message: error.inner().message().to_owned(),
+        })
     }
 
     /// Bounds that types cannot say.
@@ -311,7 +309,15 @@ mod tests {
                 env(&[("DOWNLINK_ENGINE_OPEN_SWEEP_MS", "0")]),
                 "engine.open_sweep_ms",
             ),
-            (env(&[("DOWNLINK_COMMANDS_MAX_SENDS", "300")]), "configuration"),
+            (
+                env(&[("DOWNLINK_COMMANDS_MAX_SENDS", "300")]),
+                "`commands.max_sends`",
+            ),
+            (
+                env(&[("DOWNLINK_LWM2M_WORK_MODE", "deep")]),
+                "`lwm2m.work_mode`: unknown variant `deep`",
+            ),
+            (env(&[("DOWNLINK_STORE_TAIL", "-1")]), "`store.tail`"),
         ] {
             let error = load(None, vars, Vec::new()).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
