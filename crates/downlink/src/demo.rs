@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use downlink_sim::Receiver;
+use downlink_fleet::Receiver;
 use tempfile::TempDir;
 use tokio::time::Instant;
 

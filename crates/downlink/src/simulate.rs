@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
-use downlink_sim::Device;
-use downlink_sim::credentials::Identity;
-use downlink_sim::device::{Ack, Answer, Behaviour, Config, Event, HangUp, Moment, Qos, Reconnect};
-use downlink_sim::topic::Family;
+use downlink_fleet::Device;
+use downlink_fleet::credentials::Identity;
+use downlink_fleet::device::{Ack, Answer, Behaviour, Config, Event, HangUp, Moment, Qos, Reconnect};
+use downlink_fleet::topic::Family;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -232,7 +232,7 @@ async fn follow(device: &mut Device, args: &Args, out: Out) -> Result<(), Failur
         if args.commands.is_some_and(|wanted| is_done(device, args, wanted)) {
             // An answer that is not acknowledged by then is the server's to explain.
             let all_acked =
-                |tally: &downlink_sim::ledger::Tally| tally.answers_acked >= u64::from(tally.total.answered);
+                |tally: &downlink_fleet::ledger::Tally| tally.answers_acked >= u64::from(tally.total.answered);
             let _ = device.ledger().wait_until(LEAVE_WITHIN, all_acked).await;
             return Ok(());
         }

@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use downlink_sim::Receiver;
-use downlink_sim::receiver::{Plan, Push, Reply};
+use downlink_fleet::Receiver;
+use downlink_fleet::receiver::{Plan, Push, Reply};
 use serde_json::{Value, json};
 
 /// Runs the program with an environment of its own.

@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use downlink_sim::lwm2m::random::Random;
-use downlink_sim::lwm2m::{Config, Fleet, Settings};
+use downlink_fleet::lwm2m::random::Random;
+use downlink_fleet::lwm2m::{Config, Fleet, Settings};
 use tokio::sync::mpsc;
 
 use super::watch::Watch;

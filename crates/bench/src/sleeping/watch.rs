@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use downlink_sim::lwm2m::Event;
+use downlink_fleet::lwm2m::Event;
 
 /// See the module.
 pub(super) struct Watch {
@@ -127,7 +127,7 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use downlink_sim::lwm2m::event::Command;
+    use downlink_fleet::lwm2m::event::Command;
 
     use super::*;
 

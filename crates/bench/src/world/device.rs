@@ -33,7 +33,7 @@ pub(crate) struct Passwords(String);
 
 impl Passwords {
     pub(crate) fn new() -> Self {
-        Self(downlink_sim::credentials::password(STAMP, SECRET))
+        Self(downlink_fleet::credentials::password(STAMP, SECRET))
     }
 }
 

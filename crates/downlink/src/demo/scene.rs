@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use downlink_sim::device::Config;
-use downlink_sim::receiver::Push;
-use downlink_sim::{Device, Receiver};
+use downlink_fleet::device::Config;
+use downlink_fleet::receiver::Push;
+use downlink_fleet::{Device, Receiver};
 use reqwest::Url;
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use downlink_sim::lwm2m::{Access, Code, Config, Fleet, Key, Outcome, Payload, Settings, Weather, Write};
+use downlink_fleet::lwm2m::{Access, Code, Config, Fleet, Key, Outcome, Payload, Settings, Weather, Write};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::time::Instant;

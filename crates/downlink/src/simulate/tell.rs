@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use downlink_sim::lwm2m::event::Mid;
-use downlink_sim::lwm2m::{Event, Tally};
+use downlink_fleet::lwm2m::event::Mid;
+use downlink_fleet::lwm2m::{Event, Tally};
 use serde_json::json;
 
 use crate::failure::Failure;

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use downlink_sim::Receiver;
-use downlink_sim::receiver::{Plan, Reply};
+use downlink_fleet::Receiver;
+use downlink_fleet::receiver::{Plan, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use downlink_sim::device::{Ack, Answer, Behaviour, Config, Device, Event, HangUp, Moment, Reconnect};
-use downlink_sim::topic::Key;
+use downlink_fleet::device::{Ack, Answer, Behaviour, Config, Device, Event, HangUp, Moment, Reconnect};
+use downlink_fleet::topic::Key;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -10,7 +10,7 @@ mod lwm2m {
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use downlink_sim::lwm2m::{Config, Event, Fleet, Payload, Settings, Weather};
+use downlink_fleet::lwm2m::{Config, Event, Fleet, Payload, Settings, Weather};
 use lwm2m::server::Server;
 
 const LIMIT: Duration = Duration::from_secs(60);
