@@ -12,6 +12,7 @@ TAGS = [
     {"name": "data", "description": "What devices reported and can do"},
     {"name": "commands", "description": "Device commands and their cancel tasks"},
     {"name": "batch", "description": "One command for many devices"},
+    {"name": "groups", "description": "Devices under a name"},
     {"name": "subscriptions", "description": "What is told to the application, and where"},
     {"name": "feed", "description": "All changes of commands in one order; an extension"},
 ]
@@ -202,9 +203,10 @@ def commands() -> list[Operation]:
 
 BATCH_PARAM = asked(
     {
-        "type": text(enum=["DeviceList", "DeviceType", "DeviceArea", "Broadcast"]),
+        "type": text(enum=["DeviceList", "DeviceType", "DeviceArea", "GroupList", "GroupIdList", "Broadcast"]),
         "deviceList": array(plain(64, 1), 100000),
         **{name: plain(256, 1) for name in ("deviceType", "manufacturerId", "model", "deviceLocation")},
+        "groupList": array(plain(64, 1), 100),
         "command": COMMAND,
         "callbackUrl": CALLBACK,
         "maxRetransmit": integer(3),
@@ -235,12 +237,40 @@ def batch_tasks() -> list[Operation]:
     base = "/iocm/app/batchtask/v1.1.0"
     return [
         Operation("batch", "createBatchTask", "post", f"{base}/tasks", "One command for many devices", "The task, on disk",
-                  ref("BatchTaskCreated"), codes=("100222", "105001", "105002"), body=BATCH, example=ONE_BATCH),
+                  ref("BatchTaskCreated"), codes=("100222", "100603", "105001", "105002"), body=BATCH, example=ONE_BATCH),
         Operation("batch", "oneBatchTask", "get", f"{base}/tasks/{{taskId}}", "One batch task", "The task and its counts", ref("BatchTask"),
                   codes=("105005",), query=("select:tag",)),
         Operation("batch", "batchTaskDetails", "get", f"{base}/taskDetails", "Sub-tasks of a batch task, a page at a time", "A page",
                   ref("SubtaskPage"), codes=("100022", "105005"),
                   query=("taskId:batch", "status:subtask", "deviceId", "commandId", "pageNo", "pageSize:250")),
+    ]  # fmt: skip
+
+
+GROUP = {"name": plain(50, 1), "description": plain(1024), "maxDevNum": integer(MAX_SECS, description="0: no limit of its own")}
+GROUP_MEMBERS = {"devGroupId": plain(50, 1), "deviceIds": array(plain(64, 1), 1000)}
+
+
+def device_groups() -> list[Operation]:
+    base, devices = "/iocm/app/devgroup/v1.3.0/devGroups", "/iocm/app/dm/v1.1.0/devices"
+    one, owner = base + "/{devGroupId}", ("accessAppId",)
+    refused = ("100403", "100601", "100602")
+    members = {"query": owner, "body": object_of(GROUP_MEMBERS), "example": {"devGroupId": "5b1c", "deviceIds": [DEVICE]}}
+    return [
+        Operation("groups", "createDeviceGroup", "post", base, "Make a device group", "The group", ref("DeviceGroupMade"), codes=refused,
+                  body=asked({**GROUP, "appId": plain(64), "deviceIds": array(plain(64, 1), 1000)}, ("name",)),
+                  example={"name": "lamps", "deviceIds": [DEVICE]}),
+        Operation("groups", "listDeviceGroups", "get", base, "Device groups", "A page; without pageNo all, up to 1000", ref("DeviceGroupPage"),
+                  codes=("100022",), query=("name:group", "pageNo", "pageSize:1000", *owner)),
+        Operation("groups", "oneDeviceGroup", "get", one, "One device group", "The group", ref("DeviceGroup"), codes=("100603",), query=owner),
+        Operation("groups", "modifyDeviceGroup", "put", one, "Change a device group", "The group", ref("DeviceGroup"),
+                  codes=("100601", "100602", "100603"), query=owner, body=asked(GROUP), example={"name": "lights"}),
+        Operation("groups", "removeDeviceGroup", "delete", one, "Remove a device group", "Removed; its devices stay", codes=("100603",), query=owner),
+        Operation("groups", "deviceGroupMembers", "get", "/iocm/app/dm/v1.2.0/devices/ids", "The devices in a group", "A page",
+                  ref("GroupMemberPage"), codes=("100022", "100603"), query=("devGroupId:query", "pageNo", "pageSize:1000", *owner)),
+        Operation("groups", "addToDeviceGroup", "post", f"{devices}/addDevGroupTagToDevices", "Put devices into a group", "All of them are in it",
+                  ref("GroupDevices"), codes=("100403", "100601", "100603"), **members),
+        Operation("groups", "takeFromDeviceGroup", "post", f"{devices}/deleteDevGroupTagFromDevices", "Take devices out of a group",
+                  "None of them is in it", codes=("100603",), **members),
     ]  # fmt: skip
 
 
@@ -283,4 +313,4 @@ def feed() -> list[Operation]:
     ]  # fmt: skip
 
 
-OPERATIONS = [*tokens(), *registering(), *managing(), *data(), *commands(), *batch_tasks(), *subscriptions(), *feed()]
+OPERATIONS = [*tokens(), *registering(), *managing(), *data(), *commands(), *batch_tasks(), *device_groups(), *subscriptions(), *feed()]

@@ -112,12 +112,17 @@ PARA_REST = {"dataType": text(), "required": BOOLEAN, **BOUNDS, "unit": text(), 
 COMMAND_OPTIONAL = ("callbackUrl", "result", "executeTime", "platformIssuedTime", "deliveredTime", "maxRetransmit")
 
 BATCH_PARAM_SHOWN = {
-    "type": text(enum=["DeviceList", "DeviceType", "DeviceArea", "Broadcast"]), "deviceType": text(), "manufacturerId": text(),
-    "model": text(), "deviceLocation": text(),
+    "type": text(enum=["DeviceList", "DeviceType", "DeviceArea", "GroupList", "GroupIdList", "Broadcast"]), "deviceType": text(),
+    "manufacturerId": text(), "model": text(), "deviceLocation": text(), "groupList": array(text()),
     "command": object_of({"serviceId": text(), "method": text(), "paras": or_null(ANY_OBJECT)}),
     "callbackUrl": text(), "maxRetransmit": integer(3),
 }  # fmt: skip
-BATCH_PARAM_OPTIONAL = ("deviceType", "manufacturerId", "model", "deviceLocation", "callbackUrl", "maxRetransmit")
+BATCH_PARAM_OPTIONAL = ("deviceType", "manufacturerId", "model", "deviceLocation", "groupList", "callbackUrl", "maxRetransmit")
+
+DEVICE_GROUP = {
+    "name": text(), "description": NULLABLE, "id": text(pattern="^[0-9a-f]{32}$"), "appId": text(), "maxDevNum": integer(),
+    "curDevNum": integer(), "creator": text(),
+}  # fmt: skip
 
 SCHEMAS = {
     "Tokens": object_of({
@@ -184,6 +189,11 @@ SCHEMAS = {
         "status": text(enum=SUBTASK_STATES), "output": text(), "error": text(),
         "param": object_of({"deviceId": text(), "commandId": text(pattern="^[0-9a-f]{32}$")}, ("commandId",)),
     }, ("output", "error")))}),
+    "DeviceGroup": object_of(DEVICE_GROUP),
+    "DeviceGroupMade": object_of({**DEVICE_GROUP, "deviceIds": array(text())}),
+    "DeviceGroupPage": object_of({**PAGE_COUNTS, "list": array(ref("DeviceGroup"))}),
+    "GroupMemberPage": object_of({**PAGE_COUNTS, "deviceIds": array(text())}),
+    "GroupDevices": object_of({"devGroupId": text(), "deviceIds": array(text())}),
     "Invoked": object_of({"requestId": text(), "status": text(enum=["sent"]), "timestamp": TIME, "timeStamp": TIME}),
     "Subscription": object_of({"subscriptionId": text(), "notifyType": text(), "callbackUrl": text()}),
     "SubscriptionPage": object_of({**PAGE_COUNTS, "subscriptions": array(ref("Subscription"))}),
@@ -212,6 +222,10 @@ PARAMETERS = {
     "subscriptionId": {"schema": _ID, "example": "7c9e6679-7425-40de-944b-e07fc1f90ae7"},
     "taskId": {"schema": _ID},
     "appId": {"schema": text(), "description": "Of the owner. Another application than that of the token is 100217 unless the operator authorised the caller"},
+    "accessAppId": {"schema": text(), "description": "Another word for appId"},
+    "devGroupId": {"schema": _ID},
+    "devGroupId:query": {"schema": _ID, "required": True},
+    "name:group": {"schema": text(50)},
     "pageNo": {"schema": integer(MAX_SECS), "description": "From 0", "example": 0},
     **{f"pageSize:{most}": {"schema": integer(most, 1), "example": 10} for most in (250, 1000, 2000)},
     "startTime": {**_TIME, "example": "20200102T030405Z"},

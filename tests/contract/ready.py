@@ -14,6 +14,7 @@ from kit.world import World
 
 DATA = "/iocm/app/data/v1.2.0/deviceDataHistory"
 BATCH = "/iocm/app/batchtask/v1.1.0/tasks"
+GROUPS = "/iocm/app/devgroup/v1.3.0/devGroups"
 SUBSCRIPTIONS = "/iocm/app/sub/v1.2.0/subscriptions"
 PARA = {"paraName": "value", "dataType": "int", "required": True, "min": "0", "max": "1", "step": 1, "maxLength": 1, "unit": "x"}
 PROFILE = {
@@ -79,6 +80,8 @@ class Ready:
             "commandId": self.done,
             "subscriptionId": self.subscription("deviceAdded")["subscriptionId"],
             "taskId": self.cancel_task(),
+            "accessAppId": APP_ID,
+            "devGroupId": self.group(),
             "notifyType": "deviceAdded",
         }
 
@@ -90,7 +93,8 @@ class Ready:
         if self.na.call("GET", f"/iocm/app/dm/v1.4.0/devices/{self.waiting}").status == 404:
             self.waiting = self.na.register(manufacturerId="acme").device_id
         self.forget("deviceAdded")
-        return {"deviceId": self.waiting, "subscriptionId": self.subscription("deviceAdded")["subscriptionId"]}
+        made = {"deviceId": self.waiting, "subscriptionId": self.subscription("deviceAdded")["subscriptionId"]}
+        return {**made, "devGroupId": self.group()}
 
     def number(self) -> int:
         return next(self._numbers)
@@ -122,6 +126,12 @@ class Ready:
         failed = lambda: self.na.call("GET", f"{BATCH}/{task}").json["failCnt"] == 1  # noqa: E731
         until(failed, what="the one that is not there")
         return task
+
+    def group(self) -> str:
+        """A group with a device in it."""
+        made = self.na.call("POST", GROUPS, {"name": f"ready {self.number()}", "deviceIds": [self.waiting]})
+        assert made.status == 200, made
+        return made.json["id"]
 
     def command(self) -> str:
         """One that waits."""
@@ -196,6 +206,16 @@ class Ready:
                 return {"taskId": self.task_of_a_kind}
             case "batchTaskDetails":
                 return {"taskId": self.subtasks, "status": "", "commandId": "", "deviceId": ""}
+            case "createDeviceGroup":
+                return {"name": f"contract {self.number()}", "deviceIds": [self.waiting]}
+            case "listDeviceGroups":
+                return {"name": ""}
+            case "modifyDeviceGroup":
+                return {"devGroupId": self.group(), "name": f"contract {self.number()}"}
+            case "addToDeviceGroup" | "takeFromDeviceGroup":
+                return {"deviceIds": [self.waiting]}
+            case "removeDeviceGroup":
+                return {"devGroupId": self.group()}
             case "createCancelTask":
                 self.command()
                 return {"deviceId": self.waiting}

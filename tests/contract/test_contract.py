@@ -18,13 +18,14 @@ EXAMPLES = int(os.environ.get("DOWNLINK_CONTRACT_EXAMPLES") or 8)
 # Members of answers that the calls below do not bring about, and why.
 NEVER_SEEN: dict[tuple[str, str], str] = {
     ("BatchTask", "deviceLocation"): "of a task by location; tests/interop/test_batch_tasks.py",
+    ("BatchTask", "groupList"): "of a task by groups; tests/interop/test_groups.py",
     ("SubtaskPage", "output"): "of a device that answered; tests/interop/test_batch_tasks.py",
 }
 
 # Members of requests that are not read, and why.
 NOT_READ = {
     ("createBatchTask", member): "goes with another kind of devices than the example's; crates/api reads it"
-    for member in ("deviceType", "manufacturerId", "model", "deviceLocation")
+    for member in ("deviceType", "manufacturerId", "model", "deviceLocation", "groupList")
 }
 
 

@@ -133,7 +133,7 @@ def test_what_is_refused(world):
         (body("two", deviceList=[device]), 400, "105001", "unfinished"),
         (body("one", deviceList=[device]), 409, "105002", "name"),
         (body("two", deviceList=["a", "b", "c"]), 400, "100022", "deviceList"),
-        (body("two", type="GroupList", groupList=["g"]), 400, "100022", "param.type"),
+        (body("two", type="GroupList", groupList=[]), 400, "100022", "param.groupList"),
         ({**body("two", deviceList=[device]), "timeout": 9}, 400, "100022", "timeout"),
         ({**body("two", deviceList=[device]), "taskType": "DeviceReg"}, 400, "100022", "taskType"),
         ({**body("two", deviceList=[device]), "appId": "other"}, 403, "100217", ""),

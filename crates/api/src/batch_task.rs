@@ -12,6 +12,8 @@ use crate::time::WireTime;
 
 /// How long a task may take, in minutes.
 pub const MINUTES: std::ops::RangeInclusive<u64> = 10..=2880;
+/// The most groups of a task.
+const MAX_GROUPS: usize = 100;
 /// The most tags of a task.
 const MAX_TAGS: usize = 100;
 /// Longest id or name of a device.
@@ -33,6 +35,10 @@ pub enum BatchDevices {
     },
     /// Those with this `location`.
     Area(String),
+    /// Those in these groups, named by id or by name, each once.
+    Groups(Vec<String>),
+    /// Those in the groups with these ids, each once.
+    GroupIds(Vec<String>),
     /// All of the application's.
     All,
 }
@@ -94,6 +100,8 @@ struct Param<'a> {
     model: Member<'a>,
     #[serde(borrow)]
     device_location: Member<'a>,
+    #[serde(borrow, alias = "groupIdList")]
+    group_list: Member<'a>,
     #[serde(borrow)]
     command: Member<'a>,
     #[serde(borrow, alias = "callbackurl")]
@@ -160,7 +168,7 @@ fn minutes(member: Member<'_>) -> Result<u32, Invalid> {
 fn devices(param: &Param<'_>, max: usize) -> Result<BatchDevices, Invalid> {
     let name = |field: &'static str, member| field::required(field, member, MAX_TEXT);
     match field::required("param.type", param.kind, 64)?.as_str() {
-        "DeviceList" => list(param.device_list, max).map(BatchDevices::List),
+        "DeviceList" => list("param.deviceList", param.device_list, max).map(BatchDevices::List),
         "DeviceType" => Ok(BatchDevices::Type {
             device_type: name("param.deviceType", param.device_type)?,
             manufacturer_id: name("param.manufacturerId", param.manufacturer_id)?,
@@ -168,21 +176,21 @@ fn devices(param: &Param<'_>, max: usize) -> Result<BatchDevices, Invalid> {
         }),
         "DeviceArea" => name("param.deviceLocation", param.device_location).map(BatchDevices::Area),
         "Broadcast" => Ok(BatchDevices::All),
-        "GroupList" | "GroupIdList" => Err(Invalid::new("param.type", "there are no device groups here")),
+        "GroupList" => list("param.groupList", param.group_list, MAX_GROUPS).map(BatchDevices::Groups),
+        "GroupIdList" => list("param.groupList", param.group_list, MAX_GROUPS).map(BatchDevices::GroupIds),
         _ => Err(Invalid::new(
             "param.type",
-            "must be DeviceList, DeviceType, DeviceArea or Broadcast",
+            "must be DeviceList, DeviceType, DeviceArea, GroupList, GroupIdList or Broadcast",
         )),
     }
 }
 
 /// The ids of a list; one that is named again counts once.
-fn list(member: Member<'_>, max: usize) -> Result<Vec<String>, Invalid> {
-    const FIELD: &str = "param.deviceList";
-    let raw = member.ok_or_else(|| Invalid::missing(FIELD))?;
+fn list(field: &'static str, member: Member<'_>, max: usize) -> Result<Vec<String>, Invalid> {
+    let raw = member.ok_or_else(|| Invalid::missing(field))?;
     let rule = || {
         Invalid::new(
-            FIELD,
+            field,
             format!("must be a list of 1 to {max} ids, each a string of 1 to 64 characters"),
         )
     };
@@ -282,7 +290,7 @@ pub struct BatchTaskResp<'a> {
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchParam<'a> {
-    /// `DeviceList`, `DeviceType`, `DeviceArea`, `Broadcast`.
+    /// `DeviceList`, `DeviceType`, `DeviceArea`, `GroupList`, `GroupIdList`, `Broadcast`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// With `DeviceType`.
@@ -297,6 +305,9 @@ pub struct BatchParam<'a> {
     /// With `DeviceArea`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_location: Option<&'a str>,
+    /// With `GroupList` and `GroupIdList`: as given, each once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_list: Option<&'a [String]>,
     /// What the devices are to do.
     pub command: Option<Command<'a>>,
     /// Where changes of the commands are pushed to.
@@ -365,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn devices_are_named_in_four_ways() {
+    fn devices_are_named_in_six_ways() {
         for (param, devices) in [
             (
                 r#""type":"DeviceList","deviceList":["a","b","a"]"#,
@@ -382,6 +393,14 @@ mod tests {
             (
                 r#""type":"DeviceArea","deviceLocation":"here""#,
                 BatchDevices::Area("here".into()),
+            ),
+            (
+                r#""type":"GroupList","groupList":["g","h","g"]"#,
+                BatchDevices::Groups(vec!["g".into(), "h".into()]),
+            ),
+            (
+                r#""type":"GroupIdList","groupIdList":["g"]"#,
+                BatchDevices::GroupIds(vec!["g".into()]),
             ),
             (r#""type":"Broadcast""#, BatchDevices::All),
         ] {
@@ -403,7 +422,9 @@ mod tests {
             (all.replace(":10,", ":9,"), "timeout"),
             (all.replace(":10,", ":2881,"), "timeout"),
             (all.replace(":10,", ":null,"), "timeout"),
-            (all.replace("Broadcast", "GroupList"), "param.type"),
+            (all.replace("Broadcast", "GroupList"), "param.groupList"),
+            (all.replace("Broadcast", "GroupIdList"), "param.groupList"),
+            (all.replace("Broadcast", "Groups"), "param.type"),
             (all.replace("Broadcast", "DeviceArea"), "param.deviceLocation"),
             (all.replace("Broadcast", "DeviceList"), "param.deviceList"),
             (body(r#""type":"DeviceList","deviceList":[]"#), "param.deviceList"),

@@ -86,6 +86,12 @@ codes! {
     NoCommand = "100434" 404 "The device command is not existed.";
     /// It was sent, or is over.
     NotCancelable = "100435" 409 "The device command has been canceled, expired or executed. Cannot be canceled again.";
+    /// Its own limit, or the operator's.
+    TooManyInGroup = "100601" 400 "The number of device in the group has reach the max.";
+    /// The application has a group of this name.
+    GroupNameTaken = "100602" 409 "The device group name has been used.";
+    /// Unknown, or of another application.
+    NoGroup = "100603" 404 "The device group is not existed.";
     /// So many tasks of the application are not over.
     TooManyTasks = "105001" 400 "The number of unfinished batch tasks has reached the limit.";
     /// The application has a task of this name.
@@ -154,6 +160,9 @@ impl Code {
             | Self::DeviceSilent
             | Self::NoCommand
             | Self::NotCancelable
+            | Self::TooManyInGroup
+            | Self::GroupNameTaken
+            | Self::NoGroup
             | Self::TooManyTasks
             | Self::TaskNameTaken
             | Self::NoTask
@@ -210,6 +219,9 @@ mod tests {
 100612 403 The device has been silent for too long.
 100434 404 The device command is not existed.
 100435 409 The device command has been canceled, expired or executed. Cannot be canceled again.
+100601 400 The number of device in the group has reach the max.
+100602 409 The device group name has been used.
+100603 404 The device group is not existed.
 105001 400 The number of unfinished batch tasks has reached the limit.
 105002 409 The name of the batch task exists.
 105005 404 The batch task is not existed.

@@ -11,6 +11,7 @@ pub mod cancel_task;
 pub mod command;
 pub mod data;
 pub mod device;
+pub mod device_group;
 pub mod error;
 pub mod feed;
 pub mod field;

@@ -36,6 +36,7 @@ section! {
         devices: Devices,
         commands: Commands,
         batch: Batch,
+        groups: Groups,
         engine: Engine,
         store: Store,
         push: Push,
@@ -235,6 +236,11 @@ section! {
 section! {
     /// `[batch]`
     Batch { rate_per_sec: u32, max_devices: usize, max_open_per_app: u32, max_kept_per_app: u32, }
+}
+
+section! {
+    /// `[groups]`
+    Groups { max_per_app: u64, max_devices: u64, }
 }
 
 section! {

@@ -10,6 +10,7 @@ mod batch_tasks;
 mod callback;
 mod commands;
 mod data;
+mod device_groups;
 mod devices;
 mod error;
 mod events;
@@ -208,6 +209,7 @@ fn routes() -> Routes {
         )
         .merge(devices_before())
         .merge(batch_tasks())
+        .merge(device_groups())
         .merge(data_of_devices())
         .route(
             "/iocm/app/cmd/v1.4.0/deviceCommands",
@@ -264,6 +266,30 @@ fn batch_tasks() -> Routes {
         .route(
             "/iocm/app/batchtask/v1.1.0/taskDetails",
             get(batch_tasks::details),
+        )
+}
+
+/// Devices under a name.
+fn device_groups() -> Routes {
+    Routes::new()
+        .route(
+            "/iocm/app/devgroup/v1.3.0/devGroups",
+            post(device_groups::create).get(device_groups::list),
+        )
+        .route(
+            "/iocm/app/devgroup/v1.3.0/devGroups/{id}",
+            get(device_groups::one)
+                .put(device_groups::modify)
+                .delete(device_groups::remove),
+        )
+        .route("/iocm/app/dm/v1.2.0/devices/ids", get(device_groups::members))
+        .route(
+            "/iocm/app/dm/v1.1.0/devices/addDevGroupTagToDevices",
+            post(device_groups::add),
+        )
+        .route(
+            "/iocm/app/dm/v1.1.0/devices/deleteDevGroupTagFromDevices",
+            post(device_groups::take),
         )
 }
 

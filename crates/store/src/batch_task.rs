@@ -32,8 +32,24 @@ pub enum BatchTargets {
     },
     /// Those with this `location`.
     Area(String),
+    /// Those in these groups, as they are when they are gathered.
+    Groups {
+        /// How the groups are named.
+        naming: GroupNaming,
+        /// Their ids or names.
+        groups: Vec<String>,
+    },
     /// All of the application's.
     All,
+}
+
+/// How the groups of a task are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupNaming {
+    /// By id, or by name.
+    IdOrName,
+    /// By id.
+    Id,
 }
 
 /// A batch task to be made.
@@ -226,7 +242,7 @@ pub struct SubtaskFilter {
 }
 
 /// Why no batch task was made. Nothing was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchRefused {
     /// As many of the application's tasks as may be are not over.
     #[error("too many batch tasks of the application are not over")]
@@ -237,6 +253,9 @@ pub enum BatchRefused {
     /// The application has a task of this name.
     #[error("a batch task has this name")]
     NameTaken,
+    /// The application has no such group.
+    #[error("no group {0}")]
+    NoGroup(String),
 }
 
 /// A turn of one sub-task: the command that is to be made, or why there is none, as the application is told.

@@ -11,6 +11,7 @@ pub mod batch_task;
 pub mod cancel_task;
 pub mod command;
 pub mod device;
+pub mod device_group;
 pub mod error;
 pub mod feed;
 mod grant;
@@ -25,8 +26,8 @@ pub mod trust;
 
 pub use app::{App, AppSettings, AppSettingsChange, Apps, NewApp, NewToken, Token, TokenKind};
 pub use batch_task::{
-    BatchRefused, BatchState, BatchStep, BatchTargets, BatchTask, BatchTaskKey, BatchTasks, NewBatchTask,
-    RefusalText, Subtask, SubtaskFilter, SubtaskState, Turn,
+    BatchRefused, BatchState, BatchStep, BatchTargets, BatchTask, BatchTaskKey, BatchTasks, GroupNaming,
+    NewBatchTask, RefusalText, Subtask, SubtaskFilter, SubtaskState, Turn,
 };
 pub use cancel_task::{
     CancelStep, CancelTask, CancelTaskFilter, CancelTaskKey, CancelTaskRefused, CancelTaskState, CancelTasks,
@@ -40,6 +41,7 @@ pub use device::{
     Contact, Device, DeviceChange, DeviceFilter, DeviceName, Devices, Link, ModifyRefused, NewDevice,
     RegisterRefused, Silence, Standing,
 };
+pub use device_group::{DeviceGroup, DeviceGroupChange, DeviceGroups, GroupRefused, NewDeviceGroup};
 pub use error::StoreError;
 pub use feed::{Feed, FeedItem, FeedPage};
 pub use grant::Grants;
@@ -65,6 +67,7 @@ pub trait Store:
     + BatchTasks
     + Pushes
     + Devices
+    + DeviceGroups
     + Registrations
     + Products
     + Apps
@@ -86,6 +89,7 @@ impl<T> Store for T where
         + BatchTasks
         + Pushes
         + Devices
+        + DeviceGroups
         + Registrations
         + Products
         + Apps

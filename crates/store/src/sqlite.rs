@@ -17,6 +17,7 @@ mod checkpoint;
 mod commands;
 mod create;
 mod device_cache;
+mod device_groups;
 mod devices;
 mod disk;
 mod entry;

@@ -18,6 +18,8 @@ mod batch_tasks;
 mod cancel_tasks;
 #[path = "conformance/create.rs"]
 mod create;
+#[path = "conformance/device_groups.rs"]
+mod device_groups;
 #[path = "conformance/devices.rs"]
 mod devices;
 #[path = "conformance/feed.rs"]
@@ -105,6 +107,9 @@ macro_rules! suite {
             batch_tasks::results_are_counted_once,
             batch_tasks::batch_tasks_are_kept_in_bounds,
             batch_tasks::a_batch_of_many_is_exact,
+            device_groups::groups_are_made_and_changed_within_their_limits,
+            device_groups::groups_are_nobody_elses_and_lose_who_goes,
+            device_groups::the_devices_of_groups_are_gathered_each_once,
             queue::commands_go_oldest_first_one_at_a_time,
             queue::acked_and_next_are_one_transaction,
             queue::only_devices_with_a_queue_are_named,

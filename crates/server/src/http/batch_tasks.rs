@@ -13,7 +13,7 @@ use downlink_api::time::WireTime;
 use downlink_api::{Code, Invalid};
 use downlink_core::{AppId, CommandBody, DeviceId};
 use downlink_store::{
-    App, BatchRefused, BatchState, BatchTargets, BatchTask, Subtask, SubtaskFilter, SubtaskState,
+    App, BatchRefused, BatchState, BatchTargets, BatchTask, GroupNaming, Subtask, SubtaskFilter, SubtaskState,
 };
 use http::StatusCode;
 
@@ -58,6 +58,7 @@ pub(super) async fn create(
             "Too many batch tasks of the application are kept.",
         ),
         BatchRefused::NameTaken => Fault::from(Code::TaskNameTaken),
+        BatchRefused::NoGroup(group) => Fault::new(Code::NoGroup, format!("param.groupList: {group}.")),
     })?;
     let body = BatchTaskCreated {
         as_documented: &id,
@@ -81,6 +82,14 @@ fn request(asked: CreateBatchTask<'_>) -> BatchRequest {
                 model,
             },
             BatchDevices::Area(location) => BatchTargets::Area(location),
+            BatchDevices::Groups(groups) => BatchTargets::Groups {
+                naming: GroupNaming::IdOrName,
+                groups,
+            },
+            BatchDevices::GroupIds(groups) => BatchTargets::Groups {
+                naming: GroupNaming::Id,
+                groups,
+            },
             BatchDevices::All => BatchTargets::All,
         },
         body: CommandBody {
@@ -260,6 +269,14 @@ fn param(task: &BatchTask) -> BatchParam<'_> {
         BatchTargets::Area(location) => BatchParam {
             kind: "DeviceArea",
             device_location: Some(location),
+            ..param
+        },
+        BatchTargets::Groups { naming, groups } => BatchParam {
+            kind: match naming {
+                GroupNaming::IdOrName => "GroupList",
+                GroupNaming::Id => "GroupIdList",
+            },
+            group_list: Some(groups),
             ..param
         },
         BatchTargets::All => BatchParam {

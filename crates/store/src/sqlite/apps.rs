@@ -244,6 +244,7 @@ impl Batch {
             self.sql.prepare_cached(query)?.execute([app.0])?;
         }
         self.remove_products(app)?;
+        self.remove_groups(app)?;
         self.remove_devices(app, now)
     }
 

@@ -2,22 +2,32 @@
 //!
 //! A step looks at a bounded number of ids or keys, so that it is short however few of them match.
 
-use downlink_core::Timestamp;
-use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeSet;
+
+use downlink_core::{AppKey, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::batch::Batch;
+use super::device_groups::{Naming, key_of, members_after};
 use super::failure::Failure;
-use crate::{BatchTargets, BatchTaskKey};
+use crate::{BatchTargets, BatchTaskKey, GroupNaming};
 
 /// Codes of `kind`. Never change one.
 const LIST: u8 = 0;
 const TYPE: u8 = 1;
 const AREA: u8 = 2;
 const ALL: u8 = 3;
+const GROUPS: u8 = 4;
+const GROUPS_BY_ID: u8 = 5;
 
-/// As it is stored: a kind, and texts, one a line.
-pub(super) fn encode(targets: &BatchTargets) -> (u8, String) {
-    match targets {
+/// As it is stored: a kind, and texts, one a line; the name of a group that is not there, if one is not. Of a group its key
+/// stands before what it was named by, so that it stays the same group.
+pub(super) fn encode(
+    sql: &Connection,
+    app: AppKey,
+    targets: &BatchTargets,
+) -> Result<Result<(u8, String), String>, Failure> {
+    Ok(Ok(match targets {
         BatchTargets::List(ids) => (LIST, ids.join("\n")),
         BatchTargets::Type {
             device_type,
@@ -30,7 +40,28 @@ pub(super) fn encode(targets: &BatchTargets) -> (u8, String) {
                 .join("\n"),
         ),
         BatchTargets::Area(location) => (AREA, location.clone()),
+        BatchTargets::Groups { naming, groups } => {
+            let mut lines = Vec::with_capacity(groups.len());
+            for group in groups {
+                match group_key(sql, app, *naming, group)? {
+                    Some(key) => lines.push(format!("{key} {group}")),
+                    None => return Ok(Err(group.clone())),
+                }
+            }
+            let kind = match naming {
+                GroupNaming::IdOrName => GROUPS,
+                GroupNaming::Id => GROUPS_BY_ID,
+            };
+            (kind, lines.join("\n"))
+        }
         BatchTargets::All => (ALL, String::new()),
+    }))
+}
+
+fn group_key(sql: &Connection, app: AppKey, naming: GroupNaming, text: &str) -> Result<Option<i64>, Failure> {
+    match (key_of(sql, app, text, Naming::Id)?, naming) {
+        (None, GroupNaming::IdOrName) => key_of(sql, app, text, Naming::Name),
+        (found, GroupNaming::Id | GroupNaming::IdOrName) => Ok(found),
     }
 }
 
@@ -49,8 +80,20 @@ pub(super) fn decode(kind: u8, texts: &str) -> Result<BatchTargets, Failure> {
         }
         AREA => Ok(BatchTargets::Area(texts.to_owned())),
         ALL => Ok(BatchTargets::All),
+        GROUPS | GROUPS_BY_ID => Ok(BatchTargets::Groups {
+            naming: match kind {
+                GROUPS => GroupNaming::IdOrName,
+                _ => GroupNaming::Id,
+            },
+            groups: group_lines(texts).map(|(_, name)| name.to_owned()).collect(),
+        }),
         _ => Err(Failure::corrupt(format!("a batch task of kind {kind}"))),
     }
+}
+
+/// The keys of groups, as texts, and what each was named by.
+fn group_lines(texts: &str) -> impl Iterator<Item = (&str, &str)> {
+    texts.split('\n').filter_map(|line| line.split_once(' '))
 }
 
 /// A task whose devices are not all gathered.
@@ -76,6 +119,7 @@ impl Batch {
         };
         let (ids, place) = match at.kind {
             LIST => listed(&at, limit),
+            GROUPS | GROUPS_BY_ID => self.grouped(&at, limit)?,
             _ => self.matching(&at, limit)?,
         };
         let mut insert = self
@@ -108,6 +152,37 @@ impl Batch {
             })
         });
         Ok(found.optional()?)
+    }
+
+    /// The ids of the next `limit` devices in the groups, each once, and the key reached.
+    fn grouped(&self, at: &Gathering, limit: u32) -> Result<(Vec<String>, i64), Failure> {
+        let limit = limit.max(1);
+        let mut keys = BTreeSet::new();
+        for (group, _) in group_lines(&at.targets) {
+            let group = group
+                .parse()
+                .map_err(|_| Failure::corrupt("a batch task of no group"))?;
+            keys.extend(members_after(&self.sql, group, at.place, at.upto, limit)?);
+            // What comes after the first `limit` is a later step's.
+            while keys.len() > limit as usize {
+                keys.pop_last();
+            }
+        }
+        let place = match (keys.len() < limit as usize, keys.last()) {
+            (false, Some(last)) => *last,
+            (true, _) | (_, None) => at.upto,
+        };
+        let mut find = self
+            .sql
+            .prepare_cached("SELECT id FROM device WHERE key = ?1 AND app = ?2 AND removed_at IS NULL")?;
+        let mut ids = Vec::with_capacity(keys.len());
+        for key in keys {
+            ids.extend(
+                find.query_row(params![key, at.app], |row| row.get(0))
+                    .optional()?,
+            );
+        }
+        Ok((ids, place))
     }
 
     /// The ids of devices that match among the next `limit` keys, and the key reached.

@@ -40,10 +40,16 @@ impl Batch {
         if count("SELECT count(*) FROM batch_task WHERE app = ?1")? >= new.kept_limit {
             return Ok(Err(BatchRefused::TooManyKept));
         }
-        let (kind, targets) = batch_gather::encode(&new.targets);
+        let (kind, targets) = match batch_gather::encode(&self.sql, new.app, &new.targets)? {
+            Ok(encoded) => encoded,
+            Err(unknown) => return Ok(Err(BatchRefused::NoGroup(unknown))),
+        };
         let upto: i64 = match &new.targets {
             BatchTargets::List(_) => targets.len() as i64,
-            BatchTargets::Type { .. } | BatchTargets::Area(_) | BatchTargets::All => self
+            BatchTargets::Type { .. }
+            | BatchTargets::Area(_)
+            | BatchTargets::Groups { .. }
+            | BatchTargets::All => self
                 .sql
                 .prepare_cached("SELECT coalesce(max(key), 0) FROM device")?
                 .query_row([], |row| row.get(0))?,

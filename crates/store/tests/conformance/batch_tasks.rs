@@ -13,7 +13,7 @@ use downlink_store::{
 use super::Stores;
 use super::support::*;
 
-fn new_task(world: &World, n: u32, targets: BatchTargets) -> NewBatchTask {
+pub(super) fn new_task(world: &World, n: u32, targets: BatchTargets) -> NewBatchTask {
     NewBatchTask {
         id: Arc::from(format!("batch-{n}")),
         app: world.app.key,
@@ -55,7 +55,7 @@ async fn subtasks(world: &World, task: BatchTaskKey, filter: SubtaskFilter) -> V
 }
 
 /// Gathers all, `limit` a step; gives the devices and the number of steps.
-async fn gather(world: &World, task: BatchTaskKey, limit: u32) -> (Vec<String>, u32) {
+pub(super) async fn gather(world: &World, task: BatchTaskKey, limit: u32) -> (Vec<String>, u32) {
     let mut steps = 1;
     while !world.store.gather_batch(task, limit, at(1)).await.unwrap() {
         steps += 1;

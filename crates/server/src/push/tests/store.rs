@@ -95,6 +95,19 @@ unused! {
 }
 
 unused! {
+    DeviceGroups {
+        fn create_group(a: NewDeviceGroup) -> Result<DeviceGroup, GroupRefused>;
+        fn group(a: AppKey, b: Arc<str>) -> Option<DeviceGroup>;
+        fn groups(a: AppKey, b: Option<String>, c: u64, d: u32) -> Page<DeviceGroup>;
+        fn modify_group(a: AppKey, b: Arc<str>, c: DeviceGroupChange) -> Result<DeviceGroup, GroupRefused>;
+        fn remove_group(a: AppKey, b: Arc<str>) -> bool;
+        fn add_to_group(a: AppKey, b: Arc<str>, c: Vec<downlink_core::DeviceId>, d: u64) -> Result<(), GroupRefused>;
+        fn take_from_group(a: AppKey, b: Arc<str>, c: Vec<downlink_core::DeviceId>) -> Result<(), GroupRefused>;
+        fn group_members(a: AppKey, b: Arc<str>, c: u64, d: u32) -> Option<Page<downlink_core::DeviceId>>;
+    }
+}
+
+unused! {
     BatchTasks {
         fn create_batch_task(a: NewBatchTask) -> Result<BatchTaskKey, BatchRefused>;
         fn batch_task(a: AppKey, b: Arc<str>) -> Option<BatchTask>;

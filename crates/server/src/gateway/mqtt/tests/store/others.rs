@@ -84,6 +84,19 @@ unused! {
 }
 
 unused! {
+    DeviceGroups {
+        fn create_group(NewDeviceGroup) -> Result<DeviceGroup, GroupRefused>;
+        fn group(AppKey, Arc<str>) -> Option<DeviceGroup>;
+        fn groups(AppKey, Option<String>, u64, u32) -> Page<DeviceGroup>;
+        fn modify_group(AppKey, Arc<str>, DeviceGroupChange) -> Result<DeviceGroup, GroupRefused>;
+        fn remove_group(AppKey, Arc<str>) -> bool;
+        fn add_to_group(AppKey, Arc<str>, Vec<downlink_core::DeviceId>, u64) -> Result<(), GroupRefused>;
+        fn take_from_group(AppKey, Arc<str>, Vec<downlink_core::DeviceId>) -> Result<(), GroupRefused>;
+        fn group_members(AppKey, Arc<str>, u64, u32) -> Option<Page<downlink_core::DeviceId>>;
+    }
+}
+
+unused! {
     CancelTasks {
         fn create_cancel_task(NewCancelTask) -> Result<CancelTask, CancelTaskRefused>;
         fn cancel_tasks(AppKey, CancelTaskFilter, u64, u32, u32) -> Page<ShownCancelTask>;
