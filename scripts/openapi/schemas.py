@@ -246,7 +246,7 @@ PARAMETERS = {
     "notifyType": {"schema": text(enum=NOTICES + UPGRADES)},
     "callbackUrl": {"schema": CALLBACK},
     "channel": {"schema": text(32)},
-    "ownerFlag": {"schema": text(enum=["true", "false"]), "description": "Is not read"},
+    "ownerFlag": {"schema": text(enum=["true", "false"]), "description": "Is not read: the callback is of the application in whose name is called"},
     "cursor": {"schema": text(), "description": "What a page called `nextCursor`; none: the oldest; `head`: the end", "example": "head"},
     "limit": {"schema": integer(4294967295, least=1), "example": 10},
     "Idempotency-Key": {"schema": text(255, 1, pattern="^[!-~]+$"), "description": "The call is made once, however often it is repeated"},
