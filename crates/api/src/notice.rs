@@ -346,7 +346,7 @@ mod tests {
         );
         assert!(bind_device("d", "n", &info, false).contains(r#""resultCode":"expired""#));
         assert_eq!(
-            presence_changed("d", true),
+            presence_changed("d", Presence::Online),
             r#"{"notifyType":"deviceInfoChanged","deviceId":"d","gatewayId":"d","networkStatus":null,"deviceInfo":{"nodeId":null,"name":null,"description":null,"manufacturerId":null,"manufacturerName":null,"mac":null,"location":null,"deviceType":null,"model":null,"swVersion":null,"fwVersion":null,"hwVersion":null,"protocolType":null,"bridgeId":null,"status":"ONLINE","statusDetail":"NONE","mute":null,"supportedSecurity":null,"isSecurity":null,"signalStrength":null,"sigVersion":null,"serialNumber":null,"batteryLevel":null}}"#
         );
         assert_eq!(

@@ -1,10 +1,10 @@
 //! How notices are written: the store's facts in the platform's bodies.
 
-use downlink_api::device::{DeviceInfo, Gateway, info_of};
+use downlink_api::device::{DeviceInfo, Gateway, Presence, info_of};
 use downlink_api::notice::{self, Service};
 use downlink_api::time::WireTime;
 use downlink_store::{
-    CommandStage, Notice, NoticeDevice, NoticeWriter, PushGivenUp, PushSubject, ServiceData,
+    CommandStage, Notice, NoticeDevice, NoticeWriter, PushGivenUp, PushSubject, ServiceData, Standing,
 };
 
 /// Writes notices as the platform does.
@@ -23,7 +23,9 @@ impl NoticeWriter for PlatformNotices {
             Notice::Bound { device, in_time } => {
                 notice::bind_device(device.id.as_str(), &device.node_id, &info(device), in_time)
             }
-            Notice::Presence { device, online } => notice::presence_changed(device.as_str(), online),
+            Notice::Presence { device, standing } => {
+                notice::presence_changed(device.as_str(), presence(standing))
+            }
             Notice::Changed {
                 device,
                 moved,
@@ -82,6 +84,16 @@ impl NoticeWriter for PlatformNotices {
             }
             Notice::GivenUp(lost) => given_up(&lost),
         }
+    }
+}
+
+/// How a device stands, as it is shown.
+pub(crate) const fn presence(standing: Standing) -> Presence {
+    match standing {
+        Standing::Online => Presence::Online,
+        Standing::Abnormal => Presence::Abnormal,
+        Standing::Offline => Presence::Offline,
+        Standing::Inactive => Presence::NotActive,
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use downlink_core::{AppKey, CommandId, DeviceId, DeviceKey, Status, Timestamp};
 
-use crate::{Page, ReceiverKey, StoreError};
+use crate::{Page, ReceiverKey, Silence, Standing, StoreError};
 
 /// The most subscriptions of an application.
 pub const MAX_SUBSCRIPTIONS: usize = 64;
@@ -272,12 +272,12 @@ pub enum Notice<'a> {
         /// It did.
         in_time: bool,
     },
-    /// A device came or went.
+    /// A device came or went, or was silent for so long that it counts as otherwise.
     Presence {
         /// Which device.
         device: &'a DeviceId,
-        /// It came.
-        online: bool,
+        /// How it stands now.
+        standing: Standing,
     },
     /// What is said of a device changed.
     Changed {
@@ -428,7 +428,13 @@ pub trait Subscriptions {
 
     /// A device came or went. If the last notice that waits for its receiver says the same sort of thing and stands
     /// behind another, it is replaced: of what was never attempted only the newest matters.
+    /// That it went is not told of a device that is told to be offline for its silence.
     async fn presence(&self, device: DeviceKey, online: bool, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Tells of up to `limit` devices that sleep and were silent for so long that they are abnormal, or offline, and were not
+    /// told so. Gives of how many; fewer than `limit`: that were all. When one is heard again, that is told with its
+    /// [`Contact`](crate::Contact). Not urgent.
+    async fn tell_silent(&self, silence: Silence, limit: u32, now: Timestamp) -> Result<u64, StoreError>;
 
     /// What a device reported: kept as far as the store keeps it, and told. Nothing of it if the device's `info` says that
     /// it is `mute`.

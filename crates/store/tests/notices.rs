@@ -4,6 +4,8 @@
 
 #[path = "notices/plain.rs"]
 mod plain;
+#[path = "notices/silence.rs"]
+mod silence;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -297,7 +297,7 @@ async fn a_store_of_the_first_schema_is_taken_over() {
     .unwrap();
     // Nor what came after the second.
     sql.execute_batch(
-        "DROP TABLE device_group; DROP TABLE group_member; DROP TABLE app_grant; DROP TABLE batch_task; DROP TABLE batch_subtask; DROP TABLE signing_key; DROP TABLE push_tls; DROP TABLE feed; DROP TABLE feed_begin; \
+        "DROP INDEX device_silent; ALTER TABLE device DROP COLUMN silence; DROP TABLE device_group; DROP TABLE group_member; DROP TABLE app_grant; DROP TABLE batch_task; DROP TABLE batch_subtask; DROP TABLE signing_key; DROP TABLE push_tls; DROP TABLE feed; DROP TABLE feed_begin; \
          ALTER TABLE app DROP COLUMN feed; DROP TABLE product; DROP TABLE registration; \
          ALTER TABLE app DROP COLUMN work_mode; ALTER TABLE app DROP COLUMN cycle_secs; \
          ALTER TABLE device DROP COLUMN work_mode; ALTER TABLE device DROP COLUMN cycle_secs; \

@@ -5,12 +5,8 @@ use serde::Serialize;
 use super::write;
 use crate::device::{DeviceInfo, DeviceInfoView, Gateway, Presence};
 
-/// A device came or went.
-pub fn presence_changed(device: &str, online: bool) -> String {
-    let presence = match online {
-        true => Presence::Online,
-        false => Presence::Offline,
-    };
+/// A device stands as this from now on.
+pub fn presence_changed(device: &str, presence: Presence) -> String {
     let info = Changed {
         status: Some(presence.status()),
         status_detail: Some(presence.detail()),

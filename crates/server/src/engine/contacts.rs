@@ -147,17 +147,24 @@ impl Engine {
         }
     }
 
+    /// Tells of up to `limit` devices that sleep and fell silent. Gives of how many.
+    pub(crate) async fn tell_silent(&self, limit: u32) -> Result<u64, StoreError> {
+        let now = clock::now();
+        self.store.tell_silent(self.silence(now), limit, now).await
+    }
+
     /// How a device stands, with what is not written yet.
     pub(crate) fn standing(&self, device: &Device, now: Timestamp) -> Standing {
-        if self.sessions.of(device.key).is_some() {
-            return Standing::Online;
-        }
         let mut known = device.clone();
-        match self.contacts.waiting(device.key) {
-            Some((note, at)) => (known.link, known.heard_at) = (self.link(device.key, note), Some(at)),
-            None if known.link == Link::Connected => known.link = Link::None,
-            None => {}
+        if let Some((note, at)) = self.contacts.waiting(device.key) {
+            (known.link, known.heard_at) = (self.link(device.key, note), Some(at));
         }
+        known.link = match known.link {
+            // That it can be written to does not say that it is there: only its word does.
+            Link::Sleeps => Link::Sleeps,
+            Link::Connected | Link::None if self.sessions.of(device.key).is_some() => Link::Connected,
+            Link::Connected | Link::None => Link::None,
+        };
         known.standing(self.silence(now))
     }
 }

@@ -14,7 +14,7 @@ use downlink_api::device::{
 use downlink_api::time::WireTime;
 use downlink_api::{Code, Invalid};
 use downlink_core::DeviceKey;
-use downlink_store::{Device, ServiceData, Standing, StoreError};
+use downlink_store::{Device, ServiceData, StoreError};
 use http::StatusCode;
 
 pub(super) use change::{modify, mute, refresh_key};
@@ -27,6 +27,7 @@ use super::request::IdInPath;
 use super::{Api, Fault, Query, RequestId, finish, json, no_content};
 use crate::clock;
 use crate::engine::{Engine, Outdated};
+use crate::notices::presence;
 
 /// `GET /iocm/app/reg/v1.1.0/deviceCredentials/{id}`: whether it ever connected.
 pub(super) async fn activation(
@@ -174,12 +175,7 @@ impl Seen {
         if !query.get("select").is_some_and(|list| selected(&list)) {
             info.imsi = None;
         }
-        let presence = match engine.standing(&device, clock::now()) {
-            Standing::Online => Presence::Online,
-            Standing::Abnormal => Presence::Abnormal,
-            Standing::Offline => Presence::Offline,
-            Standing::Inactive => Presence::NotActive,
-        };
+        let presence = presence(engine.standing(&device, clock::now()));
         Self {
             device,
             info,

@@ -1,8 +1,9 @@
-//! Writes down which devices are there.
+//! Writes down which devices are there, and has it told which fell silent.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use downlink_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use super::rest;
@@ -10,6 +11,10 @@ use crate::engine::Engine;
 
 /// How often. Who asks for devices by their status has it done at once.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Devices of one transaction that fell silent.
+const SILENT_AT_ONCE: u32 = 256;
+/// Transactions of a round: where a whole network falls away, its devices are told of over some minutes.
+const SILENT_STEPS: u32 = 8;
 
 pub(super) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
     loop {
@@ -20,5 +25,18 @@ pub(super) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
         if !goes_on {
             return;
         }
+        if let Err(error) = tell_silent(&engine).await {
+            tracing::error!(%error, "devices that fell silent could not be told");
+        }
     }
+}
+
+/// After the notes are written: who was heard just now is not silent.
+async fn tell_silent(engine: &Engine) -> Result<(), StoreError> {
+    for _ in 0..SILENT_STEPS {
+        if engine.tell_silent(SILENT_AT_ONCE).await? < u64::from(SILENT_AT_ONCE) {
+            break;
+        }
+    }
+    Ok(())
 }

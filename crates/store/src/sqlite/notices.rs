@@ -4,6 +4,9 @@
 //! is made and written at its end, when results are known. What is told of devices stands in `devices`.
 
 mod devices;
+mod silence;
+
+pub(super) use silence::silent;
 
 use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;

@@ -14,10 +14,12 @@ use super::SqliteStore;
 use super::batch::Batch;
 use super::failure::Failure;
 use super::gate::WhenFull;
+use super::notices;
+use super::writer::Weight;
 use crate::subscription::MAX_SUBSCRIPTIONS;
 use crate::{
-    NotifyType, Page, ReceiverKey, Report, StoreError, SubscribeRefused, Subscription, SubscriptionFilter,
-    Subscriptions,
+    NotifyType, Page, ReceiverKey, Report, Silence, StoreError, SubscribeRefused, Subscription,
+    SubscriptionFilter, Subscriptions,
 };
 
 /// What applications are subscribed to, for those who only need to know whether.
@@ -168,6 +170,23 @@ impl Subscriptions for SqliteStore {
     async fn presence(&self, device: DeviceKey, online: bool, now: Timestamp) -> Result<(), StoreError> {
         self.write(WhenFull::Wait, move |batch| batch.presence(device, online, now))
             .await
+    }
+
+    async fn tell_silent(&self, silence: Silence, limit: u32, now: Timestamp) -> Result<u64, StoreError> {
+        let found = self.read(move |sql| notices::silent(sql, silence, limit)).await?;
+        if found.is_empty() {
+            return Ok(0);
+        }
+        let weight = Weight {
+            changes: found.len(),
+            urgent: false,
+        };
+        let told = found.len() as u64;
+        self.write_weighing(WhenFull::Wait, weight, move |batch| {
+            batch.tell_silent(&found, now)
+        })
+        .await?;
+        Ok(told)
     }
 
     async fn report(

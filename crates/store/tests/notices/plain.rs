@@ -11,7 +11,11 @@ impl NoticeWriter for Plain {
         match notice {
             Notice::Added(device) => format!("added {} {} {}", device.id, device.node_id, device.info),
             Notice::Bound { device, in_time } => format!("bound {} {in_time}", device.id),
-            Notice::Presence { device, online } => format!("online {device} {online}"),
+            Notice::Presence { device, standing } => match standing {
+                Standing::Online => format!("online {device} true"),
+                Standing::Offline => format!("online {device} false"),
+                Standing::Abnormal | Standing::Inactive => format!("{standing:?} {device}"),
+            },
             Notice::Deleted { device, .. } => format!("deleted {device}"),
             Notice::ServiceChanged { service, .. } => format!("service {service}"),
             Notice::Changed { device, before, .. } => format!("changed {before} {}", device.info),

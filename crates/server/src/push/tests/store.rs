@@ -322,6 +322,7 @@ unused! {
         fn unsubscribe(a: AppKey, b: &str) -> bool;
         fn unsubscribe_many(a: AppKey, b: SubscriptionFilter) -> u64;
         fn presence(a: DeviceKey, b: bool, c: Timestamp) -> ();
+        fn tell_silent(a: Silence, b: u32, c: Timestamp) -> u64;
         fn report(a: DeviceKey, b: Vec<Report>, c: Timestamp) -> ();
     }
     fn wants(&self, _: AppKey, _: &[NotifyType]) -> bool {

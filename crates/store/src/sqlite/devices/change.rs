@@ -10,7 +10,7 @@ use super::super::batch::Batch;
 use super::super::failure::Failure;
 use super::super::products::mode_columns;
 use super::row::Run;
-use crate::{Contact, DeviceChange, ModifyRefused};
+use crate::{Contact, DeviceChange, Link, ModifyRefused, Standing};
 
 /// What a change is made to.
 struct Before {
@@ -47,16 +47,38 @@ impl Batch {
     /// See the port.
     pub(super) fn contacts(&mut self, contacts: &[Contact]) -> Result<(), Failure> {
         let run = Run::of(&self.policy);
-        let mut statement = self.sql.prepare_cached(
-            "UPDATE device SET link = ?2, heard_at = max(?3, coalesce(heard_at, ?3)) \
-             WHERE key = ?1 AND removed_at IS NULL RETURNING id",
-        )?;
         for contact in contacts {
+            let was_asleep = self.is_asleep(contact.device)?;
             let values = params![contact.device.0, run.code(contact.link), contact.at.as_millis()];
-            let id: Option<Arc<str>> = statement.query_row(values, |row| row.get(0)).optional()?;
-            self.changed_devices.extend(id.map(DeviceId::new));
+            let changed: Option<(i64, Arc<str>)> = self
+                .sql
+                .prepare_cached(
+                    "UPDATE device SET link = ?2, heard_at = max(?3, coalesce(heard_at, ?3)) \
+                     WHERE key = ?1 AND removed_at IS NULL RETURNING app, id",
+                )?
+                .query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((app, id)) = changed else { continue };
+            let id = DeviceId::new(id);
+            // One that went keeps what was told of it, so that it is not told again.
+            let told = match contact.link {
+                Link::None => None,
+                Link::Sleeps | Link::Connected => self.forget_silence(contact.device, true)?,
+            };
+            // One that comes anew is told of as that.
+            if told.is_some() && was_asleep && contact.link == Link::Sleeps {
+                self.tell_standing(AppKey(app), contact.device, &id, Standing::Online, contact.at)?;
+            }
+            self.changed_devices.push(id);
         }
         Ok(())
+    }
+
+    fn is_asleep(&self, device: DeviceKey) -> Result<bool, Failure> {
+        let mut statement = self
+            .sql
+            .prepare_cached("SELECT 1 FROM device WHERE key = ?1 AND link = 0")?;
+        Ok(statement.exists([device.0])?)
     }
 
     /// See the port.

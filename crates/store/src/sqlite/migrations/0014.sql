@@ -19,3 +19,7 @@ CREATE TABLE group_member (
     PRIMARY KEY (grp, device)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX group_member_device ON group_member (device);
+
+-- What was told of a device that sleeps and is silent: 0 nothing, 1 that it is abnormal, 2 that it is offline.
+ALTER TABLE device ADD COLUMN silence INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX device_silent ON device (silence, heard_at) WHERE link = 0 AND removed_at IS NULL;

@@ -6,7 +6,7 @@ use downlink_core::{AppKey, DeviceId, DeviceKey, Timestamp};
 
 use super::super::batch::Batch;
 use super::super::failure::Failure;
-use crate::{Notice, NoticeDevice, NotifyType, Report, ServiceData};
+use crate::{Notice, NoticeDevice, NotifyType, Report, ServiceData, Standing};
 
 impl Batch {
     /// A device was registered.
@@ -122,11 +122,25 @@ impl Batch {
         let Some((app, device)) = self.live(key)? else {
             return Ok(());
         };
-        let notice = Notice::Presence {
-            device: &device,
-            online,
+        let told = self.forget_silence(key, online)?;
+        let standing = match online {
+            true => Standing::Online,
+            false if told == Some(Standing::Offline) => return Ok(()),
+            false => Standing::Offline,
         };
-        self.tell(app, key, &notice, now)
+        self.tell_standing(app, key, &device, standing, now)
+    }
+
+    /// How a device stands from now on.
+    pub(in crate::sqlite) fn tell_standing(
+        &mut self,
+        app: AppKey,
+        key: DeviceKey,
+        device: &DeviceId,
+        standing: Standing,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        self.tell(app, key, &Notice::Presence { device, standing }, now)
     }
 
     /// See the port.

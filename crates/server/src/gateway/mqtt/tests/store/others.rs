@@ -236,6 +236,10 @@ impl Subscriptions for FakeStore {
         Ok(())
     }
 
+    async fn tell_silent(&self, _: Silence, _: u32, _: Timestamp) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     async fn report(&self, _: DeviceKey, reports: Vec<Report>, _: Timestamp) -> Result<(), StoreError> {
         if self.failing.load(Ordering::SeqCst) {
             return Err(StoreError::Busy);
