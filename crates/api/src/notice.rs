@@ -130,7 +130,7 @@ pub fn device_deleted(device: &str, gateway: Gateway<'_>) -> String {
 }
 
 /// `deviceDataChanged`: data of one service.
-pub fn data_changed(device: &str, service: Service<'_>) -> String {
+pub fn data_changed(device: &str, gateway: Gateway<'_>, service: Service<'_>) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -143,14 +143,18 @@ pub fn data_changed(device: &str, service: Service<'_>) -> String {
     write(&Body {
         notify_type: "deviceDataChanged",
         device_id: device,
-        gateway_id: device,
+        gateway_id: gateway.id(device),
         request_id: None,
         service: service.into(),
     })
 }
 
 /// `deviceDatasChanged`: data of all services of a report.
-pub fn datas_changed<'a>(device: &str, services: impl IntoIterator<Item = Service<'a>>) -> String {
+pub fn datas_changed<'a>(
+    device: &str,
+    gateway: Gateway<'_>,
+    services: impl IntoIterator<Item = Service<'a>>,
+) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -164,7 +168,7 @@ pub fn datas_changed<'a>(device: &str, services: impl IntoIterator<Item = Servic
         notify_type: "deviceDatasChanged",
         request_id: None,
         device_id: device,
-        gateway_id: device,
+        gateway_id: gateway.id(device),
         services: services.into_iter().map(ServiceView::from).collect(),
     })
 }
@@ -405,13 +409,17 @@ mod tests {
     fn data_is_passed_on_as_it_came() {
         let big = r#"{"lux":123456789012345678901234567890}"#;
         assert_eq!(
-            data_changed("d", service("Lamp", big)),
+            data_changed("d", Gateway::Own, service("Lamp", big)),
             format!(
                 r#"{{"notifyType":"deviceDataChanged","deviceId":"d","gatewayId":"d","requestId":null,"service":{{"serviceId":"Lamp","serviceType":"Lamp","data":{big},"eventTime":"20231114T221320Z"}}}}"#
             )
         );
         assert_eq!(
-            datas_changed("d", [service("A", r#"{"a":1}"#), service("B", "[1]")]),
+            datas_changed(
+                "d",
+                Gateway::Own,
+                [service("A", r#"{"a":1}"#), service("B", "[1]")]
+            ),
             r#"{"notifyType":"deviceDatasChanged","requestId":null,"deviceId":"d","gatewayId":"d","services":[{"serviceId":"A","serviceType":"A","data":{"a":1},"eventTime":"20231114T221320Z"},{"serviceId":"B","serviceType":"B","data":{},"eventTime":"20231114T221320Z"}]}"#
         );
     }

@@ -3,6 +3,7 @@
 use downlink_api::device::{DeviceInfo, Gateway, Presence, info_of};
 use downlink_api::notice::{self, Service};
 use downlink_api::time::WireTime;
+use downlink_core::DeviceId;
 use downlink_store::{
     CommandStage, Notice, NoticeDevice, NoticeWriter, PushGivenUp, PushSubject, ServiceData, Standing,
 };
@@ -40,13 +41,17 @@ impl NoticeWriter for PlatformNotices {
                 let muted = info.mute_cmds.get(service).map_or(&[][..], Vec::as_slice);
                 notice::service_changed(device.id.as_str(), gateway(device), service, muted)
             }
-            Notice::Deleted { device, gateway } => {
-                notice::device_deleted(device.as_str(), Gateway::of(gateway.map(|id| id.as_str())))
-            }
-            Notice::Data { device, service } => notice::data_changed(device.as_str(), data(service)),
-            Notice::Datas { device, services } => {
-                notice::datas_changed(device.as_str(), services.iter().map(data))
-            }
+            Notice::Deleted { device, gateway } => notice::device_deleted(device.as_str(), by(gateway)),
+            Notice::Data {
+                device,
+                gateway,
+                service,
+            } => notice::data_changed(device.as_str(), by(gateway), data(service)),
+            Notice::Datas {
+                device,
+                gateway,
+                services,
+            } => notice::datas_changed(device.as_str(), by(gateway), services.iter().map(data)),
             Notice::Event { device, event, now } => {
                 let service = Service {
                     id: &event.service,
@@ -104,6 +109,10 @@ fn info(device: &NoticeDevice) -> DeviceInfo {
 
 fn gateway(device: &NoticeDevice) -> Gateway<'_> {
     Gateway::of(device.gateway.as_ref().map(|id| id.as_str()))
+}
+
+fn by(gateway: Option<&DeviceId>) -> Gateway<'_> {
+    Gateway::of(gateway.map(DeviceId::as_str))
 }
 
 fn given_up(lost: &PushGivenUp<'_>) -> String {

@@ -306,6 +306,8 @@ pub enum Notice<'a> {
     Data {
         /// Of which device.
         device: &'a DeviceId,
+        /// The device that it is connected by, if it is by one.
+        gateway: Option<&'a DeviceId>,
         /// The data.
         service: &'a ServiceData,
     },
@@ -313,6 +315,8 @@ pub enum Notice<'a> {
     Datas {
         /// Of which device.
         device: &'a DeviceId,
+        /// The device that it is connected by, if it is by one.
+        gateway: Option<&'a DeviceId>,
         /// The data.
         services: &'a [ServiceData],
     },

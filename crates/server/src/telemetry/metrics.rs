@@ -118,6 +118,7 @@ pub(crate) struct Metrics {
     pub(crate) mqtt_refused: Counter,
     pub(crate) mqtt_protocol_errors: Counter,
     pub(crate) mqtt_unmatched: Counter,
+    pub(crate) mqtt_child_reports_dropped: Counter,
     push_attempts: Family<PushLabels, Counter>,
     pub(crate) push_first_attempt_seconds: Histogram,
     pub(crate) push_backlog: Gauge,
@@ -195,6 +196,11 @@ impl Metrics {
             r,
             "mqtt_unmatched",
             "Device answers that fit no open command of the device",
+        );
+        let mqtt_child_reports_dropped = counter(
+            r,
+            "mqtt_child_reports_dropped",
+            "Reports of devices that are not registered behind the gateway that sent them",
         );
         let push_attempts = Family::default();
         r.register(
@@ -275,6 +281,7 @@ impl Metrics {
             mqtt_refused,
             mqtt_protocol_errors,
             mqtt_unmatched,
+            mqtt_child_reports_dropped,
             push_attempts,
             push_first_attempt_seconds,
             push_backlog,

@@ -5,6 +5,7 @@
 //! buffer per thread, and only what is left of an incomplete packet is kept.
 
 mod bytes;
+mod children;
 mod opening;
 
 use std::future::{Future, poll_fn};
@@ -16,7 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use downlink_core::lifecycle::Input;
-use downlink_core::{AppKey, DeviceId, TopicFamily};
+use downlink_core::{AppKey, DeviceId, DeviceKey, TopicFamily};
 use downlink_store::{Change, Dispatch, NotifyType, Report, StoreError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -217,6 +218,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
             if let Err(store_failed) = self.keep_reports(mem::take(&mut out.reports)).await {
                 return Some(close.unwrap_or(store_failed));
             }
+            let of_children = mem::take(&mut out.of_children);
+            if !of_children.is_empty()
+                && let Err(store_failed) = Box::pin(self.keep_reports_of_children(of_children)).await
+            {
+                return Some(close.unwrap_or(store_failed));
+            }
             let acks = mem::take(&mut out.acks);
             if out.changes.is_empty() {
                 self.outbox.push(acks, Vec::new());
@@ -262,7 +269,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
         if reports.is_empty() {
             return Ok(());
         }
-        let (store, device) = (self.gateway.engine.store(), self.registered.handle.device);
+        self.keep_reports_of(self.registered.handle.device, reports).await
+    }
+
+    async fn keep_reports_of(&self, device: DeviceKey, reports: Vec<Report>) -> Result<(), Close> {
+        let store = self.gateway.engine.store();
         let kept = Box::pin(store.report(device, reports, clock::now())).await;
         let wanted = || store.wants(self.app, REPORTS);
         kept.or_else(|error| match error {

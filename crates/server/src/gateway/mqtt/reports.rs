@@ -1,6 +1,7 @@
 //! Reports of both families: properties and events, as text of their JSON.
 //!
-//! Read only if they are kept, or somebody is subscribed to them. What cannot be read, and what is said of child devices, is left out.
+//! Read only if they are kept, or somebody is subscribed to them. What cannot be read is left out. A gateway says of which of the
+//! devices behind it a report is; whether that one is there is looked at by who keeps it.
 
 use downlink_api::time::WireTime;
 use downlink_core::Timestamp;
@@ -35,6 +36,20 @@ struct Oc<'a> {
 }
 
 #[derive(Deserialize)]
+struct OcChildren<'a> {
+    #[serde(borrow, default)]
+    devices: Vec<OcChild<'a>>,
+}
+
+#[derive(Deserialize)]
+struct OcChild<'a> {
+    #[serde(alias = "object_device_id")]
+    device_id: String,
+    #[serde(borrow, default)]
+    services: Vec<OcService<'a>>,
+}
+
+#[derive(Deserialize)]
 struct OcService<'a> {
     service_id: String,
     #[serde(borrow)]
@@ -59,9 +74,43 @@ pub(super) fn legacy(payload: &[u8], now: Timestamp) -> Vec<Report> {
     data(services.collect())
 }
 
-/// A report of properties of the `$oc` family, of the device itself.
-pub(super) fn oc_properties(payload: &[u8], own: &str, now: Timestamp) -> Vec<Report> {
-    let services = oc(payload, own).map(|one| ServiceData {
+/// What was reported of one device.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    /// The device behind the one that speaks, by its id or node id; none: of itself.
+    pub(super) child: Option<String>,
+    pub(super) reports: Vec<Report>,
+}
+
+/// A report of properties of the `$oc` family.
+pub(super) fn oc_properties(payload: &[u8], own: &str, now: Timestamp) -> Said {
+    let (child, services) = oc(payload, own);
+    Said {
+        child,
+        reports: properties(services.into_iter().take(MOST), now),
+    }
+}
+
+/// A report of properties of devices behind the one that speaks.
+pub(super) fn oc_children(payload: &[u8], own: &str, now: Timestamp) -> Vec<Said> {
+    let Ok(message) = serde_json::from_slice::<OcChildren<'_>>(payload) else {
+        return Vec::new();
+    };
+    let mut left = MOST;
+    let mut said = Vec::new();
+    for one in message.devices.into_iter().take(MOST) {
+        let services = one.services.len().min(left);
+        left -= services;
+        said.push(Said {
+            child: Some(one.device_id).filter(|id| id != own),
+            reports: properties(one.services.into_iter().take(services), now),
+        });
+    }
+    said
+}
+
+fn properties<'a>(services: impl Iterator<Item = OcService<'a>>, now: Timestamp) -> Vec<Report> {
+    let services = services.map(|one| ServiceData {
         service: one.service_id,
         data: text(one.properties),
         at: time(one.event_time, now),
@@ -69,8 +118,8 @@ pub(super) fn oc_properties(payload: &[u8], own: &str, now: Timestamp) -> Vec<Re
     data(services.collect())
 }
 
-/// Events of the `$oc` family, at the device itself.
-pub(super) fn oc_events(payload: &[u8], own: &str, now: Timestamp) -> Vec<Report> {
+/// Events of the `$oc` family.
+pub(super) fn oc_events(payload: &[u8], own: &str, now: Timestamp) -> Said {
     let event = |one: OcService<'_>| {
         Report::Event(DeviceEvent {
             service: one.service_id,
@@ -79,14 +128,21 @@ pub(super) fn oc_events(payload: &[u8], own: &str, now: Timestamp) -> Vec<Report
             at: time(one.event_time, now),
         })
     };
-    oc(payload, own).map(event).collect()
+    let (child, services) = oc(payload, own);
+    Said {
+        child,
+        reports: services.into_iter().take(MOST).map(event).collect(),
+    }
 }
 
-fn oc<'a>(payload: &'a [u8], own: &str) -> impl Iterator<Item = OcService<'a>> {
-    let message = serde_json::from_slice::<Oc<'a>>(payload).ok();
-    let message = message.filter(|message| message.object_device_id.as_deref().is_none_or(|id| id == own));
-    let services = message.map(|message| message.services).unwrap_or_default();
-    services.into_iter().take(MOST)
+fn oc<'a>(payload: &'a [u8], own: &str) -> (Option<String>, Vec<OcService<'a>>) {
+    match serde_json::from_slice::<Oc<'a>>(payload) {
+        Ok(message) => {
+            let child = message.object_device_id.filter(|id| id != own);
+            (child, message.services)
+        }
+        Err(_) => (None, Vec::new()),
+    }
 }
 
 fn data(services: Vec<ServiceData>) -> Vec<Report> {
@@ -127,11 +183,11 @@ mod tests {
         let expected = [Report::Data(vec![lamp(r#"{"lux":7}"#, THEN), lamp("{}", NOW)])];
         assert_eq!(legacy(text, NOW), expected);
         let text = br#"{"services":[{"service_id":"Lamp","properties":{"lux":7},"event_time":"20231114T221320Z"},{"service_id":"Lamp"}]}"#;
-        assert_eq!(oc_properties(text, "d", NOW), expected);
+        assert_eq!(oc_properties(text, "d", NOW).reports, expected);
     }
 
     #[test]
-    fn events_are_read_and_those_of_children_left_out() {
+    fn events_are_read_and_those_of_children_are_theirs() {
         let event = |of: &str| {
             format!(
                 r#"{{"object_device_id":{of},"services":[{{"service_id":"Lamp","event_type":"alarm","paras":{{"a":1}}}}]}}"#
@@ -144,9 +200,42 @@ mod tests {
             at: NOW,
         })];
         for own in ["null", "\"d\""] {
-            assert_eq!(oc_events(event(own).as_bytes(), "d", NOW), expected);
+            let said = oc_events(event(own).as_bytes(), "d", NOW);
+            assert_eq!((said.child, &said.reports[..]), (None, &expected[..]));
         }
-        assert_eq!(oc_events(event("\"child\"").as_bytes(), "d", NOW), []);
+        let said = oc_events(event("\"child\"").as_bytes(), "d", NOW);
+        assert_eq!(said.child.as_deref(), Some("child"));
+        assert_eq!(said.reports, expected);
+    }
+
+    #[test]
+    fn a_gateway_reports_of_many() {
+        let text = br#"{"devices":[{"device_id":"c","services":[{"service_id":"Lamp","properties":{"lux":7}}]},{"object_device_id":"d","services":[{"service_id":"Lamp"}]},{"device_id":"e"}]}"#;
+        let said = |child: Option<&str>, reports| Said {
+            child: child.map(str::to_owned),
+            reports,
+        };
+        let expected = [
+            said(Some("c"), vec![Report::Data(vec![lamp(r#"{"lux":7}"#, NOW)])]),
+            said(None, vec![Report::Data(vec![lamp("{}", NOW)])]),
+            said(Some("e"), vec![]),
+        ];
+        assert_eq!(oc_children(text, "d", NOW), expected);
+        let services = |count| vec![r#"{"service_id":"s"}"#; count].join(",");
+        let many = services(MOST - 1);
+        let text = format!(
+            r#"{{"devices":[{{"device_id":"a","services":[{many}]}},{{"device_id":"b","services":[{}]}}]}}"#,
+            services(3)
+        );
+        let counts: Vec<usize> = oc_children(text.as_bytes(), "d", NOW)
+            .iter()
+            .flat_map(|said| &said.reports)
+            .map(|report| match report {
+                Report::Data(services) => services.len(),
+                Report::Event(_) => 0,
+            })
+            .collect();
+        assert_eq!(counts, [MOST - 1, 1]);
     }
 
     #[test]
@@ -160,7 +249,8 @@ mod tests {
             b"{\"data\":7,\"services\":{}}",
         ] {
             assert_eq!(legacy(noise, NOW), [], "{noise:?}");
-            assert_eq!(oc_properties(noise, "d", NOW), [], "{noise:?}");
+            assert_eq!(oc_properties(noise, "d", NOW).reports, [], "{noise:?}");
+            assert_eq!(oc_children(noise, "d", NOW), [], "{noise:?}");
         }
     }
 }

@@ -190,13 +190,19 @@ impl Session {
             Uplink::OcResult(command) => self.oc_result(command, payload, now, out),
             Uplink::OcProperties if self.heard_out => {
                 let own = self.subscriptions.names().device();
-                out.reports.extend(reports::oc_properties(payload, own, now.at));
+                out.keep(reports::oc_properties(payload, own, now.at));
             }
             Uplink::OcEvents if self.heard_out => {
                 let own = self.subscriptions.names().device();
-                out.reports.extend(reports::oc_events(payload, own, now.at));
+                out.keep(reports::oc_events(payload, own, now.at));
             }
-            Uplink::OcProperties | Uplink::OcEvents => {}
+            Uplink::OcChildren if self.heard_out => {
+                let own = self.subscriptions.names().device();
+                for said in reports::oc_children(payload, own, now.at) {
+                    out.keep(said);
+                }
+            }
+            Uplink::OcProperties | Uplink::OcChildren | Uplink::OcEvents => {}
             // The rest is taken and not looked at.
             Uplink::Other(_) => {}
             Uplink::Foreign => return self.trespass(publish, out),

@@ -35,6 +35,8 @@ pub(super) enum Uplink {
     OcResult(Option<CommandId>),
     /// A report of properties of the `$oc` family.
     OcProperties,
+    /// Properties of devices that are connected by this one.
+    OcChildren,
     /// Events of the `$oc` family.
     OcEvents,
     /// The device's own, of this family, and nothing that is read here.
@@ -48,7 +50,9 @@ impl Uplink {
     pub(super) const fn family(self) -> Option<TopicFamily> {
         match self {
             Self::LegacyData => Some(TopicFamily::Legacy),
-            Self::OcResult(_) | Self::OcProperties | Self::OcEvents => Some(TopicFamily::Oc),
+            Self::OcResult(_) | Self::OcProperties | Self::OcChildren | Self::OcEvents => {
+                Some(TopicFamily::Oc)
+            }
             Self::Other(family) => Some(family),
             Self::Foreign => None,
         }
@@ -179,6 +183,7 @@ fn own_uplink(family: TopicFamily, rest: &str) -> Uplink {
         (TopicFamily::Legacy, "data/json") => Uplink::LegacyData,
         (TopicFamily::Legacy, _) => Uplink::Other(family),
         (TopicFamily::Oc, "sys/properties/report") => Uplink::OcProperties,
+        (TopicFamily::Oc, "sys/gateway/sub_devices/properties/report") => Uplink::OcChildren,
         (TopicFamily::Oc, "sys/events/up") => Uplink::OcEvents,
         (TopicFamily::Oc, rest) => match rest.strip_prefix("sys/commands/response/request_id=") {
             Some(id) => Uplink::OcResult(id.parse().ok()),
@@ -348,6 +353,10 @@ mod tests {
             (
                 "$oc/devices/p_d/sys/properties/report?encoding=gzip",
                 Uplink::OcProperties,
+            ),
+            (
+                "$oc/devices/p_d/sys/gateway/sub_devices/properties/report",
+                Uplink::OcChildren,
             ),
             ("$oc/devices/p_d/sys/events/up", Uplink::OcEvents),
             ("$oc/devices/p_d/sys/messages/up", Uplink::Other(TopicFamily::Oc)),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use downlink_core::{AppKey, DeviceId, DeviceKey, Timestamp};
+use rusqlite::OptionalExtension;
 
 use super::super::batch::Batch;
 use super::super::failure::Failure;
@@ -153,14 +154,15 @@ impl Batch {
         let Some((app, device)) = self.live(key)? else {
             return Ok(());
         };
-        if self.is_mute(key)? {
+        let Some(gateway) = self.gateway_unless_mute(key)? else {
             return Ok(());
-        }
+        };
+        let of = (&device, gateway.as_ref());
         for report in reports {
             match report {
                 Report::Data(services) => {
                     self.keep_data(key, services, now)?;
-                    self.tell_data(app, key, &device, services, now)?;
+                    self.tell_data(app, key, of, services, now)?;
                 }
                 Report::Event(event) => {
                     let device = &device;
@@ -175,24 +177,38 @@ impl Batch {
         &mut self,
         app: AppKey,
         key: DeviceKey,
-        device: &DeviceId,
+        (device, gateway): (&DeviceId, Option<&DeviceId>),
         services: &[ServiceData],
         now: Timestamp,
     ) -> Result<(), Failure> {
         for service in services {
-            self.tell(app, key, &Notice::Data { device, service }, now)?;
+            let notice = Notice::Data {
+                device,
+                gateway,
+                service,
+            };
+            self.tell(app, key, &notice, now)?;
         }
         match services {
             [] => Ok(()),
-            services => self.tell(app, key, &Notice::Datas { device, services }, now),
+            services => {
+                let notice = Notice::Datas {
+                    device,
+                    gateway,
+                    services,
+                };
+                self.tell(app, key, &notice, now)
+            }
         }
     }
 
-    /// Whether what a device reports is to be passed over.
-    fn is_mute(&self, key: DeviceKey) -> Result<bool, Failure> {
+    /// The device by which this one is connected, if it is by one; nothing at all if what it reports is to be passed over.
+    fn gateway_unless_mute(&self, key: DeviceKey) -> Result<Option<Option<DeviceId>>, Failure> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT 1 FROM device WHERE key = ?1 AND json_valid(info) AND info ->> '$.mute' = 1",
+            "SELECT (SELECT g.id FROM device g WHERE g.key = device.gateway) FROM device \
+             WHERE key = ?1 AND NOT coalesce(json_valid(info) AND info ->> '$.mute' = 1, 0)",
         )?;
-        Ok(statement.exists([key.0])?)
+        let found = statement.query_row([key.0], |row| row.get::<_, Option<Arc<str>>>(0));
+        Ok(found.optional()?.map(|gateway| gateway.map(DeviceId::new)))
     }
 }

@@ -4,6 +4,7 @@ use downlink_core::TopicFamily;
 use downlink_store::{Change, Dispatch, Report};
 
 use crate::engine::CloseReason;
+use crate::gateway::mqtt::reports::Said;
 use crate::gateway::mqtt::wire::Reason;
 
 /// Why a session ends.
@@ -54,6 +55,8 @@ pub(in super::super) struct Out {
     pub(in super::super) changes: Vec<Change>,
     /// To be told to subscribers, before the acknowledgements.
     pub(in super::super) reports: Vec<Report>,
+    /// The same of devices behind this one, by id or node id.
+    pub(in super::super) of_children: Vec<(String, Vec<Report>)>,
     /// To be written once the changes are committed; at once if there are none.
     pub(in super::super) acks: Vec<u8>,
     /// To be reported as not written.
@@ -66,4 +69,15 @@ pub(in super::super) struct Out {
     pub(in super::super) trespasses: u64,
     /// The session is over.
     pub(in super::super) close: Option<Close>,
+}
+
+impl Out {
+    /// Notes what was reported.
+    pub(super) fn keep(&mut self, said: Said) {
+        match said.child {
+            _ if said.reports.is_empty() => {}
+            None => self.reports.extend(said.reports),
+            Some(child) => self.of_children.push((child, said.reports)),
+        }
+    }
 }
