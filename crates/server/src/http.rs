@@ -23,6 +23,7 @@ mod rates;
 mod request;
 mod routes;
 mod serve;
+mod shadow;
 mod subscriptions;
 mod token_cache;
 
@@ -209,6 +210,7 @@ fn routes() -> Routes {
         .merge(devices_before())
         .merge(batch_tasks())
         .merge(data_of_devices())
+        .merge(shadows())
         .route(
             "/iocm/app/cmd/v1.4.0/deviceCommands",
             post(commands::create).get(commands::list),
@@ -277,6 +279,19 @@ fn data_of_devices() -> Routes {
             .route(&path("deviceCapabilities"), get(data::capabilities));
     }
     router
+}
+
+/// What properties of devices are, and are desired to be.
+fn shadows() -> Routes {
+    Routes::new()
+        .route(
+            "/iocm/app/shadow/v1.5.0/devices/{id}",
+            get(shadow::one).put(shadow::desire),
+        )
+        .route(
+            "/iocm/app/shadow/v1.5.0/deviceDesiredHistory",
+            get(shadow::history),
+        )
 }
 
 /// What older clients call: the same by other paths.

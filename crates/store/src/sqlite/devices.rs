@@ -325,6 +325,7 @@ impl Batch {
             return Ok(false);
         };
         self.end_registration(device)?;
+        self.leave_shadow(device)?;
         self.count_devices(AppKey(app), -1)?;
         self.facts.forget(&device);
         let id = DeviceId::new(id);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use downlink_core::{AppKey, DeviceId, DeviceKey, Timestamp};
+use rusqlite::OptionalExtension;
 
 use super::super::batch::Batch;
 use super::super::failure::Failure;
@@ -139,13 +140,15 @@ impl Batch {
         let Some((app, device)) = self.live(key)? else {
             return Ok(());
         };
-        if self.is_mute(key)? {
+        let (mute, of_mqtt) = self.report_terms(key)?;
+        if mute {
             return Ok(());
         }
         for report in reports {
             match report {
                 Report::Data(services) => {
                     self.keep_data(key, services, now)?;
+                    self.keep_reported(key, of_mqtt, services, now)?;
                     self.tell_data(app, key, &device, services, now)?;
                 }
                 Report::Event(event) => {
@@ -174,11 +177,13 @@ impl Batch {
         }
     }
 
-    /// Whether what a device reports is to be passed over.
-    fn is_mute(&self, key: DeviceKey) -> Result<bool, Failure> {
+    /// Whether what a device reports is to be passed over, and whether it speaks MQTT.
+    fn report_terms(&self, key: DeviceKey) -> Result<(bool, bool), Failure> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT 1 FROM device WHERE key = ?1 AND json_valid(info) AND info ->> '$.mute' = 1",
+            "SELECT coalesce(json_valid(info) AND info ->> '$.mute' = 1, 0), family IS NOT NULL \
+             FROM device WHERE key = ?1",
         )?;
-        Ok(statement.exists([key.0])?)
+        let terms = statement.query_row([key.0], |row| Ok((row.get(0)?, row.get(1)?)));
+        Ok(terms.optional()?.unwrap_or((false, false)))
     }
 }
