@@ -15,6 +15,21 @@ from kit.world import World
 SHADOW = "/iocm/app/shadow/v1.5.0/devices"
 DESIRED = "/iocm/app/shadow/v1.5.0/deviceDesiredHistory"
 SUBSCRIPTIONS = "/iocm/app/sub/v1.2.0/subscriptions"
+LUX = {"propertyName": "lux", "dataType": "int", "min": "0", "max": "9", "method": "RWE"}
+CODEC = """
+kind = "binary"
+[[messages]]
+type = "command"
+service = "Lamp"
+command = "writeProperties"
+id = 3
+fields = [{ is = "id", type = "uint8" }, { is = "mid", type = "uint16" }, { name = "lux", type = "uint8" }]
+[[messages]]
+type = "report"
+service = "Lamp"
+id = 1
+fields = [{ is = "id", type = "uint8" }, { name = "lux", type = "uint8" }]
+"""
 KIND = "deviceDesiredPropertiesModifyStatusChanged"
 
 
@@ -192,16 +207,28 @@ def test_bad_bodies_name_the_field(world, connect):
     assert (shadow(world, device), world.na.list(device.id)) == ({}, [])
 
 
+def put_product(world, *properties, **more) -> None:
+    service = {"serviceId": "Lamp", "serviceType": "Lamp", "commands": [], "properties": properties}
+    profile = {"manufacturerId": "acme", "deviceType": "Lamp", "model": "L1", "protocolType": "LWM2M", "services": [service]}
+    world.admin.call("PUT", f"/apps/{world.na.app[0]}/products", {"id": "lamps", "profile": profile, **more})
+
+
+def test_a_device_with_a_codec_gets_its_own_bytes(world, connect):
+    subscribe(world, KIND)
+    put_product(world, LUX, {**LUX, "propertyName": "other"}, codec={"kind": "binary", "text": CODEC})
+    device = connect(manufacturerId="acme", productId="lamps").start()
+    device.report(b"\x01\x05")
+    until(lambda: shadow(world, device).get("Lamp", {}).get("reportedProps") == {"lux": 5}, what="the report")
+    desire(world, device, Lamp={"lux": 7})
+    written = device.next_command()
+    assert (written[0], written[3:]) == (3, b"\x07")
+    desire(world, device, Lamp={"other": 7})
+    expected = [notice(device, "Lamp", '{"lux":7}', "DELIVERED"), notice(device, "Lamp", '{"other":7}', "FAILED")]
+    until(lambda: told(world) == expected, what="that the codec has no such field")
+
+
 def test_only_what_the_product_lets_be_written(world, connect):
-    lux = {"propertyName": "lux", "dataType": "int", "min": "0", "max": "9", "method": "RWE"}
-    profile = {
-        "manufacturerId": "acme",
-        "deviceType": "Lamp",
-        "model": "L1",
-        "protocolType": "LWM2M",
-        "services": [{"serviceId": "Lamp", "serviceType": "Lamp", "commands": [], "properties": [lux, {**lux, "propertyName": "kwh", "method": "R"}]}],
-    }
-    world.admin.call("PUT", f"/apps/{world.na.app[0]}/products", {"id": "lamps", "profile": profile})
+    put_product(world, LUX, {**LUX, "propertyName": "kwh", "method": "R"})
     device = connect(manufacturerId="acme", productId="lamps")
 
     def put(service: str, **desired) -> tuple:
