@@ -6,6 +6,7 @@ import json
 import pytest
 from aiocoap.numbers.codes import Code
 
+from kit import metrics
 from kit.coapdevice import CoapDevice
 from kit.device import PahoDevice
 from kit.na import COMMANDS, DEVICES, NA
@@ -166,6 +167,23 @@ def test_what_is_desired_of_a_device_that_is_awake_goes_at_once(world, connect):
     desire(world, device, Lamp={"lux": None})
     assert shadow(world, device)["Lamp"]["desiredProps"] == {}
     assert len(history(world, device)) == 1, "nothing was set"
+
+
+@pytest.mark.settings(lwm2m_awake_secs=1)
+@pytest.mark.parametrize("wake", ["update", "report"])
+def test_what_is_desired_of_a_registered_device_that_sleeps_reaches_it_when_it_wakes(world, connect, wake):
+    device = connect().start()
+    until(lambda: metrics.value(world.server, "awake") == 0, what="it sleeps")
+    desire(world, device, Lamp={"lux": 7})
+    assert history(world, device) == [("Lamp", {"lux": 7}, "PENDING")]
+    assert device.commands.written.empty()
+    match wake:
+        case "update":
+            assert device.update() == Code.CHANGED
+        case "report":
+            device.report(report(Lamp=({"lux": 1}, "20230101T000000Z")))
+    assert written(device) == ("Lamp", {"lux": 7})
+    until(lambda: history(world, device) == [("Lamp", {"lux": 7}, "DELIVERED")], what="that it has it")
 
 
 def test_what_a_device_refuses_and_what_is_cancelled_has_failed(world, connect):

@@ -129,7 +129,11 @@ impl Batch {
         let mut before = Vec::with_capacity(told.len());
         for submission in told {
             match self.created_before(submission.command.id)? {
-                Some(created) => before.push(created),
+                Some(created) => {
+                    // The transaction was taken for undone, and forgot it.
+                    self.desires.add(submission.command.id);
+                    before.push(created);
+                }
                 None => return Ok(None),
             }
         }
@@ -282,5 +286,34 @@ pub(super) fn status(code: u8) -> DesiredStatus {
         1 => DesiredStatus::Delivered,
         2 => DesiredStatus::Failed,
         _ => DesiredStatus::UnderWay,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_follows_the_transactions() {
+        let mut desires = Desires::default();
+        let [one, two] = [1, 2].map(|n| CommandId::from_bytes([n; 16]));
+        let over = [Event {
+            status: Status::Delivered,
+            at: Timestamp::from_millis(1),
+            detail: String::new(),
+        }];
+        desires.add(one);
+        desires.committed();
+        desires.add(two);
+        desires.undone();
+        assert!(desires.note(one, &over) && !desires.note(two, &over));
+        desires.undone();
+        assert!(desires.news.is_empty(), "it is not told");
+        desires.ended.push(one);
+        desires.undone();
+        assert!(desires.note(one, &[]), "it is not over");
+        desires.ended.push(one);
+        desires.committed();
+        assert!(!desires.note(one, &over));
     }
 }
