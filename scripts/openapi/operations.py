@@ -68,6 +68,9 @@ SECRET = text(64, 8, pattern="^[A-Za-z0-9_-]+$")
 BY_SECRET = {"timeout": TIMEOUT, "mqttConnect": BOOLEAN, "secret": SECRET, "gatewayId": plain(256)}
 KEY = asked({"verifyCode": ID, "nodeId": ID, "timeout": TIMEOUT})
 MUTE = object_of({"serviceInfo": object_of({"muteCmds": array(plain(128, 1), 500)})})
+DESIRED = object_of({"serviceDesireds": {
+    **array(object_of({"serviceId": plain(64, 1), "desired": {**ANY_OBJECT, "minProperties": 1}}), 100), "minItems": 1,
+}})
 COMMAND = object_of({"serviceId": plain(64, 1), "method": plain(128, 1), "paras": ANY_OBJECT})
 CREATE = {
     "command": COMMAND,
@@ -169,6 +172,22 @@ def data() -> list[Operation]:
                       old=not history_is_old),
         ]  # fmt: skip
     return made
+
+
+def shadows() -> list[Operation]:
+    base = "/iocm/app/shadow/v1.5.0"
+    one = f"{base}/devices/{{deviceId}}"
+    lux = {"serviceDesireds": [{"serviceId": "Lamp", "desired": {"lux": 1}}]}
+    return [
+        Operation("data", "oneShadow", "get", one, "What a device's properties are, and shall be", "As last reported, and as desired",
+                  ref("Shadow"), codes=NOT_KNOWN, query=("select",)),
+        Operation("data", "desireProperties", "put", one, "Say what a device's properties shall be",
+                  "It is on disk, and goes to the device when that can be written to", ref("Nothing"),
+                  codes=("100403", "100223", "100418", "100431"), body=DESIRED, example=lux),
+        Operation("data", "desiredHistory", "get", f"{base}/deviceDesiredHistory", "What a device's properties were to be", "A page, newest first",
+                  ref("DesiredPage"), codes=("100418", "100419", "100216"),
+                  query=("deviceId", "gatewayId", "serviceId", "property", "pageSize:2000", *PAGES)),
+    ]  # fmt: skip
 
 
 def commands() -> list[Operation]:
@@ -313,4 +332,4 @@ def feed() -> list[Operation]:
     ]  # fmt: skip
 
 
-OPERATIONS = [*tokens(), *registering(), *managing(), *data(), *commands(), *batch_tasks(), *device_groups(), *subscriptions(), *feed()]
+OPERATIONS = [*tokens(), *registering(), *managing(), *data(), *shadows(), *commands(), *batch_tasks(), *device_groups(), *subscriptions(), *feed()]

@@ -145,6 +145,14 @@ SCHEMAS = {
     "DataPage": object_of({**PAGE_COUNTS, "deviceDataHistoryDTOs": array(object_of({
         "serviceId": text(), "deviceId": text(), "gatewayId": text(), "appId": text(), "data": ANY_OBJECT, "timestamp": TIME,
     }))}),
+    "Shadow": object_of({**DEVICE, "services": array(object_of({
+        "serviceId": text(), "serviceType": text(), "reportedProps": ANY_OBJECT, "desiredProps": ANY_OBJECT, "eventTime": or_null(TIME),
+    }))}),
+    "Nothing": object_of({}),
+    "DesiredPage": object_of({**PAGE_COUNTS, "deviceDesiredHistory": array(object_of({
+        "serviceId": text(), "deviceId": text(), "gatewayId": text(), "appId": text(), "desired": ANY_OBJECT,
+        "status": text(enum=["PENDING", "DELIVERED", "FAILED"]), "timestamp": TIME,
+    }))}),
     "Para": object_of({"paraName": text(), **PARA_REST}, (*BOUNDS, "unit", "enumList")),
     "Property": object_of({"propertyName": text(), "method": text(), **PARA_REST}, (*BOUNDS, "method", "unit", "enumList")),
     "Capabilities": object_of({"deviceCapabilities": array(object_of({

@@ -13,6 +13,7 @@ from kit.wait import until
 from kit.world import World
 
 DATA = "/iocm/app/data/v1.2.0/deviceDataHistory"
+SHADOW = "/iocm/app/shadow/v1.5.0/devices"
 BATCH = "/iocm/app/batchtask/v1.1.0/tasks"
 GROUPS = "/iocm/app/devgroup/v1.3.0/devGroups"
 SUBSCRIPTIONS = "/iocm/app/sub/v1.2.0/subscriptions"
@@ -68,6 +69,7 @@ class Ready:
         self.connected = self._connected()
         self.away = self._away()
         self.waiting = self.na.register(manufacturerId="acme").device_id
+        self.shadowed = self._shadowed()
         kind = {"type": "DeviceType", "deviceType": "none", "manufacturerId": "acme", "model": "none"}
         self.task_of_a_kind = self.batch_task(**kind, callbackUrl=self.world.receiver.url, maxRetransmit=3)
         self.subtasks = self._subtasks()
@@ -160,6 +162,13 @@ class Ready:
         self.gone(device_id)
         return device_id
 
+    def _shadowed(self) -> str:
+        """A device of which something is desired."""
+        device = self.na.register(protocolType="LWM2M").device_id
+        lux = {"serviceDesireds": [{"serviceId": "Lamp", "desired": {"lux": 0}}]}
+        assert self.na.call("PUT", f"{SHADOW}/{device}", lux).status == 200
+        return device
+
     def gone(self, device_id: str) -> None:
         shown = lambda: self.na.call("GET", f"/iocm/app/dm/v1.4.0/devices/{device_id}").json["deviceInfo"]["status"]  # noqa: E731
         until(lambda: shown() == "OFFLINE", what="its going")
@@ -174,6 +183,8 @@ class Ready:
         match kind:
             case "registerByCode" | "registerBySecret":
                 return {"nodeId": f"contract-{self.number()}"}
+            case "oneShadow" | "desireProperties" | "desiredHistory":
+                return {"deviceId": self.shadowed, "gatewayId": self.shadowed}
             case "refreshKey":
                 return {"deviceId": self.away}
             case "removeDevice":

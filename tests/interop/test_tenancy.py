@@ -24,6 +24,7 @@ COMMAND = {"serviceId": "Lamp", "method": "SWITCH", "paras": {"value": 1}}
 SUBSCRIPTIONS = "/iocm/app/sub/v1.2.0/subscriptions"
 HISTORY = "/iocm/app/data/v1.2.0/deviceDataHistory"
 FEED = "/downlink/v1/feed"
+SHADOW = "/iocm/app/shadow/v1.5.0"
 TASKS = "/iocm/app/batchtask/v1.1.0/tasks"
 TOKENS = "/iocm/app/sec/v1.1.0"
 
@@ -157,6 +158,11 @@ ENTRIES: dict[str, list[Try]] = {
 for version in ("v1.1.0", "v1.2.0"):
     ENTRIES[f"GET /iocm/app/data/{version}/deviceDataHistory"] = OF_GATEWAY
     ENTRIES[f"GET /iocm/app/data/{version}/deviceCapabilities"] = OF_GATEWAY
+ENTRIES |= {
+    f"GET {SHADOW}/devices/{{id}}": NO_DEVICE,
+    f"PUT {SHADOW}/devices/{{id}}": [Try(404, "100403", body={"serviceDesireds": [{"serviceId": "Lamp", "desired": {"lux": 1}}]})],
+    f"GET {SHADOW}/deviceDesiredHistory": OF_GATEWAY,
+}
 for path in ("v1.1.0/deviceCredentials", "v1.1.0/devices", "v1.2.0/devices"):
     ENTRIES[f"POST /iocm/app/reg/{path}"] = REGISTER_V1
     ENTRIES[f"GET /iocm/app/reg/{path}/{{id}}"] = NO_DEVICE

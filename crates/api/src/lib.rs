@@ -19,6 +19,7 @@ pub mod invoke;
 pub mod notice;
 pub mod product;
 pub mod push;
+pub mod shadow;
 pub mod subscription;
 pub mod time;
 pub mod token;

@@ -255,6 +255,29 @@ pub fn command_response(
     })
 }
 
+/// `deviceDesiredPropertiesModifyStatusChanged`: what was desired of a service's properties was delivered, or failed.
+pub fn desired_status(device: &str, service: &str, properties: &str, delivered: bool) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Body<'a> {
+        notify_type: &'static str,
+        device_id: &'a str,
+        service_id: &'a str,
+        properties: &'a RawValue,
+        status: &'static str,
+    }
+    write(&Body {
+        notify_type: "deviceDesiredPropertiesModifyStatusChanged",
+        device_id: device,
+        service_id: service,
+        properties: raw(properties),
+        status: match delivered {
+            true => "DELIVERED",
+            false => "FAILED",
+        },
+    })
+}
+
 /// A push that was given up.
 #[derive(Debug, Clone, Copy)]
 pub struct GivenUp<'a> {
@@ -385,6 +408,15 @@ mod tests {
             info_changed("d", Gateway::Own, None, &before, &now),
             r#"{"notifyType":"deviceInfoChanged","deviceId":"d","gatewayId":"d","networkStatus":null,"deviceInfo":{"nodeId":null,"name":"gate","description":null,"manufacturerId":null,"manufacturerName":null,"mac":null,"location":null,"deviceType":null,"model":null,"swVersion":null,"fwVersion":null,"hwVersion":null,"protocolType":null,"bridgeId":null,"status":null,"statusDetail":null,"mute":"TRUE","supportedSecurity":null,"isSecurity":null,"signalStrength":null,"sigVersion":null,"serialNumber":null,"batteryLevel":null}}"#
         );
+    }
+
+    #[test]
+    fn what_became_of_a_desire_is_told() {
+        assert_eq!(
+            desired_status("d", "Lamp", r#"{"on":true}"#, true),
+            r#"{"notifyType":"deviceDesiredPropertiesModifyStatusChanged","deviceId":"d","serviceId":"Lamp","properties":{"on":true},"status":"DELIVERED"}"#
+        );
+        assert!(desired_status("d", "Lamp", "{}", false).ends_with(r#""properties":{},"status":"FAILED"}"#));
     }
 
     #[test]

@@ -34,6 +34,7 @@ section! {
         mqtt: Mqtt,
         lwm2m: Lwm2m,
         devices: Devices,
+        shadow: Shadow,
         commands: Commands,
         batch: Batch,
         groups: Groups,
@@ -207,6 +208,11 @@ section! {
         history_rows: u32,
         history_days: u32,
     }
+}
+
+section! {
+    /// `[shadow]`
+    Shadow { properties: u32, value_bytes: u32, changes: u32, of_mqtt: bool, }
 }
 
 section! {

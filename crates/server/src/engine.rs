@@ -11,6 +11,7 @@ mod contacts;
 mod create;
 mod crowded;
 mod deadlines;
+mod desires;
 mod feeds;
 pub(crate) mod gate;
 mod sessions;
@@ -36,6 +37,7 @@ pub(crate) use contacts::Contacts;
 pub(crate) use create::{Answered, CallKey, CancelError, CreateError, CreateRequest};
 pub(crate) use crowded::Crowded;
 pub(crate) use deadlines::{DeadlineHint, Deadlines};
+pub(crate) use desires::DesireError;
 pub(crate) use feeds::{Follower, Followers};
 pub(crate) use sessions::{CloseReason, Inbox, Reach, SessionHandle, Sessions, Taken, ToSession};
 

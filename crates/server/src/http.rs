@@ -24,6 +24,7 @@ mod rates;
 mod request;
 mod routes;
 mod serve;
+mod shadow;
 mod subscriptions;
 mod token_cache;
 
@@ -211,6 +212,7 @@ fn routes() -> Routes {
         .merge(batch_tasks())
         .merge(device_groups())
         .merge(data_of_devices())
+        .merge(shadows())
         .route(
             "/iocm/app/cmd/v1.4.0/deviceCommands",
             post(commands::create).get(commands::list),
@@ -303,6 +305,19 @@ fn data_of_devices() -> Routes {
             .route(&path("deviceCapabilities"), get(data::capabilities));
     }
     router
+}
+
+/// What properties of devices are, and are desired to be.
+fn shadows() -> Routes {
+    Routes::new()
+        .route(
+            "/iocm/app/shadow/v1.5.0/devices/{id}",
+            get(shadow::one).put(shadow::desire),
+        )
+        .route(
+            "/iocm/app/shadow/v1.5.0/deviceDesiredHistory",
+            get(shadow::history),
+        )
 }
 
 /// What older clients call: the same by other paths.

@@ -87,6 +87,12 @@ impl NoticeWriter for PlatformNotices {
                 let id = call_id.unwrap_or(own.as_str());
                 notice::command_response(id, device.as_str(), app, called, result)
             }
+            Notice::Desired {
+                device,
+                service,
+                properties,
+                delivered,
+            } => notice::desired_status(device.as_str(), service, properties, delivered),
             Notice::GivenUp(lost) => given_up(&lost),
         }
     }

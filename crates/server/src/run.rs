@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use downlink_core::{AppId, Policy, Span};
 use downlink_store::sqlite::{OpenError, SqliteOptions, SqliteStore};
-use downlink_store::{AppSettings, Apps, Commands, NewApp, Store, StoreError};
+use downlink_store::{AppSettings, Apps, Commands, NewApp, ShadowLimits, Store, StoreError};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -322,6 +322,12 @@ fn store_options(config: &Config) -> SqliteOptions {
         checkpoint_pages: config.store.checkpoint_pages,
         cache_kib: config.store.cache_kib,
         history_rows: config.devices.history_rows,
+        shadow: ShadowLimits {
+            properties: config.shadow.properties,
+            value_bytes: config.shadow.value_bytes,
+            changes: config.shadow.changes,
+            of_mqtt: config.shadow.of_mqtt,
+        },
         notice_writer: Arc::new(PlatformNotices),
         min_free_bytes: config.store.min_free_bytes,
         min_free_percent: config.store.min_free_percent,

@@ -20,6 +20,7 @@ pub mod product;
 pub mod push;
 pub mod registration;
 pub mod request_key;
+pub mod shadow;
 pub mod sqlite;
 pub mod subscription;
 pub mod trust;
@@ -53,6 +54,9 @@ pub use push::{
 };
 pub use registration::{KeptRegistration, Registrations};
 pub use request_key::{Repeat, RequestKey, RequestKeys};
+pub use shadow::{
+    Desire, DesireRefused, DesiredChange, DesiredStatus, ShadowLimits, ShadowProperty, ShadowService, Shadows,
+};
 pub use subscription::{
     CommandStage, DeviceEvent, Notice, NoticeDevice, NoticeWriter, NotifyType, PushGivenUp, PushSubject,
     Report, ServiceData, SubscribeRefused, Subscription, SubscriptionFilter, Subscriptions,
@@ -74,6 +78,7 @@ pub trait Store:
     + Grants
     + Feed
     + History
+    + Shadows
     + Subscriptions
     + Trust
     + Send
@@ -96,6 +101,7 @@ impl<T> Store for T where
         + Grants
         + Feed
         + History
+        + Shadows
         + Subscriptions
         + Trust
         + Send

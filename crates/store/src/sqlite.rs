@@ -42,6 +42,7 @@ mod read;
 mod records;
 mod registrations;
 mod request_keys;
+mod shadow;
 mod state;
 mod stats;
 mod stretches;
@@ -75,13 +76,14 @@ use self::subscriptions::Wanted;
 use self::tail::Tail;
 use self::threads::Threads;
 use self::writer::{Job, Weight};
-use crate::StoreError;
+use crate::{ShadowLimits, StoreError};
 
 /// The embedded store. Dropping it waits for its threads; better [`close`](Self::close) it first.
 #[derive(Debug)]
 pub struct SqliteStore {
     policy: Policy,
     history_rows: u32,
+    shadow: ShadowLimits,
     disk: DiskGuard,
     devices: Arc<DeviceCache>,
     product_changes: Arc<AtomicU64>,

@@ -56,7 +56,7 @@ notify_types! {
     PushGivenUp "pushGivenUp",
     /// Not produced.
     RuleEvent "ruleEvent",
-    /// Not produced.
+    /// What was desired of a device's properties was delivered, or was not.
     DesiredPropertiesStatus "deviceDesiredPropertiesModifyStatusChanged",
     /// What is said of one of a device's services changed.
     ServiceInfoChanged "serviceInfoChanged",
@@ -361,6 +361,17 @@ pub enum Notice<'a> {
         /// What the device gave: as it came.
         result: Option<&'a str>,
     },
+    /// A change of what is desired of a device's service is over.
+    Desired {
+        /// Of which device.
+        device: &'a DeviceId,
+        /// Of which service.
+        service: &'a str,
+        /// What was desired: a JSON object as text.
+        properties: &'a str,
+        /// The device has it; else it will not be told any more.
+        delivered: bool,
+    },
     /// A push was given up. That one of this very kind was is told nobody.
     GivenUp(PushGivenUp<'a>),
 }
@@ -379,6 +390,7 @@ impl Notice<'_> {
             Self::Event { .. } => NotifyType::DeviceEvent,
             Self::Confirm { .. } => NotifyType::MessageConfirm,
             Self::Response { .. } => NotifyType::CommandRsp,
+            Self::Desired { .. } => NotifyType::DesiredPropertiesStatus,
             Self::GivenUp(_) => NotifyType::PushGivenUp,
         }
     }

@@ -46,6 +46,8 @@ mod queue;
 mod registrations;
 #[path = "conformance/request_keys.rs"]
 mod request_keys;
+#[path = "conformance/shadow.rs"]
+mod shadow;
 #[path = "conformance/stored_pushes.rs"]
 mod stored_pushes;
 #[path = "conformance/subscriptions.rs"]
@@ -173,6 +175,11 @@ macro_rules! suite {
             registrations::they_come_in_pages,
             history::what_a_device_reported_is_kept_within_bounds,
             history::a_mute_or_removed_device_has_no_history,
+            shadow::the_newest_reported_value_of_each_property_is_kept,
+            shadow::what_is_reported_is_bounded_and_muted_and_of_lwm2m,
+            shadow::what_is_desired_is_told_and_how_that_ended_is_kept,
+            shadow::all_that_is_desired_at_once_is_kept_or_nothing,
+            shadow::old_changes_give_way_and_a_removed_device_leaves_nothing,
             devices::devices_are_found_by_what_was_said_of_them,
             devices::who_is_there_is_known_by_connection_or_by_silence,
             devices::devices_behind_a_gateway,

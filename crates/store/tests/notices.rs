@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "notices/desires.rs"]
+mod desires;
 #[path = "notices/plain.rs"]
 mod plain;
 #[path = "notices/silence.rs"]

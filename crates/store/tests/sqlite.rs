@@ -205,7 +205,7 @@ async fn a_later_schema_is_refused() {
         .unwrap();
     let refused = SqliteStore::open(options(dir.path())).unwrap_err();
     assert!(
-        matches!(refused, OpenError::Newer { found: 99, known: 14 }),
+        matches!(refused, OpenError::Newer { found: 99, known: 15 }),
         "{refused}"
     );
     assert!(refused.to_string().contains("later version"), "{refused}");

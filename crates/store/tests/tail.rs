@@ -307,7 +307,7 @@ async fn a_store_of_the_first_schema_is_taken_over() {
          ALTER TABLE device DROP COLUMN gateway; ALTER TABLE device DROP COLUMN link; \
          ALTER TABLE device DROP COLUMN heard_at; ALTER TABLE device DROP COLUMN name; \
          ALTER TABLE device DROP COLUMN location; ALTER TABLE device DROP COLUMN device_type; \
-         DROP TABLE device_data; \
+         DROP TABLE device_data; DROP TABLE shadow; DROP TABLE desired_change; DROP TABLE shadow_left; \
          DROP TABLE cancel_task; DROP TABLE command_count; DROP TABLE request_key; ALTER TABLE tally DROP COLUMN request_keys; \
          ALTER TABLE command DROP COLUMN call_id;",
     )

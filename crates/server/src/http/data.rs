@@ -64,7 +64,7 @@ fn row<'a>(one: &'a ServiceData, of: (&'a str, &'a str, &'a str)) -> DataRow<'a>
     DataRow::new(&one.service, of, &one.data, WireTime(one.at))
 }
 
-fn bad_query(invalid: Invalid) -> Fault {
+pub(super) fn bad_query(invalid: Invalid) -> Fault {
     Fault::new(Code::BadQuery, invalid.to_string())
 }
 
@@ -76,7 +76,7 @@ fn kept_from(info: &DeviceInfo, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// The device that `deviceId` names, or `gatewayId` where that is not given.
-async fn named(api: &Api, app: &App, query: &Query) -> Result<Device, Fault> {
+pub(super) async fn named(api: &Api, app: &App, query: &Query) -> Result<Device, Fault> {
     let id = query.get("deviceId").or_else(|| query.get("gatewayId"));
     let id = id.ok_or(Code::NoDeviceNamed)?;
     device_of(api, app, &id, Code::NoDeviceData).await

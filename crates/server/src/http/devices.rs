@@ -166,7 +166,7 @@ impl Seen {
     }
 
     /// Personal data of its SIM card only where the query selects it.
-    fn new(device: Device, engine: &Engine, query: &Query) -> Self {
+    pub(super) fn new(device: Device, engine: &Engine, query: &Query) -> Self {
         let mut info = info_of(&device.info);
         let selected = |list: &str| {
             list.split(',')

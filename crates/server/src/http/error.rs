@@ -12,7 +12,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
 use super::serve::{Cause, Trouble};
-use crate::engine::{CancelError, CreateError};
+use crate::engine::{CancelError, CreateError, DesireError};
 
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -171,6 +171,19 @@ impl From<CreateError> for Fault {
             CreateError::Unfit(unfit) => Self::unfit(unfit),
             CreateError::Paras(invalid) => invalid.into(),
             CreateError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DesireError> for Fault {
+    fn from(error: DesireError) -> Self {
+        match error {
+            DesireError::TooMany => Invalid::new(
+                "serviceDesireds",
+                "more properties would be desired of the device than are kept",
+            )
+            .into(),
+            DesireError::Untold(error) => error.into(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod devices;
 mod feed;
 mod invoke;
 mod products;
+mod shadow;
 mod subscriptions;
 mod wire;
 pub(crate) mod world;

@@ -1,5 +1,5 @@
 //! Retention: what devices reported, working rows past their late window, old records and cancel tasks, ended tokens and keys of
-//! requests, registrations that lapsed.
+//! requests, registrations that lapsed, shadows of devices that are gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +63,11 @@ async fn round(
         let dropped = engine.store().prune(now, keep_from, page).await?;
         engine.metrics().swept(SweepLabel::Prune, dropped);
         if dropped < u64::from(page) || stop.is_cancelled() {
+            break;
+        }
+    }
+    while engine.store().prune_shadows(page).await? > 0 {
+        if stop.is_cancelled() {
             break;
         }
     }

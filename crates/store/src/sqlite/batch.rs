@@ -23,12 +23,13 @@ use super::merge::Merge;
 use super::mids::Block;
 use super::notices::Notices;
 use super::queue::QueueView;
+use super::shadow::Desires;
 use super::subscriptions::Subscribers;
 use super::tail::Tail;
 use super::tally::Tallies;
 use super::waiting::Waiting;
 use super::work_row::{WorkRow, stored_result};
-use crate::{Applied, NoticeWriter, ReceiverKey, Submission};
+use crate::{Applied, NoticeWriter, ReceiverKey, ShadowLimits, Submission};
 
 /// Rows that stay in memory after a commit, at the most.
 const ROWS_REMEMBERED: usize = 8192;
@@ -40,6 +41,7 @@ pub(super) struct Batch {
     pub(super) policy: Policy,
     /// Rows of a device's reports that are kept.
     pub(super) history_rows: u32,
+    pub(super) shadow: ShadowLimits,
     pub(super) entries: HashMap<CommandId, Entry>,
     /// Those of `entries` that differ from the disk; some may be named twice.
     dirty: Vec<CommandId>,
@@ -66,6 +68,7 @@ pub(super) struct Batch {
     pub(super) dropped: Vec<(DeviceKey, CommandId)>,
     pub(super) subscribers: Subscribers,
     pub(super) notices: Notices,
+    pub(super) desires: Desires,
     pub(super) writer: Arc<dyn NoticeWriter>,
 }
 
@@ -75,6 +78,8 @@ pub(super) struct ToldOf {
     pub(super) notices: Notices,
     pub(super) writer: Arc<dyn NoticeWriter>,
     pub(super) history_rows: u32,
+    pub(super) shadow: ShadowLimits,
+    pub(super) desires: Desires,
 }
 
 /// From where a batch goes on.
@@ -99,6 +104,7 @@ impl Batch {
             sql,
             policy,
             history_rows: told.history_rows,
+            shadow: told.shadow,
             entries: HashMap::default(),
             dirty: Vec::new(),
             queues: HashMap::default(),
@@ -117,6 +123,7 @@ impl Batch {
             dropped: Vec::new(),
             subscribers: told.subscribers,
             notices: told.notices,
+            desires: told.desires,
             writer: told.writer,
         }
     }
@@ -331,6 +338,7 @@ impl Batch {
             entry.write(&self.sql, in_tail)?;
         }
         self.tell_news()?;
+        self.settle_desires()?;
         self.feeds.write(&self.sql)?;
         self.merge()?;
         self.tallies.write(&self.sql)
@@ -355,6 +363,7 @@ impl Batch {
         self.tallies.committed();
         self.subscribers.committed();
         self.notices.committed();
+        self.desires.committed();
     }
 
     /// Has the tail say what the transaction made of it.
@@ -397,5 +406,6 @@ impl Batch {
         self.merge.undone();
         self.subscribers.undone();
         self.notices.undone();
+        self.desires.undone();
     }
 }

@@ -326,6 +326,7 @@ impl Batch {
         };
         self.end_registration(device)?;
         self.leave_groups(device)?;
+        self.leave_shadow(device)?;
         self.count_devices(AppKey(app), -1)?;
         self.facts.forget(&device);
         let id = DeviceId::new(id);

@@ -108,7 +108,7 @@ fn list(
     skip: u64,
     limit: u32,
 ) -> Result<Page<ServiceData>, Failure> {
-    let (condition, values) = condition(device, filter);
+    let (condition, values) = condition(device, filter, "data");
     let total = sql
         .prepare_cached(&format!("SELECT count(*) FROM device_data WHERE {condition}"))?
         .query_row(params_from_iter(&values), |row| row.get::<_, i64>(0))?;
@@ -125,7 +125,8 @@ fn list(
     })
 }
 
-fn condition(device: DeviceKey, filter: &HistoryFilter) -> (String, Vec<Value>) {
+/// The filter on rows of a device whose JSON stands in `column`.
+pub(super) fn condition(device: DeviceKey, filter: &HistoryFilter, column: &str) -> (String, Vec<Value>) {
     let (mut condition, mut values) = ("device = ?".to_owned(), vec![Value::Integer(device.0)]);
     let mut add = |more: &str, value| {
         condition.push_str(" AND ");
@@ -136,8 +137,10 @@ fn condition(device: DeviceKey, filter: &HistoryFilter) -> (String, Vec<Value>) 
         add("service = ?", Value::Text(service.clone()));
     }
     if let Some(property) = &filter.property {
-        let has = "json_valid(data) AND EXISTS (SELECT 1 FROM json_each(data) WHERE json_each.key = ?)";
-        add(has, Value::Text(property.clone()));
+        let has = format!(
+            "json_valid({column}) AND EXISTS (SELECT 1 FROM json_each({column}) WHERE json_each.key = ?)"
+        );
+        add(&has, Value::Text(property.clone()));
     }
     if let Some(from) = filter.from {
         add("at >= ?", Value::Integer(from.as_millis()));

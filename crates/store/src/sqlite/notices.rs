@@ -266,13 +266,16 @@ impl Batch {
     }
 
     /// Whose it is and its id, if the device is there.
-    fn live(&mut self, key: DeviceKey) -> Result<Option<(AppKey, DeviceId)>, Failure> {
+    pub(super) fn live(&mut self, key: DeviceKey) -> Result<Option<(AppKey, DeviceId)>, Failure> {
         let facts = self.facts(key)?.filter(|facts| facts.live);
         Ok(facts.map(|facts| (facts.app, facts.id.clone())))
     }
 
     /// Notes what there may be to tell of a command's change, at the end of the batch.
     pub(super) fn note_news(&mut self, app: AppKey, command: CommandId, events: &[Event], state: &State) {
+        if self.desires.note(command, events) {
+            return;
+        }
         if !self.wants(app, NotifyType::MessageConfirm) && !self.wants(app, NotifyType::CommandRsp) {
             return;
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use downlink_core::Policy;
 
+use crate::ShadowLimits;
 use crate::subscription::{KindOnly, NoticeWriter};
 
 /// How to open a [`SqliteStore`](super::SqliteStore).
@@ -39,6 +40,8 @@ pub struct SqliteOptions {
     pub checkpoint_pages: u32,
     /// Rows of a device's reports that are kept; 0: none is.
     pub history_rows: u32,
+    /// How much of shadows is kept.
+    pub shadow: ShadowLimits,
     /// Makes the bodies of notices.
     pub notice_writer: Arc<dyn NoticeWriter>,
 }
@@ -61,6 +64,12 @@ impl SqliteOptions {
             tail: 65_536,
             checkpoint_pages: 8192,
             history_rows: 100,
+            shadow: ShadowLimits {
+                properties: 100,
+                value_bytes: 1024,
+                changes: 100,
+                of_mqtt: false,
+            },
             notice_writer: Arc::new(KindOnly),
         }
     }

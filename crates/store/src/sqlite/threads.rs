@@ -19,6 +19,7 @@ use super::open::{DataDir, Refused};
 use super::options::{OpenError, SqliteOptions};
 use super::read::Reader;
 use super::records;
+use super::shadow::Desires;
 use super::stats::StoreStats;
 use super::subscriptions::Subscribers;
 use super::tail;
@@ -91,11 +92,14 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
     let tail = Arc::clone(&at.tail);
     let subscribers = Subscribers::read(&sql).map_err(|failure| dir.open_error(failure))?;
     let (wanted, stirred) = (subscribers.wanted(), Arc::new(Stirred::default()));
+    let desires = Desires::read(&sql).map_err(|failure| dir.open_error(failure))?;
     let told = ToldOf {
         subscribers,
         notices: Notices::new(Arc::clone(&stirred)),
         writer: options.notice_writer,
         history_rows: options.history_rows,
+        shadow: options.shadow,
+        desires,
     };
     let writer = Writer {
         batch: Batch::new(sql, options.policy, at, told),
@@ -124,6 +128,7 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
     let store = SqliteStore {
         policy: options.policy,
         history_rows: options.history_rows,
+        shadow: options.shadow,
         disk,
         devices,
         product_changes,

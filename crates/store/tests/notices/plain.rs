@@ -29,6 +29,12 @@ impl NoticeWriter for Plain {
                 result,
                 ..
             } => format!("response {service} {method} {}", result.unwrap_or("-")),
+            Notice::Desired {
+                device,
+                service,
+                properties,
+                delivered,
+            } => format!("desired {device} {service} {properties} {delivered}"),
             Notice::GivenUp(lost) => {
                 let told = match lost.told {
                     PushSubject::Change { seq, status, .. } => format!("change {seq} {status}"),

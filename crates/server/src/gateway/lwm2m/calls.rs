@@ -173,7 +173,7 @@ impl Shared {
         const KINDS: &[NotifyType] = &[NotifyType::DeviceDataChanged, NotifyType::DeviceDatasChanged];
         let (store, now) = (self.engine.store(), clock::now());
         let wanted = store.wants(device.app, KINDS);
-        if !wanted && !store.keeps_history() {
+        if !wanted && !store.keeps_history() && !store.keeps_shadow(device.family.is_some()) {
             return Ok(());
         }
         let reports = translate::services(report, now);

@@ -261,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
     /// Whether what the device reports is kept, or its application is subscribed to it.
     fn reports_wanted(&self) -> bool {
         let store = self.gateway.engine.store();
-        store.keeps_history() || store.wants(self.app, REPORTS)
+        store.keeps_history() || store.keeps_shadow(true) || store.wants(self.app, REPORTS)
     }
 
     /// Has what the device reported kept, and subscribers told of it.

@@ -305,6 +305,18 @@ unused! {
 }
 
 unused! {
+    Shadows {
+        fn shadow(a: DeviceKey) -> Vec<ShadowService>;
+        fn desire(a: DeviceKey, b: Vec<Desire>, c: Timestamp) -> Result<Vec<Created>, DesireRefused>;
+        fn desired_changes(a: DeviceKey, b: HistoryFilter, c: u64, d: u32) -> Page<DesiredChange>;
+        fn prune_shadows(a: u32) -> u64;
+    }
+    fn keeps_shadow(&self, _: bool) -> bool {
+        false
+    }
+}
+
+unused! {
     Trust {
         fn trusts() -> Vec<(AppKey, AppTrust)>;
         fn trust(a: AppKey) -> AppTrust;

@@ -1,25 +1,28 @@
--- Device groups.
-CREATE TABLE device_group (
-    key INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    app INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    description TEXT,
-    max_devices INTEGER NOT NULL,       -- 0: no limit of its own
-    devices INTEGER NOT NULL DEFAULT 0, -- how many are in it
-    created_at INTEGER NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX device_group_name ON device_group (app, name);
-CREATE INDEX device_group_app ON device_group (app);    -- and key
-
--- Which devices are in which group.
-CREATE TABLE group_member (
-    grp INTEGER NOT NULL,
+-- Device shadows: the last value of each property that a device reported, and what is desired of it.
+CREATE TABLE shadow (
     device INTEGER NOT NULL,
-    PRIMARY KEY (grp, device)
+    side INTEGER NOT NULL,              -- 0 reported, 1 desired
+    service TEXT NOT NULL,
+    property TEXT NOT NULL,
+    value TEXT NOT NULL,                -- JSON
+    at INTEGER NOT NULL,                -- when, as the device said; of what is desired: when it was asked for
+    PRIMARY KEY (device, side, service, property)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX group_member_device ON group_member (device);
 
--- What was told of a device that sleeps and is silent: 0 nothing, 1 that it is abnormal, 2 that it is offline.
-ALTER TABLE device ADD COLUMN silence INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX device_silent ON device (silence, heard_at) WHERE link = 0 AND removed_at IS NULL;
+-- What was desired of devices before, and what became of it.
+CREATE TABLE desired_change (
+    device INTEGER NOT NULL,
+    n INTEGER NOT NULL,                 -- the order of a device's changes
+    command BLOB NOT NULL,              -- which tells the device
+    service TEXT NOT NULL,
+    properties TEXT NOT NULL,           -- a JSON object
+    status INTEGER NOT NULL,            -- 0 under way, 1 delivered, 2 failed
+    at INTEGER NOT NULL,
+    PRIMARY KEY (device, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX desired_change_open ON desired_change (command) WHERE status = 0;
+
+-- Devices that are gone, whose shadow is not dropped yet.
+CREATE TABLE shadow_left (
+    device INTEGER PRIMARY KEY
+) STRICT;

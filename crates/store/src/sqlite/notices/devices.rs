@@ -9,6 +9,14 @@ use super::super::batch::Batch;
 use super::super::failure::Failure;
 use crate::{Notice, NoticeDevice, NotifyType, Report, ServiceData, Standing};
 
+/// On what terms a device reports.
+struct Terms {
+    /// The device that it is connected by, if it is by one.
+    gateway: Option<DeviceId>,
+    /// It speaks MQTT, or that device does.
+    of_mqtt: bool,
+}
+
 impl Batch {
     /// A device was registered.
     pub(in crate::sqlite) fn tell_added(
@@ -154,14 +162,15 @@ impl Batch {
         let Some((app, device)) = self.live(key)? else {
             return Ok(());
         };
-        let Some(gateway) = self.gateway_unless_mute(key)? else {
+        let Some(terms) = self.unless_mute(key)? else {
             return Ok(());
         };
-        let of = (&device, gateway.as_ref());
+        let of = (&device, terms.gateway.as_ref());
         for report in reports {
             match report {
                 Report::Data(services) => {
                     self.keep_data(key, services, now)?;
+                    self.keep_reported(key, terms.of_mqtt, services, now)?;
                     self.tell_data(app, key, of, services, now)?;
                 }
                 Report::Event(event) => {
@@ -202,13 +211,20 @@ impl Batch {
         }
     }
 
-    /// The device by which this one is connected, if it is by one; nothing at all if what it reports is to be passed over.
-    fn gateway_unless_mute(&self, key: DeviceKey) -> Result<Option<Option<DeviceId>>, Failure> {
+    /// On what terms a device reports; nothing at all if what it reports is to be passed over.
+    fn unless_mute(&self, key: DeviceKey) -> Result<Option<Terms>, Failure> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT (SELECT g.id FROM device g WHERE g.key = device.gateway) FROM device \
-             WHERE key = ?1 AND NOT coalesce(json_valid(info) AND info ->> '$.mute' = 1, 0)",
+            "SELECT g.id, device.family IS NOT NULL OR g.family IS NOT NULL \
+             FROM device LEFT JOIN device g ON g.key = device.gateway WHERE device.key = ?1 \
+             AND NOT coalesce(json_valid(device.info) AND device.info ->> '$.mute' = 1, 0)",
         )?;
-        let found = statement.query_row([key.0], |row| row.get::<_, Option<Arc<str>>>(0));
-        Ok(found.optional()?.map(|gateway| gateway.map(DeviceId::new)))
+        let terms = statement.query_row([key.0], |row| {
+            let gateway: Option<Arc<str>> = row.get(0)?;
+            Ok(Terms {
+                gateway: gateway.map(DeviceId::new),
+                of_mqtt: row.get(1)?,
+            })
+        });
+        Ok(terms.optional()?)
     }
 }

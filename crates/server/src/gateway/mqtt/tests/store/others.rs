@@ -49,6 +49,40 @@ impl History for FakeStore {
     }
 }
 
+#[async_trait]
+impl Shadows for FakeStore {
+    fn keeps_shadow(&self, _: bool) -> bool {
+        false
+    }
+
+    async fn shadow(&self, _: DeviceKey) -> Result<Vec<ShadowService>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn desire(
+        &self,
+        _: DeviceKey,
+        _: Vec<Desire>,
+        _: Timestamp,
+    ) -> Result<Result<Vec<Created>, DesireRefused>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn desired_changes(
+        &self,
+        _: DeviceKey,
+        _: HistoryFilter,
+        _: u64,
+        _: u32,
+    ) -> Result<Page<DesiredChange>, StoreError> {
+        unimplemented!()
+    }
+
+    async fn prune_shadows(&self, _: u32) -> Result<u64, StoreError> {
+        unimplemented!()
+    }
+}
+
 /// The gateway and the engine know nothing of stored pushes.
 macro_rules! unused {
     ($noun:ident { $(fn $name:ident($($type:ty),*) -> $out:ty;)* }) => {
