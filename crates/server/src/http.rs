@@ -175,6 +175,26 @@ pub(crate) fn answer_on(
     }));
 }
 
+/// Answers requests that come over no listener.
+#[cfg(feature = "simulation")]
+pub(crate) fn serving(
+    northbound: &Arc<Northbound>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Serving {
+    let api = Api {
+        north: Arc::clone(northbound),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    Serving {
+        router: router(api),
+        limit: northbound.request_limit(),
+        fault: Fault::of_trouble,
+        ids: RequestIds::new(),
+    }
+}
+
 fn router(api: Api) -> Router {
     routes()
         .into_router()

@@ -20,6 +20,8 @@ pub mod runtime;
 #[cfg(test)]
 mod samples;
 mod secrets;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod sweep;
 pub mod telemetry;
 mod trace;

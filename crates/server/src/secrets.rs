@@ -8,5 +8,5 @@ mod hash;
 mod seal;
 
 pub(crate) use files::{admin_token, master_key};
-pub(crate) use hash::{IdRandom, SecretHash, TokenHash, random, random_hex, random_token, same};
+pub(crate) use hash::{IdRandom, SecretHash, TokenHash, random, random_hex, random_token, random_uuid, same};
 pub(crate) use seal::Sealer;

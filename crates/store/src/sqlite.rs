@@ -11,6 +11,8 @@ mod batch;
 mod batch_gather;
 mod batch_list;
 mod batch_tasks;
+#[cfg(feature = "simulation")]
+pub mod by_hand;
 mod cancel_list;
 mod cancel_tasks;
 mod checkpoint;

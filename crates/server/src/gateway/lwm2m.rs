@@ -35,6 +35,7 @@ use self::owner::Owner;
 use self::translate::Translator;
 use crate::config;
 use crate::engine::Engine;
+use crate::net::Datagrams;
 use crate::secrets::Sealer;
 
 pub(crate) use self::dtls::Settings as DtlsSettings;
@@ -42,7 +43,7 @@ pub(crate) use self::dtls::Settings as DtlsSettings;
 /// Where devices come in.
 pub(crate) struct Sockets {
     /// CoAP as it is: proves nothing of who speaks.
-    pub(crate) plain: Option<UdpSocket>,
+    pub(crate) plain: Option<Datagrams>,
     /// CoAP over DTLS.
     pub(crate) secure: Option<UdpSocket>,
 }

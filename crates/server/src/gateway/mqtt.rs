@@ -69,6 +69,18 @@ impl MqttGateway {
     }
 }
 
+#[cfg(feature = "simulation")]
+impl MqttGateway {
+    /// Serves a wire of the simulation as a connection.
+    pub(crate) async fn serve<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+        self: Arc<Self>,
+        wire: S,
+        stop: CancellationToken,
+    ) {
+        connection::serve(self, wire, stop).await;
+    }
+}
+
 /// A connection's place among those that may be open at once; given back when dropped.
 struct Place {
     gateway: Arc<MqttGateway>,

@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use super::Dispatcher;
 use crate::clock;
+use crate::push::attempt::Sends;
 use crate::push::schedule::Refill;
 
 /// Records in one call of the store at the most.
@@ -170,7 +171,7 @@ impl Calls {
     }
 }
 
-impl Dispatcher {
+impl<S: Sends> Dispatcher<S> {
     /// Has the store record and read what is to be. `stopping`: also what could wait, and nothing is read.
     pub(super) fn call(&mut self, stopping: bool) {
         self.tell(stopping);
