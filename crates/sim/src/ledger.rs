@@ -33,8 +33,6 @@ pub struct Entry {
     pub succeeded: bool,
     /// The device answered that it did not, or refused it.
     pub failed: bool,
-    /// The device had a session, once.
-    pub was_there: bool,
 }
 
 /// What was told of a command.
@@ -49,6 +47,8 @@ struct Told {
 pub struct Ledger {
     /// By their numbers.
     pub entries: Vec<Entry>,
+    /// Devices that had a session, once.
+    pub there: BTreeSet<usize>,
     told: BTreeMap<String, Told>,
     ids: BTreeMap<String, u64>,
     /// What was broken.
@@ -161,7 +161,7 @@ impl Ledger {
             ));
         }
         let went = |status: &str| path.contains(&status);
-        if went("SENT") && !entry.was_there {
+        if went("SENT") && !self.there.contains(&entry.device) {
             broken.push(format!("5: {id} is SENT, and its device was never there"));
         }
         if went("DELIVERED") && !(entry.acked || entry.succeeded || entry.failed) {

@@ -118,7 +118,8 @@ impl<S: Sends> Dispatcher<S> {
 
     /// Waits for something to happen.
     async fn next(&mut self, inbox: &mut Option<Inbox>, stop: &CancellationToken, stopping: bool) -> Event {
-        let wakes = [self.schedule.next_wake(), self.calls.next_look()];
+        let of_schedule = self.schedule.next_wake(self.calls.may_tell());
+        let wakes = [of_schedule, self.calls.next_look()];
         let wake = wakes.into_iter().flatten().min();
         let wake = wake.filter(|_| !stopping).map(|at| self.began + at);
         tokio::select! {

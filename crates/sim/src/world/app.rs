@@ -72,7 +72,7 @@ impl World {
         let body = json!({
             "deviceId": id,
             "command": command,
-            "callbackUrl": format!("http://receiver-{receiver}.example/pushes"),
+            "callbackUrl": format!("http://receiver-{receiver}.example:80/pushes"),
             "expireTime": expire,
         });
         let key = self.chance.percent(50).then(|| format!("call-{number}"));
@@ -169,7 +169,8 @@ impl World {
         match &what {
             What::Create(command) => {
                 let id = body.get("commandId").and_then(Value::as_str).unwrap_or_default();
-                self.note(format_args!("created {command}: {status} {id}"));
+                let why = body.get("error_desc").and_then(Value::as_str).unwrap_or_default();
+                self.note(format_args!("created {command}: {status} {id}{why}"));
                 if status == 201 {
                     self.ledger.created(*command, id);
                 }

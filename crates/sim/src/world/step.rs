@@ -223,7 +223,6 @@ impl World {
                 self.note(format_args!("device {place} gets {number}"));
                 let entry = entry(&mut self.ledger.entries, number);
                 entry.received += 1;
-                entry.was_there = true;
             }
             device::Act::Acked(number) => entry(&mut self.ledger.entries, number).acked = true,
             device::Act::Answers(number, code) => {
@@ -232,9 +231,7 @@ impl World {
                 entry.failed |= code != 0;
             }
         }
-        for entry in &mut self.ledger.entries {
-            entry.was_there |= entry.device == place;
-        }
+        self.ledger.there.insert(place);
     }
 
     /// A device answers what another was asked.
@@ -256,7 +253,8 @@ impl World {
         let Some(due) = self.sleepers[place].due() else {
             return;
         };
-        let due = due.max(self.now);
+        // A device whose time has passed and that does nothing waits for something else.
+        let due = due.max(self.now + 1);
         if self.ticks[place].is_none_or(|planned| planned > due || planned < self.now) {
             self.ticks[place] = Some(due);
             self.plan(due - self.now, Todo::SleeperActs(place));
@@ -296,7 +294,6 @@ impl World {
                     self.note(format_args!("sleeper {place} gets {number}"));
                     let entry = entry(&mut self.ledger.entries, number);
                     entry.received += 1;
-                    entry.was_there = true;
                 }
                 sleeper::Act::Acked(number) => entry(&mut self.ledger.entries, number).acked = true,
                 sleeper::Act::Answers(number, worked) => {
@@ -305,9 +302,7 @@ impl World {
                     entry.failed |= !worked;
                 }
                 sleeper::Act::IsThere => {
-                    for entry in &mut self.ledger.entries {
-                        entry.was_there |= entry.device == device;
-                    }
+                    self.ledger.there.insert(device);
                 }
             }
         }

@@ -136,6 +136,11 @@ impl Calls {
         (!self.paging).then_some(self.next_look)
     }
 
+    /// Whether acceptances can be recorded now: no call for that is under way.
+    pub(super) fn may_tell(&self) -> bool {
+        !self.telling
+    }
+
     pub(super) fn is_finished(&self, owes: bool) -> bool {
         let recording = self.telling || self.settling || self.diverting || owes;
         !recording || self.refusals >= LAST_TRIES
