@@ -40,6 +40,8 @@ pub(crate) enum Act {
     Acked(u64),
     /// It answers it with this code, or will.
     Answers(u64, i64),
+    /// The server acknowledged an answer to it.
+    Confirmed(u64),
 }
 
 /// See the module.
@@ -54,6 +56,8 @@ pub(crate) struct Device {
     /// The one it speaks over.
     pub(crate) current: Option<u64>,
     packet_id: u16,
+    /// Which command each answer is to that the server has not acknowledged.
+    unconfirmed: BTreeMap<u16, u64>,
     /// What others were asked, as far as it has heard.
     pub(crate) overheard: Vec<Key>,
 }
@@ -69,6 +73,7 @@ impl Device {
             connections: BTreeMap::new(),
             current: None,
             packet_id: 0,
+            unconfirmed: BTreeMap::new(),
             overheard: Vec::new(),
         }
     }
@@ -154,7 +159,8 @@ impl Device {
                 }
             }
             Incoming::PingResp => acts.push(ping(connection)),
-            Incoming::SubAck { granted: _ } | Incoming::PubAck { id: _ } => {}
+            Incoming::PubAck { id } => acts.extend(self.unconfirmed.remove(&id).map(Act::Confirmed)),
+            Incoming::SubAck { granted: _ } => {}
         }
     }
 
@@ -196,6 +202,7 @@ impl Device {
             };
             let code = i64::from(rough && chance.percent(20));
             acts.push(self.answer(connection, &command.key, &command.method, code, after));
+            self.unconfirmed.insert(self.packet_id, number);
             acts.push(Act::Answers(number, code));
         }
         if rough && chance.percent(8) {
@@ -203,7 +210,7 @@ impl Device {
         }
     }
 
-    /// It answers something, whoever was asked.
+    /// It answers something, whoever was asked; its packet id is the last one.
     pub(crate) fn answer(&mut self, connection: u64, key: &Key, method: &str, code: i64, after: u64) -> Act {
         let mut bytes = BytesMut::new();
         let payload = self

@@ -5,7 +5,8 @@
 //! 2. It ends in exactly one final status (TIMEOUT and FAILED may be amended once by the device's own word), and is told.
 //! 3. What is told of it comes in order: the next only after the one before was accepted; under one id always the same.
 //! 4. What its record says and what was told are the same.
-//! 5. SENT was to a device that had been there; DELIVERED has the device's acknowledgement or answer; SUCCESSFUL its answer.
+//! 5. SENT was to a device that had been there; DELIVERED has the device's acknowledgement or answer; SUCCESSFUL its answer; an answer that
+//!    was acknowledged counts.
 //! 6. Ids are never given twice; a repeated call with one key makes one command; who answers for another changes nothing.
 //! 7. What is CANCELED or EXPIRED never reached the device. What is immediate, or goes out over QoS 0, reaches it once.
 //! 8. All ends in bounded time once nothing is in the way, whatever was before.
@@ -33,6 +34,8 @@ pub struct Entry {
     pub succeeded: bool,
     /// The device answered that it did not, or refused it.
     pub failed: bool,
+    /// The server acknowledged an answer of the device.
+    pub confirmed: bool,
 }
 
 /// What was told of a command.
@@ -172,6 +175,11 @@ impl Ledger {
         }
         if went("FAILED") && !entry.failed && !entry.sleeper {
             broken.push(format!("5: {id} is FAILED, and its device did not say so"));
+        }
+        if entry.confirmed && !went("SUCCESSFUL") && !went("FAILED") {
+            broken.push(format!(
+                "5: {id} is {path:?}, and an answer of its device was acknowledged"
+            ));
         }
         if (went("CANCELED") || went("EXPIRED")) && entry.received > 0 {
             broken.push(format!(

@@ -98,10 +98,10 @@ impl World {
             }
             Todo::Connect(device) => self.connect(device),
             Todo::ToServer(device, connection, bytes, anyway) => {
-                self.to_server(device, connection, &bytes, anyway);
+                self.arrives_at_server(device, connection, &bytes, anyway);
             }
             Todo::CutByDevice(device, connection) => self.cut_by_device(device, connection),
-            Todo::ToDevice(device, connection, bytes) => self.to_device(device, connection, &bytes),
+            Todo::ToDevice(device, connection, bytes) => self.arrives_at_device(device, connection, &bytes),
             Todo::CutByServer(device, connection) => self.cut_by_server(device, connection),
             Todo::SleeperActs(place) => self.sleeper_acts(place),
             Todo::SleeperReboots(place) => self.reboot(place),
@@ -142,7 +142,7 @@ impl World {
         }
     }
 
-    fn to_server(&mut self, place: usize, connection: u64, bytes: &[u8], anyway: bool) {
+    fn arrives_at_server(&mut self, place: usize, connection: u64, bytes: &[u8], anyway: bool) {
         let device = &self.devices[place];
         let over = match device.has(connection) {
             true => Some(connection),
@@ -193,7 +193,7 @@ impl World {
         }
     }
 
-    fn to_device(&mut self, place: usize, connection: u64, bytes: &[u8]) {
+    fn arrives_at_device(&mut self, place: usize, connection: u64, bytes: &[u8]) {
         let rough = self.rough;
         let acts = self.devices[place].hear(connection, bytes, rough, &mut self.chance);
         for act in acts {
@@ -224,6 +224,7 @@ impl World {
                 let entry = entry(&mut self.ledger.entries, number);
                 entry.received += 1;
             }
+            device::Act::Confirmed(number) => entry(&mut self.ledger.entries, number).confirmed = true,
             device::Act::Acked(number) => entry(&mut self.ledger.entries, number).acked = true,
             device::Act::Answers(number, code) => {
                 let entry = entry(&mut self.ledger.entries, number);
@@ -352,7 +353,12 @@ impl World {
             Mood::Mixed => *self
                 .chance
                 .pick(&[Mood::Good, Mood::Fails, Mood::AcceptsAndBreaks, Mood::Hangs]),
-            mood => mood,
+            Mood::Good
+            | Mood::Slow
+            | Mood::Fails
+            | Mood::Throttles
+            | Mood::Hangs
+            | Mood::AcceptsAndBreaks => mood,
         };
         self.note(format_args!(
             "receiver {place} {mood:?} gets {}",
