@@ -38,6 +38,8 @@ use crate::engine::Engine;
 use crate::secrets::Sealer;
 
 pub(crate) use self::dtls::Settings as DtlsSettings;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::dtls::tests::fuzzing;
 
 /// Where devices come in.
 pub(crate) struct Sockets {

@@ -71,10 +71,10 @@ fn answer(api: &Api, pair: &TokenPair) -> Result<Response, Fault> {
 }
 
 /// What a body says, by name.
-struct Given(Vec<(String, String)>);
+pub(super) struct Given(Vec<(String, String)>);
 
 impl Given {
-    fn parse(body: &str) -> Result<Self, Invalid> {
+    pub(super) fn parse(body: &str) -> Result<Self, Invalid> {
         if !body.trim_start().starts_with('{') {
             let pairs = url::form_urlencoded::parse(body.trim().as_bytes());
             return Ok(Self(pairs.into_owned().collect()));
@@ -87,7 +87,7 @@ impl Given {
         Ok(Self(members.into_iter().filter_map(text).collect()))
     }
 
-    fn required(&self, name: &'static str) -> Result<String, Fault> {
+    pub(super) fn required(&self, name: &'static str) -> Result<String, Fault> {
         let found = self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         match found {
             Some((_, value)) if value.chars().count() > MAX => {
