@@ -1,0 +1,202 @@
+"""No secret leaves the server but to whom it belongs: not in the log, at whatever level, not in metrics, not in refusals."""
+
+import base64
+import json
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+from kit.device import PahoDevice, login_of
+from kit.lwm2msim import Lwm2mSim
+from kit.na import LOGIN, NA
+from kit.rawmqtt import RawDevice
+from kit.server import APP_ID
+from kit.wait import until
+from kit.world import World
+
+REFRESH, LOGOUT = "/iocm/app/sec/v1.1.0/refreshToken", "/iocm/app/sec/v1.1.0/logout"
+MASTER_KEY = "5ec2e7" * 10 + "abcd"
+GIVEN = "given-secret-of-a-device-9f3"
+PSK = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
+SIGNING = "signing-secret-that-was-given-7c1d"
+QUERY = "token-in-a-callback-url-55aa"
+WRONG = "wrong-secret-that-somebody-typed"
+
+
+@pytest.fixture
+def engine_env():
+    return {"DOWNLINK_LOG_LEVEL": "trace", "DOWNLINK_LOG_FORMAT": "json", "DOWNLINK_SERVER_MASTER_KEY": MASTER_KEY}
+
+
+class Secrets:
+    """By what each is, so that a failure does not print it."""
+
+    def __init__(self):
+        self.known: dict[str, bytes] = {}
+
+    def add(self, what: str, secret: str | bytes) -> None:
+        self.known[what] = secret if isinstance(secret, bytes) else secret.encode()
+
+    def forms(self) -> dict[str, bytes]:
+        """As it is, in hex and in base64, and as a list of numbers, as debug output writes bytes."""
+        found = {}
+        for what, secret in self.known.items():
+            found[what] = secret
+            found[f"{what}, hex"] = secret.hex().encode()
+            found[f"{what}, base64"] = base64.b64encode(secret).rstrip(b"=")[:-1]
+            found[f"{what}, numbers"] = ", ".join(map(str, secret)).encode()
+            try:
+                raw = bytes.fromhex(secret.decode())
+                found[f"{what}, bytes"] = ", ".join(map(str, raw)).encode()
+            except ValueError:
+                pass
+        return found
+
+    def check(self, where: str, text: bytes, but: str = "") -> None:
+        lower = text.lower()
+        seen = [what for what, form in self.forms().items() if form.lower() in lower and not (but and what.startswith(but))]
+        assert not seen, f"in {where}: {seen}"
+
+
+def applications(world: World, secrets: Secrets) -> list[bytes]:
+    """Logins right and wrong, tokens old and new; gives what was refused."""
+    na = world.na
+    secrets.add("secret of the application", na.app[1])
+    for path, body in [(LOGIN, {"appId": APP_ID, "secret": na.app[1]})] * 2:
+        pair = na.raw("POST", path, json.dumps(body).encode()).json
+        secrets.add(f"access token {len(secrets.known)}", pair["accessToken"])
+        secrets.add(f"refresh token {len(secrets.known)}", pair["refreshToken"])
+    fresh = {"appId": APP_ID, "secret": na.app[1], "refreshToken": pair["refreshToken"]}
+    renewed = na.raw("POST", REFRESH, json.dumps(fresh).encode()).json
+    secrets.add("renewed access token", renewed["accessToken"])
+    secrets.add("wrong secret", WRONG)
+    ended = {**na.headers(), "Authorization": f"Bearer {renewed['accessToken']}"}
+    na.raw("POST", LOGOUT, json.dumps({"accessToken": renewed["accessToken"]}).encode(), ended)
+    secrets.add("access token of the calls", na.token)
+    answers = [
+        na.raw("POST", LOGIN, json.dumps({"appId": APP_ID, "secret": WRONG}).encode()),
+        na.raw("POST", LOGIN, f'{{"appId": "{APP_ID}", "secret": "{na.app[1]}" broken'.encode()),
+        na.raw("GET", f"/iocm/app/cmd/v1.4.0/deviceCommands?x={na.token}", None, ended),
+        na.raw("GET", "/nothing/here", None, na.headers()),
+        na.raw("POST", REFRESH, json.dumps({**fresh, "refreshToken": pair["refreshToken"] + "x"}).encode()),
+    ]
+    assert all(answer.status >= 400 for answer in answers), [answer.status for answer in answers]
+    return [answer.body for answer in answers]
+
+
+def refusals(world: World, secrets: Secrets) -> list[bytes]:
+    """Secrets of devices in calls that are refused."""
+    na = world.na
+    secrets.add("key of a device that is refused", "zz" + PSK)
+    bodies = [
+        ("/iocm/app/reg/v1.1.0/deviceCredentials", {"nodeId": "n", "psk": "zz" + PSK}),
+        ("/iocm/app/reg/v2.0.0/deviceCredentials", {"deviceInfo": {"nodeId": "n"}, "secret": GIVEN + " blank"}),
+        ("/iocm/app/reg/v2.0.0/deviceCredentials", {"deviceInfo": 7, "secret": GIVEN}),
+    ]
+    answers = [na.call("POST", path, body) for path, body in bodies]
+    assert all(answer.status >= 400 for answer in answers), [answer.status for answer in answers]
+    return [answer.body for answer in answers]
+
+
+def devices(world: World, secrets: Secrets) -> None:
+    """Devices over MQTT, let in and not."""
+    given = world.na.register(secret=GIVEN)
+    made = world.na.register()
+    for n, credentials in enumerate([given, made]):
+        secrets.add(f"secret of device {n}", credentials.secret)
+        secrets.add(f"password of device {n}", login_of(credentials)[2])
+        device = world.device(PahoDevice, credentials)
+        command = world.create(device)
+        device.answer(device.next_command()["mid"])
+        world.receiver.expect(command, "SENT", "DELIVERED", ("SUCCESSFUL", '{"result":0}'))
+    wrong = type(made)(made.device_id, made.node_id, WRONG)
+    secrets.add("wrong password", login_of(wrong)[2])
+    try:
+        RawDevice(world.server.mqtt, wrong).start()
+    except AssertionError:
+        return
+    raise AssertionError("a wrong password was taken")
+
+
+def sleepers(world: World, secrets: Secrets) -> None:
+    """A device over DTLS: its key stands in its registration."""
+    info = {"nodeId": "sleeper-1", "psk": PSK, "deviceInfo": {"manufacturerId": "m", "deviceType": "t", "model": "x", "protocolType": "LWM2M"}}
+    answer = world.na.call("POST", "/iocm/app/reg/v1.1.0/deviceCredentials", info)
+    assert answer.status == 200, answer
+    secrets.add("key of the sleeping device", PSK)
+    secrets.add("key of the sleeping device, raw", bytes.fromhex(PSK))
+    host, port = world.server.address("coaps")
+    sim = Lwm2mSim("--coaps", f"{host}:{port}", "--node-id", "sleeper-1", "--secret", PSK)
+    sim.wait_for("registered")
+    sim.stop()
+
+
+def operator(world: World, secrets: Secrets) -> list[bytes]:
+    """The admin API with its token and without."""
+    token = (world.server.data_dir / "admin.token").read_text().strip()
+    secrets.add("admin token", token)
+    secrets.add("master key", MASTER_KEY)
+    secrets.add("signing key", SIGNING)
+    world.admin.raw("POST", f"/admin/v1/apps/{APP_ID}/signing-keys", {"secret": SIGNING})
+    made = world.admin.raw("POST", f"/admin/v1/apps/{APP_ID}/secret", {})
+    if "secret" in (made.json if made.status < 300 else {}):
+        secrets.add("new secret of the application", made.json["secret"])
+    host, port = world.server.address("admin")
+    request = urllib.request.Request(f"http://{host}:{port}/admin/v1/apps", headers={"Authorization": f"Bearer {token}x"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=20)
+    return [refused.value.read()]
+
+
+def over_http_2(world: World) -> None:
+    """The library of HTTP/2 logs what others do not."""
+    host, port = world.server.address("northbound")
+    url = f"https://{host}:{port}/iocm/app/cmd/v1.4.0/deviceCommands"
+    headers = [part for name, value in world.na.headers().items() for part in ("-H", f"{name}: {value}")]
+    command = ["curl", "-sk", "--http2", "-o", "/dev/null", "-w", "%{http_version} %{http_code}", *headers, url]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=20).stdout == "2 200"
+
+
+def metrics(world: World) -> bytes:
+    host, port = world.server.address("admin")
+    with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=20) as answer:
+        return answer.read()
+
+
+def test_no_secret_in_log_metrics_or_refusals(server):
+    server.listeners.update({"northbound": "127.0.0.1:0", "coaps": "127.0.0.1:0"})
+    server.start()
+    world, secrets = World(server), Secrets()
+    try:
+        refused = applications(world, secrets)
+        secure = NA(server, "northbound")
+        secrets.add("access token over TLS", secure.login())
+        credentials = secure.register()
+        secrets.add("secret of a device over TLS", credentials.secret)
+        over_http_2(world)
+        secrets.add("token in a callback URL", QUERY)
+        command = world.na.create(credentials.device_id, f"{world.receiver.url}?token={QUERY}")
+        assert world.na.cancel_raw(command["commandId"]).status == 200
+        until(lambda: world.receiver.requests(), what="the push to it")
+        devices(world, secrets)
+        sleepers(world, secrets)
+        refused += refusals(world, secrets) + operator(world, secrets)
+        until(lambda: b"push" in metrics(world), what="metrics of pushes")
+        secrets.check("metrics", metrics(world))
+        for body in refused:
+            secrets.check("a refusal", body)
+    finally:
+        world.close()
+    log = server.log.read_bytes()
+    assert log.count(b'"DEBUG"') > 20, "the log is not at the level that is looked at"
+    secrets.check("the log", log)
+
+
+def test_the_check_finds_a_secret_in_any_of_its_forms():
+    secrets = Secrets()
+    secrets.add("key", "00ff10aa00ff10aa")
+    for form in [b"x00FF10aa00ff10aax", b"[0, 255, 16, 170, 0, 255, 16, 170]", base64.b64encode(b"00ff10aa00ff10aa")]:
+        with pytest.raises(AssertionError, match="key"):
+            secrets.check("a text", form)
