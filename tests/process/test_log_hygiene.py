@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -165,7 +166,7 @@ def metrics(world: World) -> bytes:
         return answer.read()
 
 
-def test_no_secret_in_log_metrics_or_refusals(server):
+def test_no_secret_in_log_metrics_refusals_or_database(server):
     server.listeners.update({"northbound": "127.0.0.1:0", "coaps": "127.0.0.1:0"})
     server.start()
     world, secrets = World(server), Secrets()
@@ -192,6 +193,11 @@ def test_no_secret_in_log_metrics_or_refusals(server):
     log = server.log.read_bytes()
     assert log.count(b'"DEBUG"') > 20, "the log is not at the level that is looked at"
     secrets.check("the log", log)
+    kept = [path for path in server.data_dir.rglob("*") if path.is_file() and path.name != "admin.token"]
+    assert any(path.read_bytes()[:6] == b"SQLite" for path in kept)
+    for path in kept:
+        # A callback URL is kept as it was given: it is what pushes go to.
+        secrets.check(path.name, path.read_bytes(), but="token in a callback URL")
 
 
 def test_the_check_finds_a_secret_in_any_of_its_forms():
@@ -200,3 +206,39 @@ def test_the_check_finds_a_secret_in_any_of_its_forms():
     for form in [b"x00FF10aa00ff10aax", b"[0, 255, 16, 170, 0, 255, 16, 170]", base64.b64encode(b"00ff10aa00ff10aa")]:
         with pytest.raises(AssertionError, match="key"):
             secrets.check("a text", form)
+
+
+FORGED = "\n2026-01-01T00:00:00Z ERROR forged: all is lost\x1b[31m\r\n"
+
+
+def connect_packet(client_id: str) -> bytes:
+    """MQTT 3.1.1, with this client id."""
+    text = client_id.encode()
+    body = b"\0\4MQTT\4\2\0\x3c" + len(text).to_bytes(2) + text
+    assert len(body) < 128
+    return bytes([0x10, len(body)]) + body
+
+
+@pytest.mark.parametrize("form", ["human", "json"])
+def test_nobody_writes_lines_into_the_log(server, form):
+    server.env.update({"DOWNLINK_LOG_FORMAT": form})
+    server.start()
+    with socket.create_connection(server.mqtt, 10) as stream:
+        stream.sendall(connect_packet(f"dev{FORGED}"))
+        while stream.recv(100):
+            pass
+    na = NA(server)
+    na.login()
+    calls = [
+        (LOGIN, json.dumps({"appId": FORGED, "secret": FORGED}), {}),
+        ("/iocm/app/cmd/v1.4.0/deviceCommands", json.dumps({"deviceId": FORGED, "command": {"x": FORGED}}), na.headers()),
+        ("/iocm/app/cmd/v1.4.0/deviceCommands", json.dumps({"deviceId": "d", "callbackUrl": f"http://h:1/{FORGED}"}), na.headers()),
+        ("/nothing%0a%1b%5b31m", "{" + FORGED, na.headers()),
+    ]
+    for path, body, headers in calls:
+        assert na.raw("POST", path, body.encode(), headers).status >= 400
+    server.terminate()
+    log = server.log.read_bytes()
+    assert b"CONNECT refused" in log and log.count(b"answered") >= 4
+    assert b"\x1b" not in log and b"\r" not in log
+    assert not [line for line in log.splitlines() if line.startswith(b"2026-01-01") or line.startswith(b"forged")]
