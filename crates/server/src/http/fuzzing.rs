@@ -152,6 +152,11 @@ pub(crate) fn callback(data: &[u8]) {
             port.unwrap_or_default()
         );
         assert_eq!(origin, named, "{text}");
+        // The Host header may leave out the port of the scheme.
+        assert!(
+            named.ends_with(&format!("//{host}")) || url.port().is_none(),
+            "{text}: {host}"
+        );
         let uri: http::Uri = text.parse().expect("legal URLs are parsed");
         assert_eq!(uri.port_u16(), port, "two parsers, two ports: {text}");
     }
