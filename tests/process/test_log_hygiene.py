@@ -21,8 +21,10 @@ REFRESH, LOGOUT = "/iocm/app/sec/v1.1.0/refreshToken", "/iocm/app/sec/v1.1.0/log
 MASTER_KEY = "5ec2e7" * 10 + "abcd"
 GIVEN = "given-secret-of-a-device-9f3"
 PSK = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
-SIGNING = "signing-secret-that-was-given-7c1d"
+SIGNING = base64.b64encode(b"signing-secret-that-was-given-7c1d").decode()
 QUERY = "token-in-a-callback-url-55aa"
+NUMBER = 770011223344
+MISPLACED = "misplaced secret \N{LATIN SMALL LETTER E WITH ACUTE} 41"
 WRONG = "wrong-secret-that-somebody-typed"
 
 
@@ -140,15 +142,31 @@ def operator(world: World, secrets: Secrets) -> list[bytes]:
     secrets.add("admin token", token)
     secrets.add("master key", MASTER_KEY)
     secrets.add("signing key", SIGNING)
-    world.admin.raw("POST", f"/admin/v1/apps/{APP_ID}/signing-keys", {"secret": SIGNING})
-    made = world.admin.raw("POST", f"/admin/v1/apps/{APP_ID}/secret", {})
-    if "secret" in (made.json if made.status < 300 else {}):
-        secrets.add("new secret of the application", made.json["secret"])
+    secrets.add("signing key, raw", base64.b64decode(SIGNING))
+    world.admin.call("POST", f"/apps/{APP_ID}/signing-keys", {"secret": f"whsec_{SIGNING}"})
+    made = world.admin.call("POST", f"/apps/{APP_ID}/signing-keys")["secret"]
+    secrets.add("signing key that was made", made.removeprefix("whsec_"))
+    made = world.admin.call("POST", "/apps", {"id": "another"})
+    secrets.add("secret of another application", made["secret"])
+    secrets.add("secret that is a number", str(NUMBER))
+    secrets.add("secret where none belongs", MISPLACED)
+    answers = []
+    for path, body in [
+        ("/apps", {"id": "n1", "secret": NUMBER}),
+        ("/apps", {"id": MISPLACED, "secret": "short"}),
+        ("/apps", {"id": "n1", "feed": MISPLACED, "secret": MISPLACED}),
+        (f"/apps/{APP_ID}/signing-keys", {"secret": NUMBER}),
+        (f"/apps/{APP_ID}/signing-keys", {"secret": [MISPLACED]}),
+        (f"/apps/{APP_ID}/push-tls", {"cert": MISPLACED, "key": MISPLACED}),
+    ]:
+        answer = world.admin.raw("PUT" if path.endswith("tls") else "POST", path, body)
+        assert answer.status == 400, (path, answer)
+        answers.append(answer.body)
     host, port = world.server.address("admin")
     request = urllib.request.Request(f"http://{host}:{port}/admin/v1/apps", headers={"Authorization": f"Bearer {token}x"})
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=20)
-    return [refused.value.read()]
+    return [*answers, refused.value.read()]
 
 
 def over_http_2(world: World) -> None:
