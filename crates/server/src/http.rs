@@ -15,6 +15,8 @@ mod error;
 mod events;
 mod feed;
 mod finish;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod idempotency;
 mod login;
 mod logins;

@@ -10,6 +10,8 @@ mod client;
 mod connect;
 mod desk;
 mod dispatch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guard;
 mod outcome;
 mod pool;

@@ -39,6 +39,8 @@ use crate::net::Datagrams;
 use crate::secrets::Sealer;
 
 pub(crate) use self::dtls::Settings as DtlsSettings;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::dtls::tests::fuzzing;
 
 /// Where devices come in.
 pub(crate) struct Sockets {

@@ -16,6 +16,9 @@ mod tests;
 mod topic;
 mod wire;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use connection::fuzzing;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -29,6 +29,13 @@ impl Text {
         text.strip_prefix('\u{feff}').unwrap_or(text)
     }
 
+    async fn within(request: Request, api: &Api, most: usize) -> Result<Self, Fault> {
+        let north = &api.north.config.northbound;
+        // Less than the limit of the whole request, so that a slow body is told as what it is.
+        let time = Duration::from_secs(north.request_timeout_secs).saturating_sub(Duration::from_millis(500));
+        Self::read(request, north.max_body_bytes.min(most), time).await
+    }
+
     /// Reads a body of at most `limit` bytes within `time`.
     pub(crate) async fn read(request: Request, limit: usize, time: Duration) -> Result<Self, Fault> {
         let read = collect(request, limit);
@@ -50,10 +57,28 @@ impl FromRequest<Api> for Text {
     type Rejection = Fault;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Fault> {
-        let north = &api.north.config.northbound;
-        // Less than the limit of the whole request, so that a slow body is told as what it is.
-        let time = Duration::from_secs(north.request_timeout_secs).saturating_sub(Duration::from_millis(500));
-        Self::read(request, north.max_body_bytes, time).await
+        Self::within(request, api, usize::MAX).await
+    }
+}
+
+/// A body of somebody who has not proved anything yet: short, so that many of them that do not come to their end hold little memory.
+pub(crate) struct StrangersText(Text);
+
+impl StrangersText {
+    /// Bytes at the most, unless less is configured for all bodies.
+    pub(crate) const MAX: usize = 16 * 1024;
+
+    /// See [`Text::as_str`].
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromRequest<Api> for StrangersText {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Fault> {
+        Text::within(request, api, Self::MAX).await.map(Self)
     }
 }
 

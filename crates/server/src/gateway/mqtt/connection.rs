@@ -5,6 +5,8 @@
 //! buffer per thread, and only what is left of an incomplete packet is kept.
 
 mod bytes;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod opening;
 
 use std::future::{Future, poll_fn};
