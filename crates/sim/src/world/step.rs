@@ -199,7 +199,7 @@ impl World {
         for act in acts {
             self.do_device(place, act);
         }
-        if rough && self.chance.percent(3) {
+        if rough && self.chance.percent(15) {
             self.speak_for_another(place, connection);
         }
     }
@@ -237,7 +237,8 @@ impl World {
 
     /// A device answers what another was asked.
     fn speak_for_another(&mut self, place: usize, connection: u64) {
-        let other = (place + 1) % self.devices.len();
+        // Of the same family.
+        let other = (place + 2) % self.devices.len();
         let Some(key) = self.devices[other].overheard.last().cloned() else {
             return;
         };

@@ -73,6 +73,18 @@ fn an_acceptance_whose_last_does_not_follow_is_recorded_within_the_wait() {
 }
 
 #[test]
+fn what_cannot_be_recorded_yet_rings_at_no_time() {
+    let mut schedule = with_wait();
+    hint(&mut schedule, duty(1, 80, &[1]), MS);
+    accept_all(&mut schedule, MS);
+    let at = schedule.next_wake(true).expect("it is looked at again");
+    assert!(
+        schedule.next_wake(false).is_none_or(|wake| wake > at),
+        "or it would ring for ever from then on"
+    );
+}
+
+#[test]
 fn many_acceptances_that_wait_ring_a_few_times_not_once_each() {
     let mut schedule = with_wait();
     for n in 0..800 {
