@@ -49,6 +49,7 @@ mod tail;
 mod tally;
 mod threads;
 mod trust;
+pub mod verify;
 mod waiting;
 mod work_row;
 mod writer;

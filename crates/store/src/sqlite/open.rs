@@ -200,7 +200,31 @@ fn write_database(path: &Path) -> Result<(), Refused> {
     sql.close().map_err(|(_, error)| Refused::Sql(error))
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
+/// The database of a data directory.
+pub(super) fn database_of(dir: &Path) -> PathBuf {
+    dir.join(NAME)
+}
+
+/// Refuses what is not a file.
+pub(super) fn must_be_there(file: &Path) -> Result<(), OpenError> {
+    match fs::metadata(file) {
+        Ok(meta) if meta.is_file() => Ok(()),
+        Ok(_) => Err(io_error(file)(io::ErrorKind::IsADirectory.into())),
+        Err(error) => Err(io_error(file)(error)),
+    }
+}
+
+/// A connection for who only looks at a file that nobody else has: nothing of it is changed, its log included.
+pub(super) fn looking(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let sql = Connection::open_with_flags(file, flags)?;
+    sql.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    sql.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(sql)
+}
+
+/// Takes the lock of a data directory, for as long as what this gives is kept.
+pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("lock");
     let file = File::options()
         .create(true)

@@ -1,0 +1,3 @@
+//! What is done with a store that no server has open: only the program's own commands for operators use it.
+
+pub use downlink_store::sqlite::verify::{Finding, Report, Target, verify};
