@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
-use crate::{app, check_config, codec, command, demo, device, feed, product, push, serve, verify};
+use crate::{app, backup, check_config, codec, command, demo, device, feed, product, push, serve, verify};
 
 /// A command server for fleets of IoT devices.
 #[derive(Debug, Parser)]
@@ -27,6 +27,10 @@ enum Verb {
     CheckConfig(check_config::Args),
     /// Looks at a store that no server has open, and says what of it is not as it must be
     Verify(verify::Args),
+    /// Copies the store into one file, while its server runs
+    Backup(backup::BackupArgs),
+    /// Makes a data directory of a backup
+    Restore(backup::RestoreArgs),
     /// Applications that may use the server (over the admin interface)
     App(app::Args),
     /// Products of an application: what its devices can do (over the admin interface)
@@ -55,6 +59,8 @@ impl Cli {
             Verb::Demo(args) => runtime(0)?.block_on(demo::run(args)),
             Verb::CheckConfig(args) => check_config::run(&args),
             Verb::Verify(args) => verify::run(args),
+            Verb::Backup(args) => backup::run(&args),
+            Verb::Restore(args) => backup::run_restore(&args),
             Verb::App(args) => runtime(1)?.block_on(app::run(args)),
             Verb::Product(args) => runtime(1)?.block_on(product::run(args)),
             Verb::Device(args) => runtime(1)?.block_on(device::run(args)),
@@ -80,6 +86,8 @@ mod tests {
     fn deep_verbs_can_be_read() {
         for line in [
             "verify --data-dir d",
+            "backup --data-dir d --to f",
+            "restore --from f --data-dir d",
             "verify --file f --output json",
             "app key create a --overlap 60",
             "app key list a --output json",

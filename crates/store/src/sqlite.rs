@@ -7,6 +7,7 @@
 
 mod apply;
 mod apps;
+pub mod backup;
 mod batch;
 mod batch_gather;
 mod batch_list;

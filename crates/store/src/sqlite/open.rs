@@ -150,12 +150,21 @@ impl DataDir {
     }
 
     pub(super) fn open_error(&self, refused: impl Into<Refused>) -> OpenError {
-        match refused.into() {
-            Refused::Sql(error) if means_damage(&error) => self.damaged(error.to_string()),
-            Refused::Sql(error) => OpenError::Sqlite(error.to_string()),
-            Refused::Damaged(what) => self.damaged(what),
-            Refused::Newer(found) => OpenError::Newer { found, known: KNOWN },
-        }
+        refusal(&self.path, refused)
+    }
+}
+
+/// Why what is at `path` is not used, as told.
+pub(super) fn refusal(path: &Path, refused: impl Into<Refused>) -> OpenError {
+    let damaged = |what| OpenError::Damaged {
+        dir: path.to_owned(),
+        what,
+    };
+    match refused.into() {
+        Refused::Sql(error) if means_damage(&error) => damaged(error.to_string()),
+        Refused::Sql(error) => OpenError::Sqlite(error.to_string()),
+        Refused::Damaged(what) => damaged(what),
+        Refused::Newer(found) => OpenError::Newer { found, known: KNOWN },
     }
 }
 
@@ -239,7 +248,7 @@ pub(super) fn lock(dir: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn io_error(path: &Path) -> impl Fn(io::Error) -> OpenError {
+pub(super) fn io_error(path: &Path) -> impl Fn(io::Error) -> OpenError {
     move |source| OpenError::Io {
         path: path.to_owned(),
         source,
@@ -248,7 +257,7 @@ fn io_error(path: &Path) -> impl Fn(io::Error) -> OpenError {
 
 /// Makes the directory readable for its owner alone; one that is there already is made so.
 #[cfg(unix)]
-fn make_private(path: &Path) -> io::Result<()> {
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let mode = fs::metadata(path)?.permissions().mode();
@@ -265,6 +274,15 @@ fn make_private(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn make_private(path: &Path) -> io::Result<()> {
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
+}
+
+/// Makes an empty file that its owner alone can read.
+pub(super) fn make_private_file(path: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
