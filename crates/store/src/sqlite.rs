@@ -28,6 +28,7 @@ mod gate;
 mod grants;
 mod history;
 mod list;
+mod log;
 mod memo;
 mod merge;
 mod mids;

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::backup::Backup;
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::migrate;
@@ -130,9 +130,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), OpenError> {
     let source = open::looking(from).map_err(damaged)?;
     let mut target = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(damaged)?;
     let step = Backup::new(&source, &mut target).and_then(|backup| backup.step(-1));
-    match step.map_err(damaged)? {
-        rusqlite::backup::StepResult::Done => {}
-        _ => return Err(OpenError::Sqlite("the store was busy; try again".to_owned())),
+    if step.map_err(damaged)? != StepResult::Done {
+        return Err(OpenError::Sqlite("the store was busy; try again".to_owned()));
     }
     drop(target);
     set_journal(to, "DELETE").map_err(|refused| open::refusal(from, refused))

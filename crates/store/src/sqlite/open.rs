@@ -13,6 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::failure::means_damage;
+use super::log;
 use super::migrate::{self, APPLICATION_ID, KNOWN};
 use super::options::{OpenError, SqliteOptions};
 
@@ -43,6 +44,7 @@ impl DataDir {
             dir.make_database()?;
         }
         dir.check_header()?;
+        dir.check_log()?;
         dir.check_and_migrate().map_err(|error| dir.open_error(error))?;
         Ok(dir)
     }
@@ -111,6 +113,21 @@ impl DataDir {
         }
     }
 
+    /// Before SQLite looks at the log: it would pass over what is damaged in it, and all after that, without a word.
+    fn check_log(&self) -> Result<(), OpenError> {
+        let beside = |suffix: &str| {
+            let path = self.path.join(format!("{NAME}{suffix}"));
+            match fs::read(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+                read => read.map_err(io_error(&path)),
+            }
+        };
+        match log::loss(&beside("-wal")?, &beside("-shm")?) {
+            None => Ok(()),
+            Some(loss) => Err(self.damaged(format!("{NAME}-wal: {loss}"))),
+        }
+    }
+
     fn check_and_migrate(&self) -> Result<(), Refused> {
         let mut sql = self.writer()?;
         let mark: i32 = sql.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -138,8 +155,13 @@ impl DataDir {
                 return Err(Refused::Damaged(verdict));
             }
         }
-        migrate::migrate(&mut sql)?;
-        Ok(())
+        migrate::migrate(&mut sql).map_err(|error| match error.sqlite_error_code() {
+            // A statement that does not fit what is there: the file does not have the schema that it says.
+            Some(rusqlite::ErrorCode::Unknown) => {
+                Refused::Damaged(format!("it does not have schema {found}: {error}"))
+            }
+            _ => Refused::Sql(error),
+        })
     }
 
     fn damaged(&self, what: impl Into<String>) -> OpenError {
@@ -162,7 +184,7 @@ pub(super) fn refusal(path: &Path, refused: impl Into<Refused>) -> OpenError {
     };
     match refused.into() {
         Refused::Sql(error) if means_damage(&error) => damaged(error.to_string()),
-        Refused::Sql(error) => OpenError::Sqlite(error.to_string()),
+        Refused::Sql(error) => OpenError::Sqlite(format!("{}: {error}", path.display())),
         Refused::Damaged(what) => damaged(what),
         Refused::Newer(found) => OpenError::Newer { found, known: KNOWN },
     }
