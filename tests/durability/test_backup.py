@@ -169,3 +169,33 @@ def test_without_its_key_a_store_tells_what_it_cannot(world, tmp_path):
     world.server.kill()
     shutil.rmtree(world.server.data_dir)
     assert done("restore", "--from", backup, "--data-dir", world.server.data_dir)["masterKey"] is False
+
+
+def test_the_master_key_is_changed(world):
+    """All that was sealed opens under the new key: devices connect, pushes are signed. A run that was cut off is finished."""
+    device = world.device()
+    key = world.admin.call("POST", f"/apps/{APP_ID}/signing-keys", {})
+    assert "in use" in downlink("rotate-key", "--data-dir", world.server.data_dir).stderr
+    assert not (world.server.data_dir / "master.key.new").exists(), "nothing was begun"
+    world.server.terminate()
+    device.close()
+    master = world.server.data_dir / "master.key"
+    old = master.read_text()
+    assert done("rotate-key", "--data-dir", world.server.data_dir)["sealed"] >= 2
+    assert master.read_text() != old and master.stat().st_mode & 0o077 == 0
+
+    # As if the process had died before the new key took the old one's name.
+    (world.server.data_dir / "master.key.new").write_text(master.read_text())
+    master.write_text(old)
+    with pytest.raises(AssertionError):
+        world.server.start()
+    world.server.kill()
+    assert b"rotate-key" in world.server.log.read_bytes()
+    done("rotate-key", "--data-dir", world.server.data_dir)
+    world.server.start()
+    again = world.device(credentials=device.credentials)
+    command = world.create(again)
+    again.answer(json.loads(again.next_publish().payload)["mid"])
+    world.receiver.wait_for(command["commandId"], "SUCCESSFUL")
+    signed = [push for push in world.receiver.requests() if push.command_id == command["commandId"]]
+    assert key and all("webhook-signature" in {name.lower() for name in push.headers} for push in signed)

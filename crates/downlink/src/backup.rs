@@ -1,8 +1,8 @@
-//! `downlink backup` and `downlink restore`: the store as one file, and a data directory from it.
+//! `downlink backup`, `restore` and `rotate-key`: the store as one file, a data directory from it, and its key.
 
 use std::path::PathBuf;
 
-use downlink_server::offline::{BackupError, backup, restore};
+use downlink_server::offline::{BackupError, backup, restore, rotate_master_key};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -32,6 +32,23 @@ pub(crate) struct RestoreArgs {
     /// How the result is written
     #[arg(long, value_enum, default_value_t)]
     output: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RotateArgs {
+    /// The data directory of a server that does not run
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
+}
+
+pub(crate) fn run_rotate(args: &RotateArgs) -> Result<(), Failure> {
+    let sealed = rotate_master_key(&args.data_dir).map_err(|error| Failure::Failed(error.to_string()))?;
+    Out::new(args.output).show(&json!({"sealed": sealed}), || {
+        format!("{sealed} secrets are sealed under a new master.key; backups from before need the old one")
+    })
 }
 
 pub(crate) fn run(args: &BackupArgs) -> Result<(), Failure> {

@@ -31,6 +31,8 @@ enum Verb {
     Backup(backup::BackupArgs),
     /// Makes a data directory of a backup
     Restore(backup::RestoreArgs),
+    /// Makes another master key, and seals all secrets anew under it
+    RotateKey(backup::RotateArgs),
     /// Applications that may use the server (over the admin interface)
     App(app::Args),
     /// Products of an application: what its devices can do (over the admin interface)
@@ -61,6 +63,7 @@ impl Cli {
             Verb::Verify(args) => verify::run(args),
             Verb::Backup(args) => backup::run(&args),
             Verb::Restore(args) => backup::run_restore(&args),
+            Verb::RotateKey(args) => backup::run_rotate(&args),
             Verb::App(args) => runtime(1)?.block_on(app::run(args)),
             Verb::Product(args) => runtime(1)?.block_on(product::run(args)),
             Verb::Device(args) => runtime(1)?.block_on(device::run(args)),
@@ -88,6 +91,7 @@ mod tests {
             "verify --data-dir d",
             "backup --data-dir d --to f",
             "restore --from f --data-dir d",
+            "rotate-key --data-dir d",
             "verify --file f --output json",
             "app key create a --overlap 60",
             "app key list a --output json",

@@ -2,3 +2,5 @@
 
 pub use downlink_store::sqlite::backup::{BackupError, backup, restore};
 pub use downlink_store::sqlite::verify::{Finding, Report, Target, verify};
+
+pub use crate::secrets::rotate_master_key;

@@ -43,6 +43,7 @@ mod read;
 mod records;
 mod registrations;
 mod request_keys;
+pub mod reseal;
 mod state;
 mod stats;
 mod stretches;

@@ -7,12 +7,35 @@ use std::path::Path;
 
 use super::hash::random_hex;
 
+/// The file of the master key.
+pub(super) const OLD_KEY: &str = "master.key";
+/// The file of the key that is about to take its place.
+pub(super) const NEW_KEY: &str = "master.key.new";
+
 /// The master key: from configuration (64 hex digits), else `<data_dir>/master.key`.
 pub(crate) fn master_key(configured: &str, data_dir: &Path) -> io::Result<[u8; 32]> {
-    let text = match configured {
-        "" => read_or_make(&data_dir.join("master.key"), 32)?,
-        given => given.to_owned(),
-    };
+    match configured {
+        "" if data_dir.join(NEW_KEY).exists() => Err(io::Error::other(
+            "a change of the master key was not finished: run `downlink rotate-key` again",
+        )),
+        "" => made_key(&data_dir.join(OLD_KEY)),
+        given => key_of(given),
+    }
+}
+
+/// The key in a file, which is made if there is none.
+pub(super) fn made_key(path: &Path) -> io::Result<[u8; 32]> {
+    key_of(&read_or_make(path, 32)?)
+}
+
+/// The key in a file.
+pub(super) fn key_in(path: &Path) -> io::Result<[u8; 32]> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    key_of(&text)
+}
+
+fn key_of(text: &str) -> io::Result<[u8; 32]> {
     decode(text.trim()).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidData,
@@ -55,7 +78,7 @@ fn read_or_make(path: &Path, bytes: usize) -> io::Result<String> {
 }
 
 /// The name of a new file is durable only once its directory is.
-fn sync_parent(path: &Path) -> io::Result<()> {
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) => std::fs::File::open(parent)?.sync_all(),
         None => Ok(()),
