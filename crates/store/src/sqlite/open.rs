@@ -18,8 +18,9 @@ use super::migrate::{self, APPLICATION_ID, KNOWN};
 use super::options::{OpenError, SqliteOptions};
 
 const NAME: &str = "downlink.db";
-/// Databases up to this size are read through at the start; larger ones would delay it.
-const CHECKED_BYTES: u64 = 32 * 1024 * 1024;
+/// Databases up to this size are read through at the start; larger ones would delay it. A million commands are 190 MB, and
+/// took 0.4 s where the file was in memory.
+const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
 
 /// An opened data directory. Holds the lock as long as a copy lives.
 #[derive(Debug, Clone)]
