@@ -16,6 +16,7 @@ mod gateway;
 mod http;
 mod net;
 mod notices;
+pub mod offline;
 mod products;
 mod push;
 pub mod run;

@@ -47,7 +47,7 @@ use crate::telemetry::Metrics;
 pub(crate) use self::desk::{Breaker, Desk, ReceiverState};
 pub(crate) use self::sign::SigningSecret;
 pub(crate) use self::tls::{OwnTls, Roots, fingerprints};
-pub(crate) use self::trust::{TrustBook, TrustRefused};
+pub(crate) use self::trust::{TrustBook, TrustRefused, key_label, tls_label};
 
 /// Where hints come from.
 pub(crate) struct Hints {

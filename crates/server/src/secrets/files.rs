@@ -10,12 +10,35 @@ use super::hash::random_hex;
 /// Fewer characters could be guessed.
 const SHORTEST_TOKEN: usize = 32;
 
+/// The file of the master key.
+pub(super) const OLD_KEY: &str = "master.key";
+/// The file of the key that is about to take its place.
+pub(super) const NEW_KEY: &str = "master.key.new";
+
 /// The master key: from configuration (64 hex digits), else `<data_dir>/master.key`.
 pub(crate) fn master_key(configured: &str, data_dir: &Path) -> io::Result<[u8; 32]> {
-    let text = match configured {
-        "" => read_or_make(&data_dir.join("master.key"), 32)?,
-        given => given.to_owned(),
-    };
+    match configured {
+        "" if data_dir.join(NEW_KEY).exists() => Err(io::Error::other(
+            "a change of the master key was not finished: run `downlink rotate-key` again",
+        )),
+        "" => made_key(&data_dir.join(OLD_KEY)),
+        given => key_of(given),
+    }
+}
+
+/// The key in a file, which is made if there is none.
+pub(super) fn made_key(path: &Path) -> io::Result<[u8; 32]> {
+    key_of(&read_or_make(path, 32)?)
+}
+
+/// The key in a file.
+pub(super) fn key_in(path: &Path) -> io::Result<[u8; 32]> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    key_of(&text)
+}
+
+fn key_of(text: &str) -> io::Result<[u8; 32]> {
     decode(text.trim()).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidData,
@@ -54,7 +77,7 @@ fn read(path: &Path) -> io::Result<String> {
 /// Under another name first: a crash in between leaves no file that is empty or cut short.
 fn make(path: &Path, bytes: usize) -> io::Result<String> {
     let text = random_hex(bytes);
-    let unfinished = path.with_extension("new");
+    let unfinished = path.with_added_extension("part");
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -73,7 +96,7 @@ fn make(path: &Path, bytes: usize) -> io::Result<String> {
 }
 
 /// The name of a new file is durable only once its directory is.
-fn sync_parent(path: &Path) -> io::Result<()> {
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) => std::fs::File::open(parent)?.sync_all(),
         None => Ok(()),
@@ -130,7 +153,7 @@ mod tests {
     #[test]
     fn what_a_crash_left_unfinished_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["master.new", "admin.new"] {
+        for name in ["master.key.part", "admin.token.part"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
         assert!(master_key("", dir.path()).is_ok() && admin_token(dir.path()).is_ok());

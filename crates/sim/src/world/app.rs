@@ -161,7 +161,7 @@ impl World {
         let Some(call) = self.calls.get(&number) else {
             return;
         };
-        let what = call.what.clone();
+        let (what, keyed) = (call.what.clone(), call.key.is_some());
         if matches!(what, What::Asked) {
             return;
         }
@@ -179,8 +179,11 @@ impl World {
             What::Read(id) => self.ledger.read(id, status),
             What::Asked => {}
         }
+        // Now and then the answer is lost behind the server's back.
+        let lost = keyed && self.rough && self.chance.percent(20);
         match status {
             500..=599 => self.unanswered(number),
+            _ if lost => self.unanswered(number),
             _ => drop(self.calls.remove(&number)),
         }
     }
