@@ -151,13 +151,18 @@ def test_what_is_refused(world):
     assert world.na.call("GET", BATCH_DETAILS).error == "100022"
 
 
-@pytest.mark.settings(batch_rate_per_sec=COUNT // 4, northbound_max_body_bytes=8 << 20)
+@pytest.mark.settings(
+    batch_rate_per_sec=COUNT // 4,
+    northbound_max_body_bytes=8 << 20,
+    # The connection by which the task is made rests while others register the devices.
+    northbound_request_timeout_secs=600,
+)
 def test_a_batch_over_kills_reaches_each_device_once(world, rng):
     ids = register_many(world.na, COUNT)
     made = make(world.na, deviceList=ids)
     for made_so_far in (COUNT * 3 // 20, COUNT * 3 // 10, COUNT // 2):
         # Somewhere on the way, not before it and not after.
-        until(lambda least=made_so_far: world.na.totals()[0] >= least)
+        until(lambda least=made_so_far: world.na.totals()[0] >= least, timeout=120)
         threading.Event().wait(rng.random() * 0.05)
         world.server.restart("kill")
     at_the_last = world.na.totals()[0]

@@ -13,6 +13,7 @@ mod cycle;
 mod floor;
 mod instructions;
 mod overload;
+mod pages;
 mod plot;
 mod push;
 mod receivers;
@@ -44,6 +45,8 @@ enum What {
     Connections(connections::Options),
     /// Five times what the server sustains, at each of its doors: what is accepted, refused, lost; memory; recovery
     Overload(overload::Options),
+    /// Pages of long lists, the first and deep ones, and creates beside somebody who reads them
+    Pages(pages::Options),
     /// Pushes alone, and beside them a bare client
     Push(push::Options),
     /// Receivers that are good, bad, down, fast, weak
@@ -77,6 +80,7 @@ fn main() -> anyhow::Result<()> {
         What::Backlog(options) => runtime.block_on(backlog::run(options)),
         What::Connections(options) => runtime.block_on(connections::run(options)),
         What::Overload(options) => runtime.block_on(overload::run(options)),
+        What::Pages(options) => runtime.block_on(pages::run(options)),
         What::Push(options) => runtime.block_on(push::run(options)),
         What::Receivers(options) => runtime.block_on(receivers::run(options)),
         What::Sleeping(options) => runtime.block_on(sleeping::run(options)),

@@ -85,6 +85,8 @@ impl<'a> Lone<'a> {
     /// Creates one by one until they are as fast as before; gives how long after `since` that began.
     pub(super) async fn calm_again(&mut self, since: Instant) -> anyhow::Result<Duration> {
         let fast = self.calm_p99 * FAST;
+        // The old one may have been closed for being idle.
+        self.client = Client::authorized(&self.stage.server, &self.stage.token).await?;
         let (mut in_a_row, mut first) = (0, since);
         while since.elapsed() < LONGEST {
             let sent = Instant::now();
