@@ -62,7 +62,10 @@ async fn measure(options: &Options, report: &mut Report) -> anyhow::Result<()> {
         expire_time: 172_800,
         tls: false,
     };
-    let stage = Stage::open(Target::Downlink, &options.common, &plan).await?;
+    let mut common = options.common.clone();
+    // The list alone is as long as the limit.
+    common.set.push("DOWNLINK_COMMANDS_MAX_OPEN_PER_APP=0".to_owned());
+    let stage = Stage::open(Target::Downlink, &common, &plan).await?;
     eprintln!("registering {} devices", options.devices);
     let devices = stage.enroll(0..options.devices).await?;
     eprintln!("creating {} commands", options.devices * options.depth);
