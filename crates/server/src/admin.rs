@@ -70,6 +70,7 @@ pub(crate) fn start(
     let counted = Counted {
         permits: Arc::new(Semaphore::new(CONNECTIONS)),
         connections: Gauge::default(),
+        refused: Counter::default(),
         requests: Counter::default(),
     };
     http::answer_on(northbound, router, counted, listener, None, tasks, stop);
