@@ -111,6 +111,11 @@ class SyncDrop:
         self.side.mkdir()
         return undone
 
+    def keep_all(self) -> None:
+        """The process died, and the power stayed: all that it wrote is there, synced or not."""
+        shutil.rmtree(self.side)
+        self.side.mkdir()
+
     def _unsynced(self, records: list[Record]) -> tuple[dict[int, list[Record]], list[Record]]:
         synced: dict[tuple[bool, object], int] = {}
         for record in records:

@@ -103,3 +103,28 @@ def test_clients_are_asked_for_a_certificate(serve, tmp_path, asked):
     else:
         with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
             connect(server)
+
+
+@pytest.mark.parametrize("door", ["northbound", "mqtts"])
+def test_older_versions_and_weak_suites_are_refused(server, serve, door):
+    def shaken(least: ssl.TLSVersion, most: ssl.TLSVersion, suites: str) -> str:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.minimum_version, context.maximum_version = least, most
+        context.set_ciphers(suites)
+        with socket.create_connection(server.address(door), timeout=10) as plain:
+            with context.wrap_socket(plain) as tls:
+                return tls.version()
+
+    old, new = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+    server.listeners[door] = "127.0.0.1:0"
+    serve()
+    assert shaken(new, new, "DEFAULT") == "TLSv1.3"
+    assert shaken(old, old, "ECDHE+AESGCM") == "TLSv1.2"
+    for least, most, suites in [
+        (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, "ALL:@SECLEVEL=0"),
+        (old, old, "AES128-GCM-SHA256:@SECLEVEL=0"),
+        (old, old, "ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:@SECLEVEL=0"),
+    ]:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            shaken(least, most, suites)

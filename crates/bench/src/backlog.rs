@@ -2,7 +2,7 @@
 //! it there, what whole cycles cost beside it, and how fast it drains once devices come.
 
 mod drain;
-mod fill;
+pub(crate) mod fill;
 
 use std::rc::Rc;
 use std::time::Duration;

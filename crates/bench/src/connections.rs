@@ -1,7 +1,7 @@
 //! Many connected devices: what an idle one costs in memory, what connecting one costs, how fast their reports are
 //! acknowledged, and what whole cycles cost beside them. One series for each number of devices, each on a new server.
 
-mod reports;
+pub(crate) mod reports;
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -12,6 +12,8 @@ mod connections;
 mod cycle;
 mod floor;
 mod instructions;
+mod overload;
+mod pages;
 mod plot;
 mod push;
 mod receivers;
@@ -41,12 +43,18 @@ enum What {
     Backlog(backlog::Options),
     /// Many connected devices: memory, connects, reports, and cycles beside them
     Connections(connections::Options),
+    /// Five times what the server sustains, at each of its doors: what is accepted, refused, lost; memory; recovery
+    Overload(overload::Options),
+    /// Pages of long lists, the first and deep ones, and creates beside somebody who reads them
+    Pages(pages::Options),
     /// Pushes alone, and beside them a bare client
     Push(push::Options),
     /// Receivers that are good, bad, down, fast, weak
     Receivers(receivers::Options),
     /// Many LwM2M devices that sleep: memory, registrations, and from waking to the first byte of a command
     Sleeping(sleeping::Options),
+    /// All devices lose their connections at once and come back within seconds
+    Storm(overload::storm::Options),
     /// A long time at a steady rate: what stays level, what grows
     Soak(soak::Options),
     /// Instructions that a cycle costs the server
@@ -71,10 +79,13 @@ fn main() -> anyhow::Result<()> {
         What::Cycle(options) => runtime.block_on(cycle::run(options)),
         What::Backlog(options) => runtime.block_on(backlog::run(options)),
         What::Connections(options) => runtime.block_on(connections::run(options)),
+        What::Overload(options) => runtime.block_on(overload::run(options)),
+        What::Pages(options) => runtime.block_on(pages::run(options)),
         What::Push(options) => runtime.block_on(push::run(options)),
         What::Receivers(options) => runtime.block_on(receivers::run(options)),
         What::Sleeping(options) => runtime.block_on(sleeping::run(options)),
         What::SleepingFleet(options) => runtime.block_on(sleeping::run_fleet(options)),
+        What::Storm(options) => runtime.block_on(overload::storm::run(options)),
         What::Soak(options) => runtime.block_on(soak::run(options)),
         What::Instructions(options) => runtime.block_on(instructions::run(options)),
         What::Plot(options) => plot::run(&options),

@@ -8,7 +8,6 @@ mod good;
 mod ground;
 mod heard;
 mod manner;
-mod memory;
 mod waiting;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -5,6 +5,7 @@ pub(crate) mod disk;
 pub(crate) mod fleet;
 pub(crate) mod http;
 pub(crate) mod limits;
+pub(crate) mod memory;
 pub(crate) mod parallel;
 pub(crate) mod server;
 pub(crate) mod sink;

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::failure::Failure;
-use crate::{app, check_config, codec, command, demo, device, feed, product, push, serve};
+use crate::{app, backup, check_config, codec, command, demo, device, feed, product, push, serve, verify};
 
 /// A command server for fleets of IoT devices.
 #[derive(Debug, Parser)]
@@ -25,6 +25,14 @@ enum Verb {
     Demo(demo::Args),
     /// Resolves the configuration as `serve` would, and says what is wrong with it
     CheckConfig(check_config::Args),
+    /// Looks at a store that no server has open, and says what of it is not as it must be
+    Verify(verify::Args),
+    /// Copies the store into one file, while its server runs
+    Backup(backup::BackupArgs),
+    /// Makes a data directory of a backup
+    Restore(backup::RestoreArgs),
+    /// Makes another master key, and seals all secrets anew under it
+    RotateKey(backup::RotateArgs),
     /// Applications that may use the server (over the admin interface)
     App(app::Args),
     /// Products of an application: what its devices can do (over the admin interface)
@@ -52,6 +60,10 @@ impl Cli {
             Verb::Serve(args) => serve::run(args),
             Verb::Demo(args) => runtime(0)?.block_on(demo::run(args)),
             Verb::CheckConfig(args) => check_config::run(&args),
+            Verb::Verify(args) => verify::run(args),
+            Verb::Backup(args) => backup::run(&args),
+            Verb::Restore(args) => backup::run_restore(&args),
+            Verb::RotateKey(args) => backup::run_rotate(&args),
             Verb::App(args) => runtime(1)?.block_on(app::run(args)),
             Verb::Product(args) => runtime(1)?.block_on(product::run(args)),
             Verb::Device(args) => runtime(1)?.block_on(device::run(args)),
@@ -76,6 +88,11 @@ mod tests {
     #[test]
     fn deep_verbs_can_be_read() {
         for line in [
+            "verify --data-dir d",
+            "backup --data-dir d --to f",
+            "restore --from f --data-dir d",
+            "rotate-key --data-dir d",
+            "verify --file f --output json",
             "app key create a --overlap 60",
             "app key list a --output json",
             "app key delete a k",
@@ -96,6 +113,8 @@ mod tests {
             assert!(super::Cli::try_parse_from(words).is_ok(), "{line}");
         }
         for line in [
+            "verify",
+            "verify --data-dir d --file f",
             "app push-tls set a",
             "app push-tls set a --key f",
             "app push-tls set a --no-check-name",

@@ -1,5 +1,5 @@
 //! The program: the server (`serve`, `demo`), and a client of its interfaces (`app`, `product`, `device`, `command`,
-//! `feed`, `push`). `codec` needs neither.
+//! `feed`, `push`). `codec` needs neither; `verify`, `backup` and `restore` look at a data directory.
 //!
 //! The client commands speak REST only, as any application does, and never touch the server's data. How a run ended is
 //! told by its exit code, see [`failure`].
@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod app;
+mod backup;
 mod check_config;
 mod cli;
 mod client;
@@ -22,6 +23,7 @@ mod product;
 mod push;
 mod serve;
 mod simulate;
+mod verify;
 
 use std::process::ExitCode;
 

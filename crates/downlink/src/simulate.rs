@@ -231,8 +231,9 @@ async fn follow(device: &mut Device, args: &Args, out: Out) -> Result<(), Failur
         tell(out, started.elapsed(), &event)?;
         if args.commands.is_some_and(|wanted| is_done(device, args, wanted)) {
             // An answer that is not acknowledged by then is the server's to explain.
-            let all_acked =
-                |tally: &downlink_fleet::ledger::Tally| tally.answers_acked >= u64::from(tally.total.answered);
+            let all_acked = |tally: &downlink_fleet::ledger::Tally| {
+                tally.answers_acked >= u64::from(tally.total.answered)
+            };
             let _ = device.ledger().wait_until(LEAVE_WITHIN, all_acked).await;
             return Ok(());
         }

@@ -13,7 +13,7 @@ pub mod credentials;
 pub mod device;
 pub mod ledger;
 pub mod lwm2m;
-mod packet;
+pub mod packet;
 pub mod receiver;
 pub mod topic;
 mod wait;

@@ -16,33 +16,46 @@ pub enum Qos {
 
 /// A packet of the server.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Incoming {
+pub enum Incoming {
+    /// The answer to CONNECT.
     ConnAck {
+        /// 0: accepted.
         code: u8,
     },
+    /// The answer to SUBSCRIBE.
     SubAck {
+        /// What was granted of each filter; 0x80: nothing.
         granted: Vec<u8>,
     },
+    /// A message.
     Publish {
+        /// Where to.
         topic: String,
+        /// What.
         payload: Bytes,
+        /// How.
         qos: Qos,
+        /// The packet id, 0 at QoS 0.
         id: u16,
+        /// Whether it was sent before.
         dup: bool,
     },
+    /// The acknowledgement of a message of the device.
     PubAck {
+        /// Its packet id.
         id: u16,
     },
+    /// The answer to a ping.
     PingResp,
 }
 
 /// The server sent what this client does not understand.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an MQTT packet for a device: {0}")]
-pub(crate) struct Malformed(&'static str);
+pub struct Malformed(&'static str);
 
 /// Takes the first whole packet off `buffer`; `None` if it is not complete yet. Packets over `limit` bytes are refused.
-pub(crate) fn decode(buffer: &mut BytesMut, limit: usize) -> Result<Option<Incoming>, Malformed> {
+pub fn decode(buffer: &mut BytesMut, limit: usize) -> Result<Option<Incoming>, Malformed> {
     let Some((header, length)) = frame(buffer)? else {
         return Ok(None);
     };
@@ -115,7 +128,7 @@ fn parse_publish(first: u8, mut body: Bytes) -> Result<Incoming, Malformed> {
 }
 
 /// CONNECT with a clean session; `keep_alive` in seconds.
-pub(crate) fn connect(out: &mut BytesMut, login: &Login, keep_alive: u16) {
+pub fn connect(out: &mut BytesMut, login: &Login, keep_alive: u16) {
     let mut body = BytesMut::new();
     put_text(&mut body, "MQTT");
     body.put_u8(4);
@@ -127,7 +140,8 @@ pub(crate) fn connect(out: &mut BytesMut, login: &Login, keep_alive: u16) {
     put_packet(out, 0x10, &body);
 }
 
-pub(crate) fn subscribe(out: &mut BytesMut, id: u16, filter: &str, qos: Qos) {
+/// SUBSCRIBE to one filter.
+pub fn subscribe(out: &mut BytesMut, id: u16, filter: &str, qos: Qos) {
     let mut body = BytesMut::new();
     body.put_u16(id);
     put_text(&mut body, filter);
@@ -136,7 +150,7 @@ pub(crate) fn subscribe(out: &mut BytesMut, id: u16, filter: &str, qos: Qos) {
 }
 
 /// PUBLISH; `id` counts at QoS 1 only.
-pub(crate) fn publish(out: &mut BytesMut, topic: &str, payload: &[u8], qos: Qos, id: u16) {
+pub fn publish(out: &mut BytesMut, topic: &str, payload: &[u8], qos: Qos, id: u16) {
     let mut body = BytesMut::new();
     put_text(&mut body, topic);
     let first = match qos {
@@ -150,15 +164,18 @@ pub(crate) fn publish(out: &mut BytesMut, topic: &str, payload: &[u8], qos: Qos,
     put_packet(out, first, &body);
 }
 
-pub(crate) fn puback(out: &mut BytesMut, id: u16) {
+/// PUBACK.
+pub fn puback(out: &mut BytesMut, id: u16) {
     put_packet(out, 0x40, &id.to_be_bytes());
 }
 
-pub(crate) fn pingreq(out: &mut BytesMut) {
+/// PINGREQ.
+pub fn pingreq(out: &mut BytesMut) {
     put_packet(out, 0xc0, &[]);
 }
 
-pub(crate) fn disconnect(out: &mut BytesMut) {
+/// DISCONNECT.
+pub fn disconnect(out: &mut BytesMut) {
     put_packet(out, 0xe0, &[]);
 }
 

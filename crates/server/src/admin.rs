@@ -70,6 +70,7 @@ pub(crate) fn start(
     let counted = Counted {
         permits: Arc::new(Semaphore::new(CONNECTIONS)),
         connections: Gauge::default(),
+        refused: Counter::default(),
         requests: Counter::default(),
     };
     http::answer_on(northbound, router, counted, listener, None, tasks, stop);
@@ -179,7 +180,19 @@ fn router(admin: Admin, guard: guard::Guard) -> Router {
 
 /// A body that has to be JSON of this shape; else the answer that says why it is not.
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::invalid(error.to_string()))
+    serde_json::from_slice(body).map_err(|error| Problem::invalid(told(&error)))
+}
+
+/// What is wrong with a body, without the value at that place: it may be a secret.
+fn told(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let kind = ["invalid type", "invalid value"]
+        .into_iter()
+        .find(|kind| text.starts_with(kind));
+    match (kind, text.rfind(", expected ")) {
+        (Some(kind), Some(at)) => format!("{kind}{}", &text[at..]),
+        (Some(_) | None, _) => text,
+    }
 }
 
 /// Why a call is not answered as it was asked to be.

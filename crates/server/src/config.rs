@@ -161,6 +161,8 @@ section! {
         max_body_bytes: usize,
         calls_per_minute: u32,
         max_connections: usize,
+        max_calls_at_once: usize,
+        max_lists_waiting: usize,
         request_timeout_secs: u64,
     }
 }

@@ -16,12 +16,15 @@ mod error;
 mod events;
 mod feed;
 mod finish;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod idempotency;
 mod login;
 mod logins;
 mod paging;
 mod rates;
 mod request;
+mod room;
 mod routes;
 mod serve;
 mod shadow;
@@ -46,7 +49,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,9 +66,6 @@ use crate::engine::Engine;
 use crate::net::TlsDoor;
 use crate::secrets::Sealer;
 
-/// Lists read at once: one may hold a thousand commands with their parameters and results in memory.
-const LISTS_AT_ONCE: usize = 4;
-
 /// What all requests share.
 pub(crate) struct Northbound {
     pub(crate) engine: Arc<Engine>,
@@ -75,13 +75,18 @@ pub(crate) struct Northbound {
     logins: logins::Logins,
     rates: rates::Rates<AppKey>,
     callbacks: callback::Callbacks,
-    lists: Semaphore,
+    room: room::Room,
     connections: Arc<Semaphore>,
 }
 
 impl Northbound {
     pub(crate) fn new(engine: Arc<Engine>, sealer: Arc<Sealer>, config: Config) -> Self {
         let connections = config.northbound.max_connections.min(Semaphore::MAX_PERMITS);
+        let room = room::Room::new(
+            config.northbound.max_calls_at_once,
+            config.northbound.max_lists_waiting,
+            engine.metrics().http_shed.clone(),
+        );
         Self {
             engine,
             sealer,
@@ -89,22 +94,22 @@ impl Northbound {
             logins: logins::Logins::new(&config.auth),
             rates: rates::Rates::new(config.northbound.calls_per_minute, Span::from_secs(60)),
             callbacks: callback::Callbacks::default(),
-            lists: Semaphore::new(LISTS_AT_ONCE),
+            room,
             connections: Arc::new(Semaphore::new(connections)),
             config,
         }
-    }
-
-    /// Waits for a turn to read a list.
-    async fn turn_to_list(&self) -> Result<SemaphorePermit<'_>, Fault> {
-        let turn = self.lists.acquire().await;
-        turn.map_err(|error| Fault::internal(error.to_string()))
     }
 
     /// The most time that a request may take.
     fn request_limit(&self) -> Duration {
         Duration::from_secs(self.config.northbound.request_timeout_secs.max(1))
     }
+}
+
+/// Has the northbound interface take in fewer calls while the server is behind with what it took in, until `stop`.
+pub(crate) async fn keep_pace(northbound: Arc<Northbound>, stop: CancellationToken) {
+    let shown = northbound.engine.metrics().http_calls_limit.clone();
+    northbound.room.keep_pace(shown, stop).await;
 }
 
 /// What handlers are given.
@@ -132,6 +137,7 @@ pub(crate) fn start(
     let counted = Counted {
         permits: Arc::clone(&northbound.connections),
         connections: metrics.http_connections.clone(),
+        refused: metrics.http_connections_refused.clone(),
         requests: metrics.http_requests.clone(),
     };
     answer_on(northbound, router(api), counted, listener, tls, tasks, stop);
@@ -141,6 +147,7 @@ pub(crate) fn start(
 pub(crate) struct Counted {
     pub(crate) permits: Arc<Semaphore>,
     pub(crate) connections: Gauge,
+    pub(crate) refused: Counter,
     pub(crate) requests: Counter,
 }
 
@@ -158,6 +165,8 @@ pub(crate) fn answer_on(
     let accepting = Accepting {
         tls,
         permits: counted.permits,
+        full: Fault::of_crowd,
+        refused: counted.refused,
         idle: limit,
         connections: counted.connections,
         tasks: tasks.clone(),
@@ -175,6 +184,26 @@ pub(crate) fn answer_on(
         let serving = Arc::clone(&serving);
         async move { serving.answer(request).await }
     }));
+}
+
+/// Answers requests that come over no listener.
+#[cfg(feature = "simulation")]
+pub(crate) fn serving(
+    northbound: &Arc<Northbound>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Serving {
+    let api = Api {
+        north: Arc::clone(northbound),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    Serving {
+        router: router(api),
+        limit: northbound.request_limit(),
+        fault: Fault::of_trouble,
+        ids: RequestIds::new(),
+    }
 }
 
 fn router(api: Api) -> Router {

@@ -4,6 +4,8 @@
 //! store says that some product changed. Devices that name no product cost nothing here.
 
 mod codec;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod package;
 mod put;
 

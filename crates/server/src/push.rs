@@ -10,11 +10,15 @@ mod client;
 mod connect;
 mod desk;
 mod dispatch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod guard;
 mod outcome;
 mod pool;
 mod schedule;
 mod sign;
+#[cfg(feature = "simulation")]
+mod simulated;
 mod target;
 mod tls;
 mod trial;
@@ -43,7 +47,7 @@ use crate::telemetry::Metrics;
 pub(crate) use self::desk::{Breaker, Desk, ReceiverState};
 pub(crate) use self::sign::SigningSecret;
 pub(crate) use self::tls::{OwnTls, Roots, fingerprints};
-pub(crate) use self::trust::{TrustBook, TrustRefused};
+pub(crate) use self::trust::{TrustBook, TrustRefused, key_label, tls_label};
 
 /// Where hints come from.
 pub(crate) struct Hints {
@@ -53,6 +57,33 @@ pub(crate) struct Hints {
     pub(crate) receivers: mpsc::Receiver<ReceiverKey>,
     /// How often the dispatcher looks for itself which receivers have something waiting.
     pub(crate) look_every: Duration,
+}
+
+/// Starts the dispatcher with something else than connections to make the attempts.
+#[cfg(feature = "simulation")]
+pub(crate) fn start_simulated(
+    store: Arc<dyn Store>,
+    hints: Hints,
+    config: &config::Push,
+    receivers: Arc<dyn crate::simulated::Receivers>,
+    metrics: Arc<Metrics>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let sender = Arc::new(simulated::Sender::new(config, receivers));
+    let dispatcher = Dispatcher::new(limits(config), sender, store, metrics, hints.look_every);
+    // The end of asks that nobody holds would end the dispatcher's hearing.
+    let (ask, asks) = mpsc::channel(desk::ASKS);
+    let inbox = Inbox {
+        duties: hints.duties,
+        receivers: hints.receivers,
+        asks,
+    };
+    let running = dispatcher.run(inbox, stop.clone());
+    tasks.spawn(async move {
+        running.await;
+        drop(ask);
+    });
 }
 
 /// The scheme, host and port that a callback URL names: with the application, its receiver. None: it cannot be pushed to.

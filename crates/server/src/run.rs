@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use downlink_core::{AppId, Policy, Span};
 use downlink_store::sqlite::{OpenError, SqliteOptions, SqliteStore};
-use downlink_store::{AppSettings, Apps, Commands, NewApp, ShadowLimits, Store, StoreError};
+use downlink_store::{AppSettings, Apps, NewApp, ShadowLimits, Store, StoreError};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Config, ConfigError};
-use crate::engine::{CloseReason, Engine, Hints, Settings};
+use crate::engine::{CloseReason, DeadlineHint, Engine, Hints, Settings};
 use crate::gateway::lwm2m;
 use crate::gateway::mqtt::{self, MqttGateway};
 use crate::http::{self, Northbound};
-use crate::net::{BindError, TlsError};
+use crate::net::{BindError, Datagrams, TlsError};
 use crate::notices::PlatformNotices;
 use crate::push::{self, Roots, TrustBook};
 use crate::secrets::{self, Sealer, SecretHash};
@@ -97,33 +97,13 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let metrics = Arc::new(Metrics::new());
-    let (push_hints, push_inbox) = mpsc::channel(config.push.max_backlog.clamp(1, HINTS));
-    let (receiver_hints, receiver_inbox) = mpsc::channel(RECEIVER_HINTS);
-    let (deadline_hints, deadline_inbox) = mpsc::channel(HINTS);
-    let hints = Hints {
-        enabled: config.engine.hints,
-        push: push_hints,
-        receivers: receiver_hints,
-        deadlines: deadline_hints,
-    };
     let port: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-    let last_id = store.last_id().await?;
-    let engine = Arc::new(Engine::new(
-        Arc::clone(&port),
-        last_id,
-        hints,
-        settings(&config),
-        Arc::clone(&metrics),
-    ));
+    let (engine, inboxes) = engine(&port, &config, &metrics).await?;
     let sealer = Arc::new(Sealer::new(&master_key));
     let trust = trust_book(&store, &sealer, &config.push).await?;
     let desk = push::start(
         port,
-        push::Hints {
-            duties: push_inbox,
-            receivers: receiver_inbox,
-            look_every: Duration::from_millis(config.engine.queue_sweep_ms.max(1)),
-        },
+        inboxes.push,
         &config.push,
         addresses.all(),
         Arc::clone(&trust),
@@ -131,7 +111,7 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
         &tasks,
         &stop,
     )?;
-    sweep::start(&engine, deadline_inbox, &config, &tasks, &stop);
+    sweep::start(&engine, inboxes.deadlines, &config, &tasks, &stop);
 
     let drain = Duration::from_secs(config.server.drain_secs);
     let doors = Doors::open(&config, &listeners)?;
@@ -160,6 +140,41 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
     })
 }
 
+/// Where the engine's hints arrive.
+pub(crate) struct Inboxes {
+    pub(crate) push: push::Hints,
+    pub(crate) deadlines: mpsc::Receiver<DeadlineHint>,
+}
+
+/// The engine on a store, as the configuration says.
+pub(crate) async fn engine(
+    store: &Arc<dyn Store>,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<Engine>, Inboxes), StoreError> {
+    let (push_hints, push_inbox) = mpsc::channel(config.push.max_backlog.clamp(1, HINTS));
+    let (receiver_hints, receiver_inbox) = mpsc::channel(RECEIVER_HINTS);
+    let (deadline_hints, deadline_inbox) = mpsc::channel(HINTS);
+    let hints = Hints {
+        enabled: config.engine.hints,
+        push: push_hints,
+        receivers: receiver_hints,
+        deadlines: deadline_hints,
+    };
+    let inboxes = Inboxes {
+        push: push::Hints {
+            duties: push_inbox,
+            receivers: receiver_inbox,
+            look_every: Duration::from_millis(config.engine.queue_sweep_ms.max(1)),
+        },
+        deadlines: deadline_inbox,
+    };
+    let last_id = store.last_id().await?;
+    let (store, metrics) = (Arc::clone(store), Arc::clone(metrics));
+    let engine = Engine::new(store, last_id, hints, settings(config), metrics);
+    Ok((Arc::new(engine), inboxes))
+}
+
 /// Starts what listens.
 #[allow(clippy::too_many_arguments)] // each is a different owner's
 fn serve(
@@ -181,11 +196,12 @@ fn serve(
         config.commands.max_result_bytes,
     ));
     let sockets = lwm2m::Sockets {
-        plain: listeners.coap,
+        plain: listeners.coap.map(Datagrams::Socket),
         secure: listeners.coaps,
     };
     start_lwm2m(sockets, engine, &sealer, &config, tasks, stop)?;
     let northbound = Arc::new(Northbound::new(Arc::clone(engine), sealer, config));
+    tasks.spawn(http::keep_pace(Arc::clone(&northbound), stop.clone()));
     if let Some(listener) = listeners.northbound {
         http::start(&northbound, listener, doors.northbound, tasks, stop);
     }
@@ -308,7 +324,7 @@ async fn make_app(store: &SqliteStore, app: InitialApp) -> Result<(), Cause> {
     }
 }
 
-fn store_options(config: &Config) -> SqliteOptions {
+pub(crate) fn store_options(config: &Config) -> SqliteOptions {
     SqliteOptions {
         data_dir: config.server.data_dir.clone(),
         policy: policy(&config.commands),

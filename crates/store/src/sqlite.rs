@@ -7,10 +7,13 @@
 
 mod apply;
 mod apps;
+pub mod backup;
 mod batch;
 mod batch_gather;
 mod batch_list;
 mod batch_tasks;
+#[cfg(feature = "simulation")]
+pub mod by_hand;
 mod cancel_list;
 mod cancel_tasks;
 mod checkpoint;
@@ -28,6 +31,7 @@ mod gate;
 mod grants;
 mod history;
 mod list;
+mod log;
 mod memo;
 mod merge;
 mod mids;
@@ -42,6 +46,7 @@ mod read;
 mod records;
 mod registrations;
 mod request_keys;
+pub mod reseal;
 mod shadow;
 mod state;
 mod stats;
@@ -51,6 +56,7 @@ mod tail;
 mod tally;
 mod threads;
 mod trust;
+pub mod verify;
 mod waiting;
 mod work_row;
 mod writer;

@@ -1,13 +1,15 @@
 //! The suite that every store must pass, run on those there are.
 //!
 //! A case is a function of [`Stores`], which opens empty stores that live as long as the case. To have another store
-//! tested, stamp the suite with a function that opens one.
+//! tested, stamp the suite with a function that opens one. When a case is over, what it left is looked at: all that must
+//! hold between transactions must hold in its stores.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::sync::Arc;
 
 use downlink_store::Store;
+use downlink_store::sqlite::verify::{Target, verify};
 use downlink_store::sqlite::{SqliteOptions, SqliteStore};
 
 #[path = "conformance/apps.rs"]
@@ -219,13 +221,28 @@ macro_rules! suite {
     };
 }
 
+/// Where the stores of a case are. Looked at when the case is over and has let go of them.
+struct Looked(tempfile::TempDir);
+
+impl Drop for Looked {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for store in std::fs::read_dir(self.0.path()).unwrap() {
+            let report = verify(&Target::DataDir(store.unwrap().path())).unwrap();
+            assert!(report.is_sound(), "{:#?}", report.findings);
+        }
+    }
+}
+
 /// Stores of the embedded kind, with a tail of that length.
 fn on_sqlite(tail: usize) -> Stores {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Looked(tempfile::tempdir().unwrap());
     let opened = std::sync::atomic::AtomicUsize::new(0);
     Stores(Box::new(move || {
         let n = opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let mut options = SqliteOptions::new(dir.path().join(format!("{n}")), support::policy());
+        let mut options = SqliteOptions::new(dir.0.path().join(format!("{n}")), support::policy());
         options.min_free_bytes = 0;
         options.min_free_percent = 0;
         options.tail = tail;

@@ -18,21 +18,21 @@ const SAMPLE: u64 = 20_000;
 const EXPIRE: u32 = 172_800;
 
 /// See the module.
-pub(super) struct Fill<'a> {
+pub(crate) struct Fill<'a> {
     stage: &'a Stage,
     devices: Rc<Vec<String>>,
     all: u64,
 }
 
 impl<'a> Fill<'a> {
-    pub(super) fn new(stage: &'a Stage, devices: Rc<Vec<String>>, depth: u64) -> Self {
+    pub(crate) fn new(stage: &'a Stage, devices: Rc<Vec<String>>, depth: u64) -> Self {
         let all = devices.len() as u64 * depth;
         Self { stage, devices, all }
     }
 
     /// Fills all queues. Reports a point for each tenth of the way, and gives what creates cost at its beginning and in
     /// its last tenth.
-    pub(super) async fn measure(&self, dir: &Path, report: &mut Report) -> anyhow::Result<(Run, Run)> {
+    pub(crate) async fn measure(&self, dir: &Path, report: &mut Report) -> anyhow::Result<(Run, Run)> {
         let sample = SAMPLE.min(self.all / 10);
         let warm = sample / 10;
         self.create(0, warm).await?;

@@ -29,7 +29,7 @@ struct Reporter {
 }
 
 /// So many reports from each device; gives the connections back, in their order.
-pub(super) async fn measure(
+pub(crate) async fn measure(
     stage: &Stage,
     devices: &Rc<Vec<String>>,
     streams: Vec<Stream>,

@@ -6,10 +6,10 @@ use tokio::net::TcpListener;
 
 use super::ground::Ground;
 use super::heard::{self, Heard, Shape};
-use super::memory::{Memory, mib};
 use super::{Options, place};
 use crate::report::Run;
 use crate::world::disk;
+use crate::world::memory::{Memory, mib};
 use crate::world::usage::Usage;
 
 /// Where memory is read off, in parts of the whole; the first is a quarter.

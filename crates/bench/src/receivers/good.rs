@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::ground::{Cancelled, Ground, Queued};
 use super::heard::{self, Heard, Shape};
-use super::memory::Memory;
 use super::{Options, place};
 use crate::report::Times;
 use crate::world::Common;
+use crate::world::memory::Memory;
 
 /// What has not come so long after the last one does not come.
 const QUIET: Duration = Duration::from_secs(40);

@@ -8,9 +8,9 @@ use anyhow::ensure;
 
 use super::good::Good;
 use super::manner::{Bad, DEAD, authority};
-use super::memory::mib;
 use super::{Options, place};
 use crate::report::Run;
+use crate::world::memory::mib;
 use crate::world::usage::{Span, Usage};
 use crate::world::{Common, disk};
 

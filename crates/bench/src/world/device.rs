@@ -44,7 +44,10 @@ pub(crate) async fn connect(
     passwords: &Passwords,
     from: SocketAddr,
 ) -> anyhow::Result<Stream> {
-    let mut stream = door.tls.wrap(dial(door.address, Some(from)).await?).await?;
+    let stream = dial(door.address, Some(from)).await?;
+    // When it goes it is gone: a reset, nothing that waits.
+    stream.set_zero_linger()?;
+    let mut stream = door.tls.wrap(stream).await?;
     let client = format!("{device}_0_0_{STAMP}");
     let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 0xc2];
     body.extend_from_slice(&KEEP_ALIVE.to_be_bytes());

@@ -30,7 +30,8 @@ pub(crate) async fn connect(server: &Server, devices: &Rc<Vec<String>>) -> anyho
     each(doors, numbers, work).await
 }
 
-fn source(n: u64) -> SocketAddr {
+/// The address that device number `n` comes from.
+pub(crate) fn source(n: u64) -> SocketAddr {
     let last = 2 + (n % SOURCES) as u8;
     SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0))
 }

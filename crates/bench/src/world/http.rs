@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::server::Server;
+use super::server::{Door, Server};
 use super::{APP, Stream, dial};
 
 /// One connection.
@@ -17,17 +17,26 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(server: &Server) -> anyhow::Result<Self> {
-        let stream = dial(server.northbound, None).await?;
+        Self::connect_at(&server.applications()).await
+    }
+
+    async fn connect_at(door: &Door) -> anyhow::Result<Self> {
+        let stream = dial(door.address, None).await?;
         Ok(Self {
-            stream: server.tls.wrap(stream).await?,
-            buffer: Vec::with_capacity(4096),
+            stream: door.tls.wrap(stream).await?,
+            buffer: Vec::with_capacity(1024),
             headers: String::new(),
         })
     }
 
     /// A connection that calls with the application's token.
     pub(crate) async fn authorized(server: &Server, token: &str) -> anyhow::Result<Self> {
-        let mut client = Self::connect(server).await?;
+        Self::authorized_at(&server.applications(), token).await
+    }
+
+    /// The same, without the server at hand.
+    pub(crate) async fn authorized_at(door: &Door, token: &str) -> anyhow::Result<Self> {
+        let mut client = Self::connect_at(door).await?;
         client.headers = format!("app_key: {APP}\r\nAuthorization: Bearer {token}\r\n");
         Ok(client)
     }

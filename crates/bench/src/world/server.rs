@@ -112,6 +112,14 @@ impl Server {
         }
     }
 
+    /// Where applications call.
+    pub(crate) fn applications(&self) -> Door {
+        Door {
+            address: self.northbound,
+            tls: self.tls.clone(),
+        }
+    }
+
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {
         self.child.id().context("the server is gone")
     }

@@ -1,6 +1,6 @@
 //! The receiver: answers 200 to every push and keeps what it says of each command under way.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -78,6 +78,13 @@ impl Pushed {
         }
     }
 
+    /// Whether all came of a command that was not waited for.
+    pub(crate) fn is_done(&self, command: &str) -> bool {
+        self.under_way
+            .get(command)
+            .is_some_and(|seen| seen.done_at.is_some())
+    }
+
     /// Waits until all pushes of `count` commands came, or none came for a long time; gives how many are finished.
     pub(crate) async fn all(this: &RefCell<Self>, count: u64) -> u64 {
         let began = Instant::now();
@@ -119,17 +126,31 @@ impl Pushed {
 
 /// Listens on a free port; gives its address.
 pub(crate) async fn start(pushed: Rc<RefCell<Pushed>>, tls: Tls) -> anyhow::Result<SocketAddr> {
+    start_slow(pushed, tls, Rc::default()).await
+}
+
+/// The same, and each answer takes so long.
+pub(crate) async fn start_slow(
+    pushed: Rc<RefCell<Pushed>>,
+    tls: Tls,
+    delay: Rc<Cell<Duration>>,
+) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::task::spawn_local(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::task::spawn_local(serve(stream, tls.clone(), Rc::clone(&pushed)));
+            tokio::task::spawn_local(serve(stream, tls.clone(), Rc::clone(&pushed), Rc::clone(&delay)));
         }
     });
     Ok(address)
 }
 
-async fn serve(stream: TcpStream, tls: Tls, pushed: Rc<RefCell<Pushed>>) -> anyhow::Result<()> {
+async fn serve(
+    stream: TcpStream,
+    tls: Tls,
+    pushed: Rc<RefCell<Pushed>>,
+    delay: Rc<Cell<Duration>>,
+) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = tls.accept(stream).await?;
     let mut buffer = Vec::with_capacity(4096);
@@ -142,6 +163,9 @@ async fn serve(stream: TcpStream, tls: Tls, pushed: Rc<RefCell<Pushed>>) -> anyh
             let status = member(body, "resultCode").context("a resultCode")?;
             pushed.borrow_mut().take(command, status);
             buffer.drain(..from + length);
+            if !delay.get().is_zero() {
+                tokio::time::sleep(delay.get()).await;
+            }
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                 .await?;

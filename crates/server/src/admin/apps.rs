@@ -269,7 +269,7 @@ pub(super) async fn named(northbound: &Northbound, id: &str) -> Result<App, Prob
 pub(super) fn read<T: Default + DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     match body.is_empty() {
         true => Ok(T::default()),
-        false => serde_json::from_slice(body).map_err(|error| error.to_string()),
+        false => serde_json::from_slice(body).map_err(|error| super::told(&error)),
     }
 }
 

@@ -35,14 +35,17 @@ use self::owner::Owner;
 use self::translate::Translator;
 use crate::config;
 use crate::engine::Engine;
+use crate::net::Datagrams;
 use crate::secrets::Sealer;
 
 pub(crate) use self::dtls::Settings as DtlsSettings;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::dtls::tests::fuzzing;
 
 /// Where devices come in.
 pub(crate) struct Sockets {
     /// CoAP as it is: proves nothing of who speaks.
-    pub(crate) plain: Option<UdpSocket>,
+    pub(crate) plain: Option<Datagrams>,
     /// CoAP over DTLS.
     pub(crate) secure: Option<UdpSocket>,
 }

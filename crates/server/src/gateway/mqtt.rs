@@ -16,6 +16,9 @@ mod tests;
 mod topic;
 mod wire;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use connection::fuzzing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +69,18 @@ impl MqttGateway {
             gateway: Arc::clone(self),
             _permit: permit,
         })
+    }
+}
+
+#[cfg(feature = "simulation")]
+impl MqttGateway {
+    /// Serves a wire of the simulation as a connection.
+    pub(crate) async fn serve<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+        self: Arc<Self>,
+        wire: S,
+        stop: CancellationToken,
+    ) {
+        connection::serve(self, wire, stop).await;
     }
 }
 

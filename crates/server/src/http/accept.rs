@@ -19,6 +19,7 @@ use hyper::body::{Body as HttpBody, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,6 +37,10 @@ const MAX_STREAMS: u32 = 128;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long after stop a connection without a request in flight may stay.
 const STOP_GRACE: Duration = Duration::from_millis(500);
+/// Connections beyond the limit that are answered at once; more are closed without a word.
+const REFUSED_AT_ONCE: usize = 256;
+/// The most time to refuse one.
+const REFUSAL: Duration = Duration::from_secs(5);
 /// Rest after the system refused a new connection (too many open files): asking again at once would only burn time.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -44,8 +49,12 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 pub(crate) struct Accepting {
     /// TLS, if it is spoken.
     pub(crate) tls: Option<Arc<TlsDoor>>,
-    /// One a connection; more wait in the system's queue.
+    /// One a connection; one more is answered by `full` and closed.
     pub(crate) permits: Arc<Semaphore>,
+    /// What a connection beyond the limit is told, whatever it asks.
+    pub(crate) full: fn() -> Response,
+    /// Counts these.
+    pub(crate) refused: Counter,
     /// See the module.
     pub(crate) idle: Duration,
     /// Counts open connections.
@@ -62,8 +71,17 @@ where
     A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    while let Some((stream, permit)) = next(&on, &listener).await {
+    let refusals = Arc::new(Semaphore::new(REFUSED_AT_ONCE));
+    while let Some(stream) = next(&on, &listener).await {
         let (connection, answer) = (on.clone(), answer.clone());
+        // Listeners share the room.
+        let Ok(permit) = Arc::clone(&on.permits).try_acquire_owned() else {
+            on.refused.inc();
+            if let Ok(refusal) = Arc::clone(&refusals).try_acquire_owned() {
+                on.tasks.spawn(refuse(connection, stream, refusal));
+            }
+            continue;
+        };
         on.tasks.spawn(async move {
             connection.connections.inc();
             connection.serve(stream, answer).await;
@@ -73,19 +91,26 @@ where
     }
 }
 
-/// The next connection, and room for it; none at stop. Room is taken for a connection that is there, never kept for one
-/// that may come: listeners share it.
-async fn next(on: &Accepting, listener: &TcpListener) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let stream = tokio::select! {
-        biased;
-        () = on.stop.cancelled() => return None,
-        stream = accepted(listener) => stream,
-    };
+/// The next connection; none at stop.
+async fn next(on: &Accepting, listener: &TcpListener) -> Option<TcpStream> {
     tokio::select! {
         biased;
         () = on.stop.cancelled() => None,
-        permit = Arc::clone(&on.permits).acquire_owned() => Some((stream, permit.ok()?)),
+        stream = accepted(listener) => Some(stream),
     }
+}
+
+/// Tells a connection beyond the limit so, once it has asked something.
+async fn refuse(on: Accepting, stream: TcpStream, _refusal: OwnedSemaphorePermit) {
+    let full = on.full;
+    let told = move |_request| {
+        let mut response = full();
+        let close = http::HeaderValue::from_static("close");
+        response.headers_mut().insert(http::header::CONNECTION, close);
+        std::future::ready(response)
+    };
+    // One that asks nothing is closed without an answer.
+    let _too_late = tokio::time::timeout(REFUSAL, on.serve(stream, told)).await;
 }
 
 async fn accepted(listener: &TcpListener) -> TcpStream {

@@ -128,7 +128,7 @@ pub(super) async fn details(
     let id = query.get("taskId").ok_or_else(|| Invalid::missing("taskId"))?;
     let task = task_of(&api, &app, &id).await?;
     let filter = filter(&query)?;
-    let _turn = api.north.turn_to_list().await?;
+    let _turn = api.north.room.turn_to_list().await?;
     let store = api.north.engine.store();
     let page = store
         .subtasks(task.key, filter, paging.skip(), paging.page_size)

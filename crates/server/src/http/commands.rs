@@ -46,7 +46,7 @@ pub(super) async fn list(
         to: window.to,
         before: None,
     };
-    let _turn = api.north.turn_to_list().await?;
+    let _turn = api.north.room.turn_to_list().await?;
     let store = api.north.engine.store();
     let page = store
         .list(app.key, filter, paging.skip(), paging.page_size)

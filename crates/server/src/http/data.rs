@@ -38,12 +38,7 @@ pub(super) async fn history(
         from: window.from.max(kept_from(&info_of(&device.info), clock::now())),
         to: window.to,
     };
-    let _turn = api
-        .north
-        .lists
-        .acquire()
-        .await
-        .map_err(|error| Fault::internal(error.to_string()))?;
+    let _turn = api.north.room.turn_to_list().await?;
     let store = api.north.engine.store();
     let page = store
         .history(device.key, filter, paging.skip(), paging.page_size)

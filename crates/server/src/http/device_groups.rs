@@ -73,7 +73,7 @@ pub(super) async fn list(
     };
     let paging = Paging::of(&query, default, MAX_PAGE)?;
     let name = query.get("name").map(|name| name.into_owned());
-    let _turn = api.north.turn_to_list().await?;
+    let _turn = api.north.room.turn_to_list().await?;
     let store = api.north.engine.store();
     let page = store
         .groups(app.key, name, paging.skip(), paging.page_size)
@@ -141,7 +141,7 @@ pub(super) async fn members(
     let id = query
         .get("devGroupId")
         .ok_or_else(|| Invalid::missing("devGroupId"))?;
-    let _turn = api.north.turn_to_list().await?;
+    let _turn = api.north.room.turn_to_list().await?;
     let store = api.north.engine.store();
     let found = store
         .group_members(app.key, Arc::from(&*id), paging.skip(), paging.page_size)

@@ -104,6 +104,11 @@ impl Fault {
         }
     }
 
+    /// What a connection beyond the limit is told.
+    pub(crate) fn of_crowd() -> Response {
+        Self::new(Code::Congested, "Too many connections are open.").into_response()
+    }
+
     /// Whether it says this.
     pub(crate) fn is(&self, code: Code) -> bool {
         self.code == code

@@ -59,12 +59,7 @@ pub(super) async fn pull(
 ) -> Result<Response, Fault> {
     let from = Place::of(&app.id, query.get("cursor").as_deref())?;
     let limit = limit(&query, api.north.config.feed.page_limit)?;
-    let _turn = api
-        .north
-        .lists
-        .acquire()
-        .await
-        .map_err(|error| Fault::internal(error.to_string()))?;
+    let _turn = api.north.room.turn_to_list().await?;
     let part = read(&api, &app, from, limit).await?;
     let body = FeedBody {
         items: part.items.iter().map(|item| entry(&app.id, item)).collect(),

@@ -13,6 +13,7 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http_body_util::BodyExt;
 
+use super::room::Place;
 use super::{Api, Fault, RequestId};
 
 /// A body beyond the limit is read and dropped up to this many times the limit, so that the client gets to read the
@@ -20,13 +21,32 @@ use super::{Api, Fault, RequestId};
 const DROPPED: usize = 4;
 
 /// A request's body as UTF-8 text, whatever its Content-Type says: clients are known to send none or a wrong one.
-pub(crate) struct Text(Bytes);
+///
+/// Northbound it keeps a place among the calls that are worked on, from when it has come to its end.
+pub(crate) struct Text {
+    bytes: Bytes,
+    _place: Option<Place>,
+}
 
 impl Text {
     /// The text, without the mark that some editors and clients put before it.
     pub(crate) fn as_str(&self) -> &str {
-        let text = std::str::from_utf8(&self.0).unwrap_or_default();
+        let text = std::str::from_utf8(&self.bytes).unwrap_or_default();
         text.strip_prefix('\u{feff}').unwrap_or(text)
+    }
+
+    async fn within(request: Request, api: &Api, most: usize) -> Result<Self, Fault> {
+        let north = &api.north.config.northbound;
+        // Less than the limit of the whole request, so that a slow body is told as what it is.
+        let time = Duration::from_secs(north.request_timeout_secs).saturating_sub(Duration::from_millis(500));
+        let text = Self::read(request, north.max_body_bytes.min(most), time).await?;
+        let _place = api.north.room.place();
+        if _place.is_none() {
+            // A refusal may be held back for a moment, and the body need not be kept for that.
+            drop(text);
+            return Err(api.north.room.refuse_call().await);
+        }
+        Ok(Self { _place, ..text })
     }
 
     /// Reads a body of at most `limit` bytes within `time`.
@@ -40,7 +60,7 @@ impl Text {
             .await
             .map_err(|_elapsed| late())??;
         match std::str::from_utf8(&bytes) {
-            Ok(_) => Ok(Self(bytes)),
+            Ok(_) => Ok(Self { bytes, _place: None }),
             Err(_) => Err(Fault::new(Code::InvalidInput, "body: is not UTF-8.")),
         }
     }
@@ -50,10 +70,28 @@ impl FromRequest<Api> for Text {
     type Rejection = Fault;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Fault> {
-        let north = &api.north.config.northbound;
-        // Less than the limit of the whole request, so that a slow body is told as what it is.
-        let time = Duration::from_secs(north.request_timeout_secs).saturating_sub(Duration::from_millis(500));
-        Self::read(request, north.max_body_bytes, time).await
+        Self::within(request, api, usize::MAX).await
+    }
+}
+
+/// A body of somebody who has not proved anything yet: short, so that many of them that do not come to their end hold little memory.
+pub(crate) struct StrangersText(Text);
+
+impl StrangersText {
+    /// Bytes at the most, unless less is configured for all bodies.
+    pub(crate) const MAX: usize = 16 * 1024;
+
+    /// See [`Text::as_str`].
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromRequest<Api> for StrangersText {
+    type Rejection = Fault;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Fault> {
+        Text::within(request, api, Self::MAX).await.map(Self)
     }
 }
 

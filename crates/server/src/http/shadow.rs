@@ -150,7 +150,7 @@ pub(super) async fn history(
         from: window.from,
         to: window.to,
     };
-    let _turn = api.north.turn_to_list().await?;
+    let _turn = api.north.room.turn_to_list().await?;
     let store = api.north.engine.store();
     let page = store
         .desired_changes(device.key, filter, paging.skip(), paging.page_size)

@@ -12,7 +12,6 @@ use downlink_store::subscription::MAX_SUBSCRIPTIONS;
 use downlink_store::{App, NotifyType, SubscribeRefused, Subscription, SubscriptionFilter};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use uuid::Uuid;
 
 use super::auth::Caller;
 use super::paging::Paging;
@@ -20,6 +19,7 @@ use super::request::{IdInPath, Text};
 use super::{Api, Fault, JSON, Query, finish, json, no_content};
 use crate::clock;
 use crate::push;
+use crate::secrets::random_uuid;
 
 /// Subscriptions on a page, by default and at the most.
 const PAGE: (u32, u32) = (10, 250);
@@ -71,7 +71,7 @@ async fn make(
         return Err(Invalid::new("channel", "must be HTTP").into());
     }
     let new = Subscription {
-        id: Uuid::new_v4().to_string().into(),
+        id: random_uuid().to_string().into(),
         app: app.key,
         notify_type,
         callback: asked.callback_url.into(),

@@ -6,11 +6,11 @@ use downlink_core::product::WorkMode;
 use downlink_core::product::settings::{MAX_CYCLE_SECS, MAX_RESPONSE_WAIT_SECS};
 use downlink_core::{AppKey, ProductSettings, Profile};
 use downlink_store::{Codec, NewProduct, Put, PutRefused, Store, StoreError};
-use uuid::Uuid;
 
 use super::ProductBook;
 use super::codec::examine;
 use crate::clock;
+use crate::secrets::random_uuid;
 
 /// Products of an application at the most.
 const MAX_PRODUCTS: u32 = 1000;
@@ -56,7 +56,7 @@ impl ProductBook {
         let new = NewProduct {
             app,
             id: upload.id,
-            fresh_id: Uuid::new_v4().simple().to_string(),
+            fresh_id: random_uuid().simple().to_string(),
             names: upload.doc.names(),
             profile: upload.doc.to_json(),
             manufacturer_name: upload.doc.manufacturer_name,

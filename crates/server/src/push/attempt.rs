@@ -16,6 +16,18 @@ use super::outcome::{Outcome, Phase, Report};
 use super::schedule::{Ending, Failure, Push};
 use crate::clock;
 
+/// What makes attempts: the client, and what stands for it in the simulation.
+pub(super) trait Sends: Send + Sync + 'static {
+    /// Makes one attempt. Ends within the configured time, whatever the receiver does.
+    fn attempt(&self, outgoing: &Outgoing) -> impl Future<Output = Report> + Send;
+}
+
+impl Sends for Client {
+    fn attempt(&self, outgoing: &Outgoing) -> impl Future<Output = Report> + Send {
+        Self::attempt(self, outgoing)
+    }
+}
+
 /// The end of an attempt.
 pub(super) struct Ended {
     pub(super) push: Push,
@@ -25,7 +37,7 @@ pub(super) struct Ended {
 }
 
 /// Makes one attempt. It ends whatever happens in it: a push must not stay in flight for ever.
-pub(super) async fn attempt(client: Arc<Client>, push: Push) -> Ended {
+pub(super) async fn attempt<S: Sends>(client: Arc<S>, push: Push) -> Ended {
     let (began, since) = (clock::now(), Instant::now());
     let outgoing = outgoing(&push);
     // What it shares with others (the pool of connections) has to hold after a panic in any task anyway.

@@ -6,7 +6,6 @@
 
 mod calls;
 
-use std::collections::hash_map::RandomState;
 use std::future::Future;
 use std::hash::BuildHasher;
 use std::pin::Pin;
@@ -15,6 +14,7 @@ use std::time::Duration;
 
 use downlink_core::Timestamp;
 use downlink_store::{PushDuty, ReceiverKey, Store};
+use foldhash::fast::FixedState;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
@@ -22,12 +22,12 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::calls::{Calls, Done};
-use super::attempt::{Ended, attempt};
-use super::client::Client;
+use super::attempt::{Ended, Sends, attempt};
 use super::desk::Ask;
 use super::outcome::Outcome;
 use super::schedule::{Hinted, Limits, Notice, Schedule, Source};
 use crate::clock;
+use crate::secrets::random;
 use crate::telemetry::Metrics;
 
 /// Hints taken before anything else gets its turn.
@@ -47,12 +47,12 @@ pub(super) struct Inbox {
 type Attempt = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 /// The owner of the schedule.
-pub(super) struct Dispatcher {
+pub(super) struct Dispatcher<S> {
     schedule: Schedule,
-    client: Arc<Client>,
+    client: Arc<S>,
     metrics: Arc<Metrics>,
     began: Instant,
-    random: RandomState,
+    random: FixedState,
     attempts: FuturesUnordered<Attempt>,
     alarm: Alarm,
     calls: Calls,
@@ -69,10 +69,10 @@ enum Event {
     Stop,
 }
 
-impl Dispatcher {
+impl<S: Sends> Dispatcher<S> {
     pub(super) fn new(
         limits: Limits,
-        client: Arc<Client>,
+        client: Arc<S>,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
         look_every: Duration,
@@ -82,7 +82,7 @@ impl Dispatcher {
             client,
             metrics,
             began: Instant::now(),
-            random: RandomState::new(),
+            random: FixedState::with_seed(u64::from_le_bytes(random())),
             attempts: FuturesUnordered::new(),
             alarm: Alarm::default(),
             calls: Calls::new(store, look_every, limits.backoff.longest),
@@ -118,7 +118,8 @@ impl Dispatcher {
 
     /// Waits for something to happen.
     async fn next(&mut self, inbox: &mut Option<Inbox>, stop: &CancellationToken, stopping: bool) -> Event {
-        let wakes = [self.schedule.next_wake(), self.calls.next_look()];
+        let of_schedule = self.schedule.next_wake(self.calls.may_tell());
+        let wakes = [of_schedule, self.calls.next_look()];
         let wake = wakes.into_iter().flatten().min();
         let wake = wake.filter(|_| !stopping).map(|at| self.began + at);
         tokio::select! {
@@ -215,7 +216,7 @@ impl Dispatcher {
         }
     }
 
-    /// The hasher's keys are random; that is random enough to spread pauses.
+    /// The hasher's seed is random; that is random enough to spread pauses.
     fn random(&self, source: Source, failures: u32) -> u32 {
         (self.random.hash_one((source, failures)) >> 32) as u32
     }
@@ -242,6 +243,7 @@ fn seconds_since(at: Timestamp) -> f64 {
 async fn hint_from(inbox: &mut Option<Inbox>) -> Event {
     match inbox {
         Some(inbox) => tokio::select! {
+            biased;
             duty = inbox.duties.recv() => Event::Duty(duty),
             key = inbox.receivers.recv() => Event::Receiver(key),
             Some(ask) = inbox.asks.recv() => Event::Asked(ask),

@@ -198,10 +198,12 @@ impl Schedule {
         Some(push)
     }
 
-    /// When to call [`Schedule::start`] and the `take` methods again though nothing happened.
-    pub(super) fn next_wake(&self) -> Option<Duration> {
+    /// When to call [`Schedule::start`] and the `take` methods again though nothing happened. `may_record`: acceptances could
+    /// be taken then. If they cannot they must not wake: the time for them stays in the past until they are.
+    pub(super) fn next_wake(&self, may_record: bool) -> Option<Duration> {
         let alarm = self.alarms.first().map(|(at, _)| *at);
-        [alarm, self.to_record.next_at()].into_iter().flatten().min()
+        let record = self.to_record.next_at().filter(|_| may_record);
+        alarm.into_iter().chain(record).min()
     }
 
     /// Attempts in flight.

@@ -12,6 +12,7 @@ use super::client::{Client, Outgoing};
 use super::outcome::Outcome;
 use super::target::Target;
 use crate::clock;
+use crate::secrets::random_uuid;
 
 /// Makes attempts outside the schedule. Who asks is bounded by who asks: one attempt a request.
 pub(super) struct Trial {
@@ -35,7 +36,7 @@ impl Trial {
         let outgoing = Outgoing {
             app,
             target,
-            webhook_id: format!("test-{}", uuid::Uuid::new_v4().simple()).into(),
+            webhook_id: format!("test-{}", random_uuid().simple()).into(),
             sequence: 0,
             body: Bytes::from_static(body),
         };

@@ -243,10 +243,12 @@ impl TrustBook {
 }
 
 /// What a sealed secret is bound to: it opens in its own place only.
-fn key_label(app: AppKey, id: &str) -> String {
+/// What a signing key is sealed for.
+pub(crate) fn key_label(app: AppKey, id: &str) -> String {
     format!("signing-key:{}:{id}", app.0)
 }
 
-fn tls_label(app: AppKey) -> String {
+/// What the key of a client certificate is sealed for.
+pub(crate) fn tls_label(app: AppKey) -> String {
     format!("push-tls:{}", app.0)
 }

@@ -1,18 +1,44 @@
 //! Key files in the data directory: made at first start, mode 0600.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::hash::random_hex;
 
+/// Fewer characters could be guessed.
+const SHORTEST_TOKEN: usize = 32;
+
+/// The file of the master key.
+pub(super) const OLD_KEY: &str = "master.key";
+/// The file of the key that is about to take its place.
+pub(super) const NEW_KEY: &str = "master.key.new";
+
 /// The master key: from configuration (64 hex digits), else `<data_dir>/master.key`.
 pub(crate) fn master_key(configured: &str, data_dir: &Path) -> io::Result<[u8; 32]> {
-    let text = match configured {
-        "" => read_or_make(&data_dir.join("master.key"), 32)?,
-        given => given.to_owned(),
-    };
+    match configured {
+        "" if data_dir.join(NEW_KEY).exists() => Err(io::Error::other(
+            "a change of the master key was not finished: run `downlink rotate-key` again",
+        )),
+        "" => made_key(&data_dir.join(OLD_KEY)),
+        given => key_of(given),
+    }
+}
+
+/// The key in a file, which is made if there is none.
+pub(super) fn made_key(path: &Path) -> io::Result<[u8; 32]> {
+    key_of(&read_or_make(path, 32)?)
+}
+
+/// The key in a file.
+pub(super) fn key_in(path: &Path) -> io::Result<[u8; 32]> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    key_of(&text)
+}
+
+fn key_of(text: &str) -> io::Result<[u8; 32]> {
     decode(text.trim()).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidData,
@@ -21,41 +47,56 @@ pub(crate) fn master_key(configured: &str, data_dir: &Path) -> io::Result<[u8; 3
     })
 }
 
-/// The admin token: `<data_dir>/admin.token`.
+/// The admin token: `<data_dir>/admin.token`, of at least [`SHORTEST_TOKEN`] characters: an empty file would let anybody in.
 pub(crate) fn admin_token(data_dir: &Path) -> io::Result<String> {
-    Ok(read_or_make(&data_dir.join("admin.token"), 32)?.trim().to_owned())
-}
-
-fn read_or_make(path: &Path, bytes: usize) -> io::Result<String> {
-    match OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-    {
-        Ok(mut file) => {
-            let text = random_hex(bytes);
-            file.write_all(text.as_bytes())?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            sync_parent(path)?;
-            Ok(text)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let mut text = String::new();
-            OpenOptions::new()
-                .read(true)
-                .open(path)?
-                .take(4096)
-                .read_to_string(&mut text)?;
-            Ok(text)
-        }
-        Err(error) => Err(error),
+    let token = read_or_make(&data_dir.join("admin.token"), 32)?.trim().to_owned();
+    match token.len() >= SHORTEST_TOKEN && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(token),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "admin.token must hold at least {SHORTEST_TOKEN} characters without blanks; delete it to have one made"
+            ),
+        )),
     }
 }
 
+fn read_or_make(path: &Path, bytes: usize) -> io::Result<String> {
+    match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(path, bytes),
+        found => found,
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(4096).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Under another name first: a crash in between leaves no file that is empty or cut short.
+fn make(path: &Path, bytes: usize) -> io::Result<String> {
+    let text = random_hex(bytes);
+    let unfinished = path.with_added_extension("part");
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    sync_parent(path)?;
+    Ok(text)
+}
+
 /// The name of a new file is durable only once its directory is.
-fn sync_parent(path: &Path) -> io::Result<()> {
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) => std::fs::File::open(parent)?.sync_all(),
         None => Ok(()),
@@ -89,6 +130,34 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_token_that_is_empty_or_short_lets_nobody_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("admin.token");
+        for bad in [
+            "",
+            "\n",
+            "short",
+            &"a".repeat(31),
+            &format!("{} {}", "a".repeat(20), "a".repeat(20)),
+        ] {
+            fs::write(&path, bad).unwrap();
+            assert!(admin_token(dir.path()).is_err(), "{bad:?}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(admin_token(dir.path()).unwrap().len(), 64);
+    }
+
+    #[test]
+    fn what_a_crash_left_unfinished_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["master.key.part", "admin.token.part"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        assert!(master_key("", dir.path()).is_ok() && admin_token(dir.path()).is_ok());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -8,10 +8,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 
 /// `N` random bytes.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
+    #[cfg(feature = "simulation")]
+    if crate::simulated::fill(&mut bytes) {
+        return bytes;
+    }
     SystemRandom::new()
         .fill(&mut bytes)
         .expect("the system's random source works");
@@ -55,6 +60,11 @@ pub(crate) fn random_hex(bytes: usize) -> String {
             write!(text, "{byte:02x}").expect("writing to a string cannot fail");
             text
         })
+}
+
+/// A random UUID (version 4).
+pub(crate) fn random_uuid() -> Uuid {
+    uuid::Builder::from_random_bytes(random()).into_uuid()
 }
 
 /// A token of 256 random bits, 43 characters safe in URLs and headers.

@@ -129,6 +129,9 @@ pub(crate) struct Metrics {
     pub(crate) push_given_up: Counter,
     pub(crate) http_requests: Counter,
     pub(crate) http_throttled: Counter,
+    pub(crate) http_shed: Counter,
+    pub(crate) http_calls_limit: Gauge,
+    pub(crate) http_connections_refused: Counter,
     pub(crate) logins_refused: Counter,
     pub(crate) http_connections: Gauge,
     pub(crate) open_commands: Gauge<i64>,
@@ -235,6 +238,21 @@ impl Metrics {
             "http_throttled",
             "Northbound requests beyond the rate of their application",
         );
+        let http_shed = counter(
+            r,
+            "http_shed",
+            "Northbound requests refused because too many were being worked on",
+        );
+        let http_calls_limit = gauge(
+            r,
+            "http_calls_limit",
+            "Northbound calls that may be worked on at once now",
+        );
+        let http_connections_refused = counter(
+            r,
+            "http_connections_refused",
+            "Northbound connections refused because too many were open",
+        );
         let logins_refused = counter(
             r,
             "logins_refused",
@@ -292,6 +310,9 @@ impl Metrics {
             push_given_up,
             http_requests,
             http_throttled,
+            http_shed,
+            http_calls_limit,
+            http_connections_refused,
             logins_refused,
             http_connections,
             open_commands,

@@ -20,6 +20,9 @@ pub(super) struct Gate<R> {
     places: Semaphore,
     capacity: usize,
     requests: mpsc::Sender<R>,
+    /// Rung when something was handed in.
+    #[cfg(feature = "simulation")]
+    pub(super) bell: tokio::sync::Notify,
 }
 
 impl<R> std::fmt::Debug for Gate<R> {
@@ -39,6 +42,8 @@ impl<R> Gate<R> {
                 places: Semaphore::new(capacity),
                 capacity,
                 requests,
+                #[cfg(feature = "simulation")]
+                bell: tokio::sync::Notify::new(),
             },
             inbox,
         )
@@ -60,6 +65,8 @@ impl<R> Gate<R> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(request(reply)).map_err(|_| closing())?;
         place.forget();
+        #[cfg(feature = "simulation")]
+        self.bell.notify_one();
         answer.await.map_err(|_| closing())?
     }
 

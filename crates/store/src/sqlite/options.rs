@@ -92,7 +92,10 @@ pub enum OpenError {
         known: u32,
     },
     /// It is not what was written there, or was never written by this program.
-    #[error("the data directory {} is damaged: {what}", .dir.display())]
+    #[error(
+        "the data directory {} is damaged: {what}; nothing was changed. Look at it with `downlink verify`, or restore a backup",
+        .dir.display()
+    )]
     Damaged {
         /// Which one.
         dir: PathBuf,

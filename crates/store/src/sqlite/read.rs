@@ -44,13 +44,18 @@ impl Reader {
                 *end.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + from_now;
             };
             set_end(LONGEST);
-            read(&self.sql);
             // Ending the transaction must not be cut short as well.
-            set_end(LONGEST);
-            self.end_transaction();
-            add(&self.stats.reads, 1);
-            self.gate.took(1);
+            self.serve(read, || set_end(LONGEST));
         }
+    }
+
+    /// Reads once. `read_through` is called between the read and the end of its transaction.
+    pub(super) fn serve(&self, read: Read, read_through: impl FnOnce()) {
+        read(&self.sql);
+        read_through();
+        self.end_transaction();
+        add(&self.stats.reads, 1);
+        self.gate.took(1);
     }
 
     fn end_transaction(&self) {

@@ -69,8 +69,37 @@ impl Drop for Threads {
     }
 }
 
+/// A store and the work of its threads, before they run.
+pub(super) struct Parts {
+    pub(super) store: SqliteStore,
+    pub(super) writer: Writer,
+    pub(super) checkpointer: Checkpointer,
+    pub(super) readers: Vec<Reader>,
+    pub(super) dir: DataDir,
+}
+
 /// Opens the data directory and starts the threads over it.
 pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
+    let Parts {
+        store,
+        writer,
+        checkpointer,
+        readers,
+        dir,
+    } = open(options)?;
+    // In place before the first of them runs, so that a failure ends those that do.
+    let mut threads = Threads {
+        writing: Vec::new(),
+        reading: Vec::new(),
+        dir,
+    };
+    let spawned = threads.spawn(writer, checkpointer, readers);
+    *store.threads.lock().unwrap_or_else(PoisonError::into_inner) = Some(threads);
+    spawned.map(|()| store)
+}
+
+/// Opens the data directory.
+pub(super) fn open(options: SqliteOptions) -> Result<Parts, OpenError> {
     let dir = DataDir::open(&options)?;
     let stats = Arc::new(StoreStats::default());
     let devices = Arc::new(DeviceCache::new(options.device_cache));
@@ -111,6 +140,8 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
         devices: Arc::clone(&devices),
         product_changes: Arc::clone(&product_changes),
         checkpoints,
+        #[cfg(feature = "simulation")]
+        fate: super::by_hand::Fate::Kept,
     };
     let read_inbox = Arc::new(Mutex::new(read_inbox));
     let readers = (0..options.readers.max(1)).map(|_| {
@@ -140,15 +171,13 @@ pub(super) fn start(options: SqliteOptions) -> Result<SqliteStore, OpenError> {
         reads,
         threads: Mutex::new(None),
     };
-    // In place before the first of them runs, so that a failure ends those that do.
-    let mut threads = Threads {
-        writing: Vec::new(),
-        reading: Vec::new(),
+    Ok(Parts {
+        store,
+        writer,
+        checkpointer,
+        readers,
         dir,
-    };
-    let spawned = threads.spawn(writer, checkpointer, readers);
-    *store.threads.lock().unwrap_or_else(PoisonError::into_inner) = Some(threads);
-    spawned.map(|()| store)
+    })
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {

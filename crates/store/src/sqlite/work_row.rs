@@ -50,6 +50,13 @@ impl WorkRow {
         ", seq FROM work WHERE id > ?1 ORDER BY id LIMIT ?2"
     );
 
+    /// The same of all rows, and behind that what the indexes go by.
+    pub(super) const ALL: &'static str = concat!(
+        "SELECT ",
+        columns!(),
+        ", seq, queued, lapse_at, prune_at FROM work ORDER BY id"
+    );
+
     /// The row of this command.
     pub(super) fn load(sql: &Connection, id: CommandId) -> Result<Option<Self>, Failure> {
         let mut statement = sql.prepare_cached(concat!("SELECT ", columns!(), " FROM work WHERE id = ?1"))?;
@@ -222,7 +229,7 @@ impl WorkRow {
     }
 
     /// When the row may go, if only the wait for a late result keeps it.
-    fn prune_at(&self) -> Option<i64> {
+    pub(super) fn prune_at(&self) -> Option<i64> {
         let until = self
             .progress
             .state
@@ -233,7 +240,7 @@ impl WorkRow {
 
     /// When the end of the lifetime changes it. A send in flight has its ack deadline first, and what is sent at
     /// creation mostly is answered by then: such rows never enter the index.
-    fn lapse_at(&self) -> Option<i64> {
+    pub(super) fn lapse_at(&self) -> Option<i64> {
         let end = self.progress.mode.expires_at()?;
         let at = match self.progress.state {
             State::Pending => end,

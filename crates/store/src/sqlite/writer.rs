@@ -74,6 +74,9 @@ pub(super) struct Writer {
     pub(super) devices: Arc<DeviceCache>,
     pub(super) product_changes: Arc<AtomicU64>,
     pub(super) checkpoints: Checkpoints,
+    /// What becomes of the next commit.
+    #[cfg(feature = "simulation")]
+    pub(super) fate: super::by_hand::Fate,
 }
 
 /// Requests that will share a transaction.
@@ -97,15 +100,20 @@ impl Writer {
     /// Serves until it is told to close, and then what was asked before.
     pub(super) fn run(mut self) {
         while let Ok(first) = self.inbox.recv() {
-            let group = self.gather(first);
-            let closing = group.closing;
-            self.commit(group.members, group.changes);
-            self.checkpoints.after_commit(&self.batch.sql);
-            if closing {
+            if self.serve(first) {
                 break;
             }
         }
         self.checkpoints.at_end(&self.batch.sql);
+    }
+
+    /// Writes one batch, `first` in it. True: it is to close.
+    pub(super) fn serve(&mut self, first: Request) -> bool {
+        let group = self.gather(first);
+        let closing = group.closing;
+        self.commit(group.members, group.changes);
+        self.checkpoints.after_commit(&self.batch.sql);
+        closing
     }
 
     fn gather(&self, first: Request) -> Group {
@@ -186,6 +194,8 @@ impl Writer {
         }
         self.batch.flush().map_err(Undone::Within)?;
         let began = Instant::now();
+        #[cfg(feature = "simulation")]
+        self.fate.meet(&self.batch.sql).map_err(Undone::Whole)?;
         execute(&self.batch, "COMMIT").map_err(Undone::Whole)?;
         Ok(began.elapsed())
     }

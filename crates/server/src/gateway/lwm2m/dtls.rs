@@ -25,8 +25,8 @@ mod record;
 mod settings;
 mod sources;
 mod table;
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod tests;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -29,6 +29,7 @@ use super::sessions::Listening;
 use super::writes::Writes;
 use crate::config;
 use crate::engine::{CloseReason, Outdated, ToSession};
+use crate::net::Datagrams;
 use crate::secrets::random;
 use crate::trace::Direction;
 
@@ -49,7 +50,7 @@ pub(super) struct Owner {
     pub(super) writes: Writes,
     pub(super) inbox_capacity: usize,
     pub(super) secure: Option<Secure>,
-    pub(super) plain: Option<UdpSocket>,
+    pub(super) plain: Option<Datagrams>,
     pub(super) keeping: Keeping,
     pub(super) max_calls: usize,
     pub(super) work_mode: config::WorkMode,
@@ -157,7 +158,7 @@ impl Owner {
             // What is missed is found out with the device's next message.
             Ok(what) = self.changes.recv() => Event::Outdated(what),
             () = timer, if !self.stopping => Event::Time,
-            () = readable(self.plain.as_ref()), if may_read => Event::Plain,
+            () = readable_plain(self.plain.as_ref()), if may_read => Event::Plain,
             () = readable(self.secure.as_ref().map(|secure| &secure.socket)), if may_read => Event::Secure,
         }
     }
@@ -342,6 +343,13 @@ fn counted(counters: &super::dtls::Counters) -> [(&'static str, u64); 11] {
         ("stray", counters.stray),
         ("ignored", counters.ignored),
     ]
+}
+
+async fn readable_plain(door: Option<&Datagrams>) {
+    match door {
+        Some(door) => door.readable().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn readable(socket: Option<&UdpSocket>) {

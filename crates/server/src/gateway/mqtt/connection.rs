@@ -6,6 +6,8 @@
 
 mod bytes;
 mod children;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod opening;
 
 use std::future::{Future, poll_fn};
@@ -403,10 +405,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
     }
 }
 
-/// Serves one end of a pipe as if it were a socket; ends with the connection.
-#[cfg(test)]
-pub(super) async fn serve_duplex(gateway: Arc<MqttGateway>, near: tokio::io::DuplexStream) {
-    if let Some(live) = opening::open(gateway, near, CancellationToken::new()).await {
+/// Serves something like a socket; ends with the connection.
+#[cfg(any(test, feature = "simulation"))]
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    gateway: Arc<MqttGateway>,
+    stream: S,
+    stop: CancellationToken,
+) {
+    let opened = Box::pin(opening::within(gateway, stop, move |gateway, stop| {
+        opening::open(gateway, stream, stop)
+    }));
+    if let Some(live) = opened.await {
         live.run().await;
     }
 }

@@ -92,7 +92,7 @@ async fn read(
     filter: CancelTaskFilter,
     paging: Paging,
 ) -> Result<Page<ShownCancelTask>, Fault> {
-    let _turn = api.north.turn_to_list().await?;
+    let _turn = api.north.room.turn_to_list().await?;
     let store = api.north.engine.store();
     let (skip, limit) = (paging.skip(), paging.page_size);
     Ok(store

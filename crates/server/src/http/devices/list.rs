@@ -56,12 +56,7 @@ async fn page(api: &Api, app: &App, query: &Query, version: Version) -> Result<R
 }
 
 async fn read(api: &Api, app: &App, filter: DeviceFilter, paging: Paging) -> Result<Page<Device>, Fault> {
-    let _turn = api
-        .north
-        .lists
-        .acquire()
-        .await
-        .map_err(|error| Fault::internal(error.to_string()))?;
+    let _turn = api.north.room.turn_to_list().await?;
     let engine = &api.north.engine;
     if filter.standing.is_some() {
         // So that who came or went just now is found as what it is.

@@ -12,14 +12,13 @@ use downlink_api::{Code, Invalid};
 use downlink_core::{DeviceId, Span};
 use downlink_store::{App, NewDevice, RegisterRefused};
 use http::StatusCode;
-use uuid::Uuid;
 
 use super::super::auth::Caller;
 use super::super::commands::device_of;
 use super::super::request::Text;
 use super::super::{Api, Fault, finish, json};
 use crate::clock;
-use crate::secrets::random_hex;
+use crate::secrets::{random_hex, random_uuid};
 
 /// `POST /iocm/app/reg/v1.1.0/deviceCredentials`
 pub(in crate::http) async fn register_v1(
@@ -69,7 +68,7 @@ async fn register(
         None => None,
         Some(id) => Some(device_of(api, app, id, Code::NoDevice).await?.key),
     };
-    let id = DeviceId::new(Uuid::new_v4().to_string());
+    let id = DeviceId::new(random_uuid().to_string());
     let now = clock::now();
     let device = NewDevice {
         app: app.key,

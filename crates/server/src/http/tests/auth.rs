@@ -27,6 +27,20 @@ async fn logins_good_and_bad() {
 }
 
 #[tokio::test]
+async fn strangers_may_not_send_long_bodies() {
+    let world = World::start().await;
+    let limit = 16 * 1024;
+    for path in [LOGIN, REFRESH, LOGOUT] {
+        let form = format!("appId={APP}&secret=wrong&x={}", "x".repeat(limit));
+        let answer = world.bare("POST", path, &[], &form).await;
+        assert_eq!(answer.error(), error(413, "100022"), "{path}");
+    }
+    let form = format!("appId={APP}&secret={SECRET}&x=");
+    let fits = format!("{form}{}", "x".repeat(limit - form.len()));
+    assert_eq!(world.bare("POST", LOGIN, &[], &fits).await.status, 200);
+}
+
+#[tokio::test]
 async fn who_may_call() {
     let world = World::start().await;
     let (other, _) = world.other_app().await;

@@ -20,6 +20,7 @@ use tokio::time::sleep;
 
 use super::Dispatcher;
 use crate::clock;
+use crate::push::attempt::Sends;
 use crate::push::schedule::Refill;
 
 /// Records in one call of the store at the most.
@@ -135,6 +136,11 @@ impl Calls {
         (!self.paging).then_some(self.next_look)
     }
 
+    /// Whether acceptances can be recorded now: no call for that is under way.
+    pub(super) fn may_tell(&self) -> bool {
+        !self.telling
+    }
+
     pub(super) fn is_finished(&self, owes: bool) -> bool {
         let recording = self.telling || self.settling || self.diverting || owes;
         !recording || self.refusals >= LAST_TRIES
@@ -170,7 +176,7 @@ impl Calls {
     }
 }
 
-impl Dispatcher {
+impl<S: Sends> Dispatcher<S> {
     /// Has the store record and read what is to be. `stopping`: also what could wait, and nothing is read.
     pub(super) fn call(&mut self, stopping: bool) {
         self.tell(stopping);

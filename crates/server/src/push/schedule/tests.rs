@@ -26,7 +26,7 @@ fn a_failed_push_is_stored_and_holds_back_those_after_it() {
         assert_eq!(rig.start_all(), [(id(1), 1)]);
         rig.fail(1);
         rig.serve();
-        assert_eq!(rig.schedule.next_wake(), Some(secs(at + pause)));
+        assert_eq!(rig.schedule.next_wake(true), Some(secs(at + pause)));
         rig.now = secs(at + pause) - MS;
         assert_eq!(rig.start_all(), []);
     }
@@ -206,7 +206,7 @@ fn a_dead_receiver_is_probed_and_keeps_nothing_in_memory() {
         }
         rig.serve();
         // None: what was read just now may start at once.
-        rig.now = rig.schedule.next_wake().unwrap_or(rig.now).max(rig.now);
+        rig.now = rig.schedule.next_wake(true).unwrap_or(rig.now).max(rig.now);
     }
     assert_eq!(notices, [Notice::Failing]);
     assert!((18..=26).contains(&attempts), "{attempts}");
@@ -239,10 +239,10 @@ fn all_that_waited_goes_when_it_works_again() {
                 .ended(&push, rig::trouble(), rig.now, rig::wall(rig.now), 0);
         }
         rig.serve();
-        rig.now = rig.schedule.next_wake().unwrap_or(rig.now).max(rig.now);
+        rig.now = rig.schedule.next_wake(true).unwrap_or(rig.now).max(rig.now);
     }
     let (mut notices, up) = (Vec::new(), rig.now);
-    while rig.schedule.backlog() > 0 || rig.schedule.next_wake().is_some_and(|at| at < up + secs(30)) {
+    while rig.schedule.backlog() > 0 || rig.schedule.next_wake(true).is_some_and(|at| at < up + secs(30)) {
         rig.start_all();
         for push in std::mem::take(&mut rig.out) {
             notices.extend(
@@ -284,7 +284,7 @@ fn a_pause_that_is_asked_for_is_kept_by_the_push_and_the_receiver() {
     // It is not believed beyond reason.
     rig.end(2, failed(Failure::Throttled(Some(secs(1_000_000)))));
     rig.serve();
-    assert!(rig.schedule.next_wake().unwrap() <= secs(30 + 3600));
+    assert!(rig.schedule.next_wake(true).unwrap() <= secs(30 + 3600));
 }
 
 /// When a receiver works again its pushes are tried before their pause is over, but not those for which it asked for one.

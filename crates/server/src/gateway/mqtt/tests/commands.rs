@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio_util::sync::CancellationToken;
 
 use downlink_core::{CommandId, Status};
 use tokio::io::duplex;
 
 use super::rig::{Peer, Rig, eventually, login_packet, publish_packet};
 use crate::engine::{CreateError, ToSession};
-use crate::gateway::mqtt::connection::serve_duplex;
+use crate::gateway::mqtt::connection::serve;
 use crate::gateway::mqtt::wire::Version;
 use downlink_store::CreateRefused;
 
@@ -268,7 +269,7 @@ async fn a_hint_brings_what_was_missed() {
 async fn a_device_that_reads_too_slowly_is_closed_and_the_unwritten_is_given_back() {
     let rig = Rig::with(vec![("max_send_buffer_bytes", 3000)], None).await;
     let (near, far) = duplex(1500);
-    let serving = tokio::spawn(serve_duplex(Arc::clone(&rig.gateway), near));
+    let serving = tokio::spawn(serve(Arc::clone(&rig.gateway), near, CancellationToken::new()));
     let mut peer = Peer::new(far);
     peer.send(&login_packet(Version::V3)).await;
     peer.receive().await;
@@ -288,7 +289,7 @@ async fn a_device_that_reads_too_slowly_is_closed_and_the_unwritten_is_given_bac
 async fn what_never_reached_the_socket_does_not_count_as_sent() {
     let rig = Rig::new().await;
     let (near, far) = duplex(100);
-    let serving = tokio::spawn(serve_duplex(Arc::clone(&rig.gateway), near));
+    let serving = tokio::spawn(serve(Arc::clone(&rig.gateway), near, CancellationToken::new()));
     let mut peer = Peer::new(far);
     peer.send(&login_packet(Version::V3)).await;
     peer.receive().await;

@@ -1,11 +1,12 @@
 //! Bytes that no device should send, in pieces that no network should make of them.
 
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::rig::{Rig, login_packet, packet, publish_packet, subscribe_packet};
-use crate::gateway::mqtt::connection::serve_duplex;
+use crate::gateway::mqtt::connection::serve;
 use crate::gateway::mqtt::wire::Version;
 use crate::secrets::random;
 
@@ -74,7 +75,7 @@ async fn no_bytes_bring_a_session_down_but_its_own() {
             let _full = rig.create(600, "{}").await;
         }
         let (near, far) = duplex(1 << 16);
-        let serving = tokio::spawn(serve_duplex(Arc::clone(&rig.gateway), near));
+        let serving = tokio::spawn(serve(Arc::clone(&rig.gateway), near, CancellationToken::new()));
         let (mut from, mut to) = tokio::io::split(far);
         let mut bytes = login_packet(version);
         bytes.extend(talk(&mut dice, version));

@@ -61,14 +61,26 @@ fn an_acceptance_whose_last_does_not_follow_is_recorded_within_the_wait() {
     let mut schedule = with_wait();
     hint(&mut schedule, duty(1, 80, &[1]), MS);
     accept_all(&mut schedule, MS);
-    let at = schedule.next_wake().expect("it is looked at again");
+    let at = schedule.next_wake(true).expect("it is looked at again");
     assert!(at <= MS + secs(1), "{at:?}");
     assert_eq!(record(&mut schedule, MS), []);
     assert_eq!(record(&mut schedule, at), [(id(1), 1)]);
     assert_eq!(schedule.backlog(), 0);
     assert!(
-        schedule.next_wake().is_none_or(|wake| wake > secs(30)),
+        schedule.next_wake(true).is_none_or(|wake| wake > secs(30)),
         "only to forget the receiver"
+    );
+}
+
+#[test]
+fn what_cannot_be_recorded_yet_rings_at_no_time() {
+    let mut schedule = with_wait();
+    hint(&mut schedule, duty(1, 80, &[1]), MS);
+    accept_all(&mut schedule, MS);
+    let at = schedule.next_wake(true).expect("it is looked at again");
+    assert!(
+        schedule.next_wake(false).is_none_or(|wake| wake > at),
+        "or it would ring for ever from then on"
     );
 }
 
@@ -82,7 +94,7 @@ fn many_acceptances_that_wait_ring_a_few_times_not_once_each() {
         record(&mut schedule, now);
     }
     let (mut rings, mut recorded) = (0, 0);
-    while let Some(at) = schedule.next_wake().filter(|at| *at < secs(30)) {
+    while let Some(at) = schedule.next_wake(true).filter(|at| *at < secs(30)) {
         rings += 1;
         recorded +=
             std::iter::from_fn(|| Some(record(&mut schedule, at).len()).filter(|n| *n > 0)).sum::<usize>();

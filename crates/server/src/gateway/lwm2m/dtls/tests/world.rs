@@ -235,8 +235,10 @@ impl World {
 }
 
 /// Numbers that follow from a seed.
+#[cfg(test)]
 pub(super) struct Dice(u64);
 
+#[cfg(test)]
 impl Dice {
     /// A seed from the system, printed; or the one in `SEED`.
     pub(super) fn new() -> Self {

@@ -13,7 +13,7 @@ use crate::world::usage::Usage;
 const EVERY: Duration = Duration::from_millis(20);
 
 /// Looks from its beginning to its end.
-pub(super) struct Memory {
+pub(crate) struct Memory {
     pid: u32,
     before: u64,
     peak: Rc<Cell<u64>>,
@@ -21,7 +21,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn watch(pid: u32) -> anyhow::Result<Self> {
+    pub(crate) fn watch(pid: u32) -> anyhow::Result<Self> {
         let before = Usage::of(pid)?.resident_kib;
         let peak = Rc::new(Cell::new(before));
         let seen = Rc::clone(&peak);
@@ -40,7 +40,7 @@ impl Memory {
     }
 
     /// Ends it, with what it saw as figures.
-    pub(super) fn tell(self, run: &mut Run) -> anyhow::Result<()> {
+    pub(crate) fn tell(self, run: &mut Run) -> anyhow::Result<()> {
         self.looking.abort();
         let after = Usage::of(self.pid)?.resident_kib;
         let peak = self.peak.get().max(after);
@@ -53,6 +53,6 @@ impl Memory {
 }
 
 /// Of KiB.
-pub(super) fn mib(kib: u64) -> f64 {
+pub(crate) fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }

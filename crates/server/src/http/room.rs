@@ -1,0 +1,225 @@
+//! How much is worked on at once. What comes beyond that is told so at once, instead of waiting where nobody sees it: what is
+//! accepted does not take longer because more is offered.
+//!
+//! A call takes its place when its body has come, so that slow senders keep none. A refusal costs as much as a part of the work
+//! that it spares, and who is refused asks again at once: refusals beyond so many a second are held back for a moment each, or
+//! they would leave no time for what was accepted.
+//!
+//! A create is the smaller part of what a command costs: its delivery and its pushes come after it. So when whatever is ready to
+//! go on has to wait long for its turn, fewer calls are worked on at once, down to an eighth, until that is over.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use downlink_api::Code;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Fault;
+
+/// Lists read at once: one may hold a thousand commands with their parameters and results in memory.
+const LISTS_AT_ONCE: usize = 4;
+
+/// Refusals so far apart cost a few hundredths of a core.
+const APART: Duration = Duration::from_micros(500);
+/// None is held back for longer: the time after which the client is asked to come again anyway.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// How late something ready may go on before fewer calls are taken in.
+const LATE: Duration = Duration::from_millis(15);
+/// So often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// A call's place among those that are worked on.
+pub(super) type Place = OwnedSemaphorePermit;
+
+/// See the module.
+pub(super) struct Room {
+    calls: Arc<Semaphore>,
+    most: usize,
+    /// Of these, how many may be taken now.
+    limit: AtomicUsize,
+    /// Lists that are read.
+    reading: Semaphore,
+    /// Lists that are read, or wait for their turn.
+    lists: Semaphore,
+    pace: Pace,
+    refused: Counter,
+}
+
+/// A list's turn to be read.
+pub(super) struct Turn<'a> {
+    _reading: SemaphorePermit<'a>,
+    _list: SemaphorePermit<'a>,
+}
+
+impl Room {
+    /// For so many calls with a body, and for so many lists that wait. Counts what it refuses.
+    pub(super) fn new(calls: usize, lists_waiting: usize, refused: Counter) -> Self {
+        let most = calls.clamp(1, Semaphore::MAX_PERMITS);
+        let lists = lists_waiting.saturating_add(LISTS_AT_ONCE);
+        Self {
+            calls: Arc::new(Semaphore::new(most)),
+            most,
+            limit: AtomicUsize::new(most),
+            reading: Semaphore::new(LISTS_AT_ONCE),
+            lists: Semaphore::new(lists.min(Semaphore::MAX_PERMITS)),
+            pace: Pace::default(),
+            refused,
+        }
+    }
+
+    /// A place for a call, if there is one.
+    pub(super) fn place(&self) -> Option<Place> {
+        let taken = self.most.saturating_sub(self.calls.available_permits());
+        if taken >= self.limit.load(Ordering::Relaxed) {
+            return None;
+        }
+        Arc::clone(&self.calls).try_acquire_owned().ok()
+    }
+
+    /// Takes in fewer calls while what is ready goes on late, until `stop`.
+    pub(super) async fn keep_pace(&self, shown: Gauge, stop: CancellationToken) {
+        loop {
+            let due = Instant::now() + LOOK_EVERY;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(due) => {}
+            }
+            let limit = next_limit(self.limit.load(Ordering::Relaxed), self.most, due.elapsed());
+            self.limit.store(limit, Ordering::Relaxed);
+            shown.set(i64::try_from(limit).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// What a call is told for which there is no place.
+    pub(super) async fn refuse_call(&self) -> Fault {
+        self.refuse("Too many calls are being worked on.").await
+    }
+
+    /// Waits for the turn to read a list.
+    ///
+    /// # Errors
+    /// 503/100501: too many wait.
+    pub(super) async fn turn_to_list(&self) -> Result<Turn<'_>, Fault> {
+        let Ok(list) = self.lists.try_acquire() else {
+            return Err(self.refuse("Too many lists are being read.").await);
+        };
+        let reading = self.reading.acquire().await;
+        Ok(Turn {
+            _reading: reading.map_err(|error| Fault::internal(error.to_string()))?,
+            _list: list,
+        })
+    }
+
+    async fn refuse(&self, told: &str) -> Fault {
+        self.refused.inc();
+        tokio::time::sleep_until(self.pace.turn(Instant::now())).await;
+        Fault::new(Code::Congested, told)
+    }
+}
+
+/// How many calls may be worked on at once, when so many may now and what was ready went on so late.
+fn next_limit(limit: usize, most: usize, late: Duration) -> usize {
+    match late > LATE {
+        true => (limit / 2).max(most / 8).max(1),
+        false => limit.saturating_add(most / 16 + 1).min(most),
+    }
+}
+
+/// When refusals are told.
+#[derive(Default)]
+struct Pace {
+    /// The turn of the last one.
+    last: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    /// The turn of one more.
+    fn turn(&self, now: Instant) -> Instant {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = last.map_or(now, |last| (last + APART).clamp(now, now + LONGEST));
+        *last = Some(turn);
+        turn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn calls_beyond_the_limit_are_refused_until_one_ends() {
+        let refused = Counter::default();
+        let room = Room::new(2, 0, refused.clone());
+        let (first, _second) = (room.place().unwrap(), room.place().unwrap());
+        assert!(room.place().is_none());
+        assert!(room.refuse_call().await.is(Code::Congested));
+        drop(first);
+        assert!(room.place().is_some());
+        assert_eq!(refused.get(), 1);
+    }
+
+    #[test]
+    fn fewer_calls_are_taken_in_while_all_is_late_and_as_many_as_before_afterwards() {
+        let late = LATE + Duration::from_millis(1);
+        let mut limit = 512;
+        for expected in [256, 128, 64, 64] {
+            limit = next_limit(limit, 512, late);
+            assert_eq!(limit, expected);
+        }
+        for _ in 0..16 {
+            limit = next_limit(limit, 512, LATE);
+        }
+        assert_eq!((limit, next_limit(1, 1, late)), (512, 1));
+    }
+
+    #[test]
+    fn no_more_calls_are_taken_in_than_the_limit_of_now() {
+        let room = Room::new(8, 0, Counter::default());
+        room.limit.store(1, Ordering::Relaxed);
+        let first = room.place();
+        assert!(first.is_some() && room.place().is_none());
+        room.limit.store(8, Ordering::Relaxed);
+        assert!(room.place().is_some());
+    }
+
+    #[test]
+    fn refusals_are_told_at_once_until_there_are_many() {
+        let (pace, now) = (Pace::default(), Instant::now());
+        assert_eq!(pace.turn(now), now);
+        assert_eq!(pace.turn(now), now + APART);
+        assert_eq!(pace.turn(now + LONGEST), now + LONGEST, "none are waiting");
+        let last = (0..10_000).map(|_| pace.turn(now)).last();
+        assert_eq!(last, Some(now + LONGEST), "none waits for long");
+    }
+
+    #[tokio::test]
+    async fn lists_wait_for_their_turn_but_not_too_many() {
+        let room = Room::new(1, 1, Counter::default());
+        let mut reading = Vec::new();
+        for _ in 0..LISTS_AT_ONCE {
+            reading.push(room.turn_to_list().await.unwrap());
+        }
+        let waits = room.turn_to_list();
+        let mut waits = std::pin::pin!(waits);
+        assert!(futures_now(waits.as_mut()).is_none(), "one waits");
+        let beyond = room.turn_to_list().await.err().unwrap();
+        assert!(beyond.is(Code::Congested));
+        reading.pop();
+        assert!(waits.await.is_ok(), "its turn came");
+    }
+
+    /// What a future gives if it is asked once.
+    fn futures_now<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        match future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+            std::task::Poll::Ready(done) => Some(done),
+            std::task::Poll::Pending => None,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What is done with a store that no server has open: only the program's own commands for operators use it.
+
+pub use downlink_store::sqlite::backup::{BackupError, backup, restore};
+pub use downlink_store::sqlite::verify::{Finding, Report, Target, verify};
+
+pub use crate::secrets::rotate_master_key;

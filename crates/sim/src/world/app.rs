@@ -1,0 +1,239 @@
+//! The application: what it calls, and what it makes of answers.
+
+use axum::body::Body;
+use http::Request;
+use serde_json::{Value, json};
+
+use crate::ledger::entry;
+
+use super::{Todo, World};
+
+/// Its access token.
+pub(super) const TOKEN: &str = "the-token-of-the-application";
+const COMMANDS: &str = "/iocm/app/cmd/v1.4.0/deviceCommands";
+
+/// A call that was not answered yet.
+pub(super) struct Call {
+    method: &'static str,
+    path: String,
+    body: Option<Value>,
+    key: Option<String>,
+    what: What,
+    sent: bool,
+}
+
+#[derive(Clone)]
+enum What {
+    Create(u64),
+    Cancel(String),
+    Read(String),
+    /// Waited for by [`World::ask`].
+    Asked,
+}
+
+impl World {
+    /// The application does something.
+    pub(super) fn app_acts(&mut self) {
+        if !self.rough {
+            return;
+        }
+        match self.chance.below(10) {
+            0..=6 => self.create(),
+            7 | 8 => self.cancel(),
+            _ => self.look(),
+        }
+        let most = *self.chance.pick(&[200, 2_000, 20_000]);
+        let after = self.chance.below(most);
+        self.plan(after, Todo::AppActs);
+    }
+
+    fn create(&mut self) {
+        let number = self.ledger.entries.len() as u64;
+        let all = self.devices.len() + self.sleepers.len();
+        let device = usize::try_from(self.chance.below(all as u64)).unwrap_or(0);
+        let expire = *self.chance.pick(&[0, 30, 120, 120, 600, 600]);
+        let sleeper = device.checked_sub(self.devices.len());
+        let (id, once) = match sleeper {
+            Some(place) => (self.sleepers[place].id.clone(), false),
+            None => {
+                let device = &self.devices[device];
+                (
+                    device.id.clone(),
+                    expire == 0 || device.qos == downlink_fleet::packet::Qos::Zero,
+                )
+            }
+        };
+        let receiver = self.chance.below(self.moods.len() as u64);
+        let entry = entry(&mut self.ledger.entries, number);
+        entry.device = device;
+        entry.sleeper = sleeper.is_some();
+        entry.once = once;
+        let command = json!({"serviceId": "Lamp", "method": "SWITCH", "paras": {"n": number}});
+        let body = json!({
+            "deviceId": id,
+            "command": command,
+            "callbackUrl": format!("http://receiver-{receiver}.example:80/pushes"),
+            "expireTime": expire,
+        });
+        let key = self.chance.percent(50).then(|| format!("call-{number}"));
+        self.note(format_args!("creates {number} for {device}, expires {expire}"));
+        self.begin_call("POST", COMMANDS.to_owned(), Some(body), key, What::Create(number));
+    }
+
+    fn cancel(&mut self) {
+        let known = self.known();
+        if known.is_empty() {
+            return;
+        }
+        let (number, id) = self.chance.pick(&known).clone();
+        self.note(format_args!("cancels {number}"));
+        let body = json!({"status": "CANCELED"});
+        self.begin_call(
+            "PUT",
+            format!("{COMMANDS}/{id}"),
+            Some(body),
+            None,
+            What::Cancel(id),
+        );
+    }
+
+    fn look(&mut self) {
+        let known = self.known();
+        if known.is_empty() {
+            return;
+        }
+        let (_, id) = self.chance.pick(&known).clone();
+        self.begin_call(
+            "GET",
+            format!("/downlink/v1/commands/{id}"),
+            None,
+            None,
+            What::Read(id),
+        );
+    }
+
+    fn begin_call(
+        &mut self,
+        method: &'static str,
+        path: String,
+        body: Option<Value>,
+        key: Option<String>,
+        what: What,
+    ) -> u64 {
+        self.serial += 1;
+        let call = self.serial;
+        let made = Call {
+            method,
+            path,
+            body,
+            key,
+            what,
+            sent: false,
+        };
+        self.calls.insert(call, made);
+        let after = self.chance.below(20);
+        self.plan(after, Todo::Request(call));
+        call
+    }
+
+    /// A call arrives at the server, if it is there.
+    pub(super) fn request(&mut self, number: u64) -> anyhow::Result<()> {
+        let (Some(call), Some(life)) = (self.calls.get_mut(&number), &self.life) else {
+            self.unanswered(number);
+            return Ok(());
+        };
+        call.sent = true;
+        let mut request = Request::builder()
+            .method(call.method)
+            .uri(&call.path)
+            .header("authorization", format!("Bearer {TOKEN}"))
+            .header("content-type", "application/json");
+        if let Some(key) = &call.key {
+            request = request.header("idempotency-key", key);
+        }
+        let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
+        life.call(number, request.body(Body::from(body))?);
+        Ok(())
+    }
+
+    /// The application gets an answer.
+    pub(super) fn answered(&mut self, number: u64, status: u16, body: &[u8]) {
+        let Some(call) = self.calls.get(&number) else {
+            return;
+        };
+        let (what, keyed) = (call.what.clone(), call.key.is_some());
+        if matches!(what, What::Asked) {
+            return;
+        }
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        match &what {
+            What::Create(command) => {
+                let id = body.get("commandId").and_then(Value::as_str).unwrap_or_default();
+                let why = body.get("error_desc").and_then(Value::as_str).unwrap_or_default();
+                self.note(format_args!("created {command}: {status} {id}{why}"));
+                if status == 201 {
+                    self.ledger.created(*command, id);
+                }
+            }
+            What::Cancel(id) => self.note(format_args!("canceled {id}: {status}")),
+            What::Read(id) => self.ledger.read(id, status),
+            What::Asked => {}
+        }
+        // Now and then the answer is lost behind the server's back.
+        let lost = keyed && self.rough && self.chance.percent(20);
+        match status {
+            500..=599 => self.unanswered(number),
+            _ if lost => self.unanswered(number),
+            _ => drop(self.calls.remove(&number)),
+        }
+    }
+
+    /// A call found nobody, or no answer: it is made again if that is safe.
+    pub(super) fn unanswered(&mut self, number: u64) {
+        let Some(call) = self.calls.get_mut(&number) else {
+            return;
+        };
+        call.sent = false;
+        if call.key.is_some() && self.rough {
+            let after = self.chance.between(100, 10_000);
+            self.plan(after, Todo::Request(number));
+        } else {
+            self.calls.remove(&number);
+        }
+    }
+
+    /// The machine stopped: who waits for an answer finds that out.
+    pub(super) fn no_answers(&mut self) {
+        let waiting = self.calls.iter().filter(|(_, call)| call.sent);
+        let waiting: Vec<u64> = waiting.map(|(number, _)| *number).collect();
+        for number in waiting {
+            self.unanswered(number);
+        }
+    }
+
+    /// Makes a call and lives on until it is answered.
+    pub(super) fn ask(
+        &mut self,
+        method: &'static str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(u16, Value)> {
+        let call = self.begin_call(method, path.to_owned(), body.cloned(), None, What::Asked);
+        let limit = self.now + 60_000;
+        loop {
+            self.step(limit)?;
+            if let Some((status, body)) = self
+                .taken
+                .take_if(|(of, _, _)| *of == call)
+                .map(|(_, status, body)| (status, body))
+            {
+                self.calls.remove(&call);
+                return Ok((status, serde_json::from_slice(&body).unwrap_or_default()));
+            }
+            anyhow::ensure!(
+                self.now < limit,
+                "{method} {path} was not answered within a minute of calm"
+            );
+        }
+    }
+}

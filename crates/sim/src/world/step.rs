@@ -1,0 +1,386 @@
+//! One step: time goes on to whatever comes first, and that happens.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use downlink_fleet::topic::Key;
+use downlink_server::simulated::{Letter, Reply};
+use tokio::sync::oneshot;
+
+use crate::device;
+use crate::ledger::entry;
+use crate::outside::Seen;
+use crate::sleeper;
+
+use super::fault::Mood;
+use super::{Todo, World};
+
+impl World {
+    /// Lives to the next thing that happens, or to `end`.
+    pub(super) fn step(&mut self, end: u64) -> anyhow::Result<()> {
+        self.steps += 1;
+        let next = self
+            .queue
+            .first_key_value()
+            .map_or(end, |((at, _), _)| *at)
+            .min(end);
+        if let Some(life) = &self.life {
+            self.now = life.run(next).max(self.now);
+        } else {
+            self.now = next.max(self.now);
+        }
+        while let Some(seen) = self.life.as_ref().and_then(|life| life.outside().take()) {
+            self.see(seen);
+        }
+        if self.life.as_ref().is_some_and(|life| !life.outside().is_alive()) {
+            self.crash("by itself")?;
+        }
+        while let Some(first) = self.queue.first_entry()
+            && first.key().0 <= self.now
+        {
+            let todo = first.remove();
+            self.happen(todo)?;
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, seen: Seen) {
+        match seen {
+            Seen::Bytes(connection, bytes) => {
+                if let Some(&device) = self.connections.get(&connection) {
+                    let after = self.latency(connection, false);
+                    self.plan(after, Todo::ToDevice(device, connection, bytes));
+                }
+            }
+            Seen::Closed(connection) => {
+                if let Some(&device) = self.connections.get(&connection) {
+                    let after = self.latency(connection, false);
+                    self.plan(after, Todo::CutByServer(device, connection));
+                }
+            }
+            Seen::Datagram(to, bytes) => self.datagram_out(to, &bytes),
+            Seen::Push(letter, reply) => self.push(&letter, reply),
+            Seen::Answer(call, status, body) => {
+                let after = self.chance.below(20);
+                self.plan(after, Todo::Answered(call, status, body));
+            }
+        }
+    }
+
+    /// How long bytes take on a connection, so that they overtake none before them.
+    fn latency(&mut self, connection: u64, to_server: bool) -> u64 {
+        let most = if self.rough && self.chance.percent(5) {
+            5_000
+        } else {
+            30
+        };
+        let at = self.now + self.chance.below(most);
+        let last = self.arrivals.entry(connection).or_default();
+        let last = if to_server { &mut last.0 } else { &mut last.1 };
+        *last = at.max(*last);
+        *last - self.now
+    }
+
+    fn happen(&mut self, todo: Todo) -> anyhow::Result<()> {
+        match todo {
+            Todo::Boot => self.boot()?,
+            Todo::Crash(how) if self.rough => self.crash(how)?,
+            Todo::Crash(_) => {}
+            Todo::Arm => self.arm(),
+            Todo::ClockJump => self.jump(),
+            Todo::DiskTurn => self.turn_disk(),
+            Todo::ReceiverTurn(place) => self.turn_receiver(place),
+            Todo::AppActs => self.app_acts(),
+            Todo::Request(call) => self.request(call)?,
+            Todo::Answered(call, status, body) => {
+                self.answered(call, status, &body);
+                self.taken = Some((call, status, body));
+            }
+            Todo::Connect(device) => self.connect(device),
+            Todo::ToServer(device, connection, bytes, anyway) => {
+                self.arrives_at_server(device, connection, &bytes, anyway);
+            }
+            Todo::CutByDevice(device, connection) => self.cut_by_device(device, connection),
+            Todo::ToDevice(device, connection, bytes) => self.arrives_at_device(device, connection, &bytes),
+            Todo::CutByServer(device, connection) => self.cut_by_server(device, connection),
+            Todo::SleeperActs(place) => self.sleeper_acts(place),
+            Todo::SleeperReboots(place) => self.reboot(place),
+            Todo::DatagramToServer(place, bytes) => self.datagram_in(place, bytes),
+            Todo::DatagramToSleeper(place, bytes) => {
+                let acts = self.sleepers[place].hear(&bytes, self.now);
+                self.do_sleeper(place, acts);
+            }
+            Todo::Reply(to, reply, accepted) => {
+                if let Some((id, seq)) = accepted {
+                    self.ledger.accepted(&id, seq);
+                }
+                // A server that is gone does not hear it.
+                let _heard = to.send(reply);
+            }
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, place: usize) {
+        self.serial += 1;
+        let connection = self.serial;
+        let Some(life) = &mut self.life else {
+            let after = self.chance.between(500, 15_000);
+            self.plan(after, Todo::Connect(place));
+            return;
+        };
+        life.connect(connection);
+        self.connections.insert(connection, place);
+        self.note(format_args!("device {place} connects as {connection}"));
+        let bytes = self.devices[place].connect(connection);
+        let after = self.latency(connection, true);
+        self.plan(after, Todo::ToServer(place, connection, bytes, false));
+        // Not every device waits until it misses its connection.
+        if self.rough && self.chance.percent(30) {
+            let after = self.chance.between(5_000, 120_000);
+            self.plan(after, Todo::Connect(place));
+        }
+    }
+
+    fn arrives_at_server(&mut self, place: usize, connection: u64, bytes: &[u8], anyway: bool) {
+        let device = &self.devices[place];
+        let over = match device.has(connection) {
+            true => Some(connection),
+            false => device.current.filter(|_| anyway),
+        };
+        let Some(over) = over else { return };
+        // What waits for its own time must not overtake what is on its way.
+        if let Some(life) = &self.life {
+            life.arrive(over, bytes);
+        }
+    }
+
+    fn cut_by_device(&mut self, place: usize, connection: u64) {
+        if !self.devices[place].has(connection) {
+            return;
+        }
+        self.note(format_args!("device {place} cuts {connection}"));
+        self.devices[place].gone(connection);
+        self.connections.remove(&connection);
+        if let Some(life) = &mut self.life {
+            life.end(connection);
+        }
+        self.come_again(place);
+    }
+
+    fn cut_by_server(&mut self, place: usize, connection: u64) {
+        if !self.devices[place].has(connection) {
+            return;
+        }
+        self.note(format_args!("device {place} loses {connection}"));
+        self.devices[place].gone(connection);
+        self.connections.remove(&connection);
+        if let Some(life) = &mut self.life {
+            life.end(connection);
+        }
+        self.come_again(place);
+    }
+
+    fn come_again(&mut self, place: usize) {
+        if self.devices[place].current.is_none() {
+            let most = if self.rough {
+                *self.chance.pick(&[200, 5_000, 60_000])
+            } else {
+                2_000
+            };
+            let after = self.chance.below(most);
+            self.plan(after, Todo::Connect(place));
+        }
+    }
+
+    fn arrives_at_device(&mut self, place: usize, connection: u64, bytes: &[u8]) {
+        let rough = self.rough;
+        let acts = self.devices[place].hear(connection, bytes, rough, &mut self.chance);
+        for act in acts {
+            self.do_device(place, act);
+        }
+        if rough && self.chance.percent(15) {
+            self.speak_for_another(place, connection);
+        }
+    }
+
+    fn do_device(&mut self, place: usize, act: device::Act) {
+        match act {
+            device::Act::Write {
+                connection,
+                bytes,
+                after,
+                anyway,
+            } => {
+                let on_the_way = self.chance.below(20);
+                self.plan(
+                    after + on_the_way,
+                    Todo::ToServer(place, connection, bytes, anyway),
+                );
+            }
+            device::Act::Cut(connection, after) => self.plan(after, Todo::CutByDevice(place, connection)),
+            device::Act::Received(number) => {
+                self.note(format_args!("device {place} gets {number}"));
+                let entry = entry(&mut self.ledger.entries, number);
+                entry.received += 1;
+            }
+            device::Act::Confirmed(number) => entry(&mut self.ledger.entries, number).confirmed = true,
+            device::Act::Acked(number) => entry(&mut self.ledger.entries, number).acked = true,
+            device::Act::Answers(number, code) => {
+                let entry = entry(&mut self.ledger.entries, number);
+                entry.succeeded |= code == 0;
+                entry.failed |= code != 0;
+            }
+        }
+        self.ledger.there.insert(place);
+    }
+
+    /// A device answers what another was asked.
+    fn speak_for_another(&mut self, place: usize, connection: u64) {
+        // Of the same family.
+        let other = (place + 2) % self.devices.len();
+        let Some(key) = self.devices[other].overheard.last().cloned() else {
+            return;
+        };
+        // The numbers of the older family are each device's own: there it would be an answer to its own command.
+        if matches!(key, Key::Mid(_)) {
+            return;
+        }
+        let act = self.devices[place].answer(connection, &key, "SWITCH", 0, 0);
+        self.do_device(place, act);
+    }
+
+    /// Plans when a sleeper next acts, if that is not planned.
+    pub(super) fn watch(&mut self, place: usize) {
+        let Some(due) = self.sleepers[place].due() else {
+            return;
+        };
+        // A device whose time has passed and that does nothing waits for something else.
+        let due = due.max(self.now + 1);
+        if self.ticks[place].is_none_or(|planned| planned > due || planned < self.now) {
+            self.ticks[place] = Some(due);
+            self.plan(due - self.now, Todo::SleeperActs(place));
+        }
+    }
+
+    fn sleeper_acts(&mut self, place: usize) {
+        if self.ticks[place].is_some_and(|planned| planned <= self.now) {
+            self.ticks[place] = None;
+        }
+        let acts = self.sleepers[place].tick(self.now);
+        self.do_sleeper(place, acts);
+    }
+
+    fn reboot(&mut self, place: usize) {
+        if !self.rough {
+            return;
+        }
+        self.note(format_args!("sleeper {place} reboots"));
+        self.sleepers[place].reboot(self.now, &mut self.chance);
+        self.watch(place);
+        let after = self.chance.between(60_000, 600_000);
+        self.plan(after, Todo::SleeperReboots(place));
+    }
+
+    fn do_sleeper(&mut self, place: usize, acts: Vec<sleeper::Act>) {
+        let device = self.devices.len() + place;
+        for act in acts {
+            match act {
+                sleeper::Act::Datagram(bytes) => {
+                    for _ in 0..self.copies() {
+                        let after = self.datagram_time();
+                        self.plan(after, Todo::DatagramToServer(place, bytes.clone()));
+                    }
+                }
+                sleeper::Act::Received(number) => {
+                    self.note(format_args!("sleeper {place} gets {number}"));
+                    let entry = entry(&mut self.ledger.entries, number);
+                    entry.received += 1;
+                }
+                sleeper::Act::Acked(number) => entry(&mut self.ledger.entries, number).acked = true,
+                sleeper::Act::Answers(number, worked) => {
+                    let entry = entry(&mut self.ledger.entries, number);
+                    entry.succeeded |= worked;
+                    entry.failed |= !worked;
+                }
+                sleeper::Act::IsThere => {
+                    self.ledger.there.insert(device);
+                }
+            }
+        }
+        self.watch(place);
+    }
+
+    /// How often a datagram arrives.
+    fn copies(&mut self) -> u32 {
+        match self.rough {
+            false => 1,
+            true => *self.chance.pick(&[0, 1, 1, 1, 1, 1, 1, 1, 1, 2]),
+        }
+    }
+
+    fn datagram_time(&mut self) -> u64 {
+        let most = if self.rough && self.chance.percent(10) {
+            6_000
+        } else {
+            100
+        };
+        self.chance.below(most)
+    }
+
+    fn datagram_out(&mut self, to: SocketAddr, bytes: &[u8]) {
+        let Some(place) = self.sleepers.iter().position(|sleeper| sleeper.address == to) else {
+            return;
+        };
+        for _ in 0..self.copies() {
+            let after = self.datagram_time();
+            self.plan(after, Todo::DatagramToSleeper(place, bytes.to_vec()));
+        }
+    }
+
+    fn datagram_in(&mut self, place: usize, bytes: Vec<u8>) {
+        let from = self.sleepers[place].address;
+        if let Some(life) = &self.life {
+            life.datagram(from, bytes);
+        }
+    }
+
+    fn push(&mut self, letter: &Letter, reply: oneshot::Sender<Reply>) {
+        let pushed = self.ledger.pushed(&letter.webhook_id, &letter.body);
+        let receiver = letter.origin.as_bytes().iter().find(|byte| byte.is_ascii_digit());
+        let place = receiver.map_or(0, |digit| usize::from(digit - b'0'));
+        let mood = self.moods.get(place).copied().unwrap_or(Mood::Good);
+        let mood = match mood {
+            Mood::Mixed => *self
+                .chance
+                .pick(&[Mood::Good, Mood::Fails, Mood::AcceptsAndBreaks, Mood::Hangs]),
+            Mood::Good
+            | Mood::Slow
+            | Mood::Fails
+            | Mood::Throttles
+            | Mood::Hangs
+            | Mood::AcceptsAndBreaks => mood,
+        };
+        self.note(format_args!(
+            "receiver {place} {mood:?} gets {}",
+            letter.webhook_id
+        ));
+        let soon = self.chance.below(50);
+        let ok = Reply::Status(204, None);
+        match mood {
+            Mood::Good | Mood::Mixed => self.plan(soon, Todo::Reply(reply, ok, pushed)),
+            Mood::Slow => {
+                let after = self.chance.below(12_000);
+                self.plan(after, Todo::Reply(reply, ok, pushed));
+            }
+            Mood::Fails => self.plan(soon, Todo::Reply(reply, Reply::Status(500, None), None)),
+            Mood::Throttles => {
+                let pause = Some(Duration::from_secs(self.chance.between(1, 20)));
+                self.plan(soon, Todo::Reply(reply, Reply::Status(429, pause), None));
+            }
+            // Longer than anybody waits.
+            Mood::Hangs => self.plan(100_000, Todo::Reply(reply, Reply::Broken, None)),
+            Mood::AcceptsAndBreaks => self.plan(soon, Todo::Reply(reply, Reply::Broken, None)),
+        }
+    }
+}
