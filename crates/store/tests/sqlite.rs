@@ -153,8 +153,7 @@ async fn numbers_and_places_go_on_after_a_restart() {
 async fn mids_of_before_a_restart_do_not_come_again_soon() {
     let dir = tempfile::tempdir().unwrap();
     let mut seen = std::collections::BTreeSet::new();
-    // Few at the first start, many at the second; and few again when the clock has gone round half way, where what is kept seems to
-    // be ahead of it.
+    // Few, then many; and few again when the clock has gone so far round that what is kept seems to be ahead of it.
     let starts = [
         (0, 5),
         (1, 200),
@@ -184,7 +183,6 @@ async fn mids_of_before_a_restart_do_not_come_again_soon() {
             app,
             mint,
         };
-        // All of them over at once.
         for _ in 0..commands {
             let created = world
                 .create(world.immediate(&device, at(secs), mid_offer(1)))
