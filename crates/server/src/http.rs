@@ -106,12 +106,6 @@ impl Northbound {
     }
 }
 
-/// Has the northbound interface take in fewer calls while the server is behind with what it took in, until `stop`.
-pub(crate) async fn keep_pace(northbound: Arc<Northbound>, stop: CancellationToken) {
-    let shown = northbound.engine.metrics().http_calls_limit.clone();
-    northbound.room.keep_pace(shown, stop).await;
-}
-
 /// What handlers are given.
 #[derive(Clone)]
 pub(crate) struct Api {

@@ -201,7 +201,6 @@ fn serve(
     };
     start_lwm2m(sockets, engine, &sealer, &config, tasks, stop)?;
     let northbound = Arc::new(Northbound::new(Arc::clone(engine), sealer, config));
-    tasks.spawn(http::keep_pace(Arc::clone(&northbound), stop.clone()));
     if let Some(listener) = listeners.northbound {
         http::start(&northbound, listener, doors.northbound, tasks, stop);
     }

@@ -34,8 +34,8 @@ pub(crate) enum Act {
     },
     /// It cuts a connection.
     Cut(u64, u64),
-    /// It took this command (by the number in it), so many bytes, over QoS 1 or not.
-    Received(u64),
+    /// It took this command (by the number in it), under this name.
+    Received(u64, Key),
     /// It acknowledged it, or will.
     Acked(u64),
     /// It answers it with this code, or will.
@@ -176,7 +176,7 @@ impl Device {
         let Some(number) = command.paras.get("n").and_then(serde_json::Value::as_u64) else {
             return;
         };
-        acts.push(Act::Received(number));
+        acts.push(Act::Received(number, command.key.clone()));
         self.overheard.push(command.key.clone());
         let silent = rough && chance.percent(12);
         if command.qos == Qos::One && !silent {

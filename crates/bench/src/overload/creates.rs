@@ -34,7 +34,8 @@ pub(super) async fn measure(
         .await?;
     let over = Instant::now();
     let calm = lone.calm_again(over).await?;
-    let untold = told(stage, &flood.answers.borrow().ids, &lone.answers).await;
+    let ids = flood.answers.borrow().ids.clone();
+    let untold = told(stage, &ids, &lone.answers).await;
     flood.answers.borrow_mut().tell(run);
     run.add("creates_calm_after_s", calm.as_secs_f64());
     run.add("all_told_after_s", over.elapsed().as_secs_f64());
@@ -63,9 +64,10 @@ pub(super) fn call(stage: &Stage, callback: String) -> Call {
 pub(super) async fn told(stage: &Stage, flood: &[String], lone: &Answers) -> usize {
     let began = Instant::now();
     loop {
-        let pushed = stage.pushed.borrow();
-        let untold = untold(flood, &pushed) + untold(&lone.ids, &pushed);
-        drop(pushed);
+        let untold = {
+            let pushed = stage.pushed.borrow();
+            untold(flood, &pushed) + untold(&lone.ids, &pushed)
+        };
         if untold == 0 || began.elapsed() > LONGEST {
             return untold;
         }

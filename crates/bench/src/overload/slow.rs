@@ -45,7 +45,8 @@ pub(super) async fn measure(
     run.add("pushes_stored", stored.unwrap_or_default());
     delay.set(Duration::ZERO);
     let over = Instant::now();
-    let untold = told(stage, &flood.answers.borrow().ids, &fast).await;
+    let ids = flood.answers.borrow().ids.clone();
+    let untold = told(stage, &ids, &fast).await;
     flood.answers.borrow_mut().tell(run);
     run.add("all_told_after_s", over.elapsed().as_secs_f64());
     run.add("lost", untold as f64);

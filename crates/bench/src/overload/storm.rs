@@ -136,7 +136,8 @@ async fn storm(
     run.add("bytes_written_per_device", spent.bytes(count));
     run.add("driver_cpu_share", spent.driver_share());
     let over = Instant::now();
-    let untold = told(stage, &flood.answers.borrow().ids, &lone.answers).await;
+    let ids = flood.answers.borrow().ids.clone();
+    let untold = told(stage, &ids, &lone.answers).await;
     run.add("all_told_after_s", over.elapsed().as_secs_f64());
     run.add("calm_after_s", lone.calm_again(over).await?.as_secs_f64());
     flood.answers.borrow_mut().tell(run);

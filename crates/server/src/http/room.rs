@@ -4,20 +4,14 @@
 //! A call takes its place when its body has come, so that slow senders keep none. A refusal costs as much as a part of the work
 //! that it spares, and who is refused asks again at once: refusals beyond so many a second are held back for a moment each, or
 //! they would leave no time for what was accepted.
-//!
-//! A create is the smaller part of what a command costs: its delivery and its pushes come after it. So when whatever is ready to
-//! go on has to wait long for its turn, fewer calls are worked on at once, down to an eighth, until that is over.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use downlink_api::Code;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::Fault;
 
@@ -29,20 +23,12 @@ const APART: Duration = Duration::from_micros(500);
 /// None is held back for longer: the time after which the client is asked to come again anyway.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// How late something ready may go on before fewer calls are taken in.
-const LATE: Duration = Duration::from_millis(15);
-/// So often it is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(25);
-
 /// A call's place among those that are worked on.
 pub(super) type Place = OwnedSemaphorePermit;
 
 /// See the module.
 pub(super) struct Room {
     calls: Arc<Semaphore>,
-    most: usize,
-    /// Of these, how many may be taken now.
-    limit: AtomicUsize,
     /// Lists that are read.
     reading: Semaphore,
     /// Lists that are read, or wait for their turn.
@@ -60,12 +46,9 @@ pub(super) struct Turn<'a> {
 impl Room {
     /// For so many calls with a body, and for so many lists that wait. Counts what it refuses.
     pub(super) fn new(calls: usize, lists_waiting: usize, refused: Counter) -> Self {
-        let most = calls.clamp(1, Semaphore::MAX_PERMITS);
         let lists = lists_waiting.saturating_add(LISTS_AT_ONCE);
         Self {
-            calls: Arc::new(Semaphore::new(most)),
-            most,
-            limit: AtomicUsize::new(most),
+            calls: Arc::new(Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS))),
             reading: Semaphore::new(LISTS_AT_ONCE),
             lists: Semaphore::new(lists.min(Semaphore::MAX_PERMITS)),
             pace: Pace::default(),
@@ -75,26 +58,7 @@ impl Room {
 
     /// A place for a call, if there is one.
     pub(super) fn place(&self) -> Option<Place> {
-        let taken = self.most.saturating_sub(self.calls.available_permits());
-        if taken >= self.limit.load(Ordering::Relaxed) {
-            return None;
-        }
         Arc::clone(&self.calls).try_acquire_owned().ok()
-    }
-
-    /// Takes in fewer calls while what is ready goes on late, until `stop`.
-    pub(super) async fn keep_pace(&self, shown: Gauge, stop: CancellationToken) {
-        loop {
-            let due = Instant::now() + LOOK_EVERY;
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(due) => {}
-            }
-            let limit = next_limit(self.limit.load(Ordering::Relaxed), self.most, due.elapsed());
-            self.limit.store(limit, Ordering::Relaxed);
-            shown.set(i64::try_from(limit).unwrap_or(i64::MAX));
-        }
     }
 
     /// What a call is told for which there is no place.
@@ -121,14 +85,6 @@ impl Room {
         self.refused.inc();
         tokio::time::sleep_until(self.pace.turn(Instant::now())).await;
         Fault::new(Code::Congested, told)
-    }
-}
-
-/// How many calls may be worked on at once, when so many may now and what was ready went on so late.
-fn next_limit(limit: usize, most: usize, late: Duration) -> usize {
-    match late > LATE {
-        true => (limit / 2).max(most / 8).max(1),
-        false => limit.saturating_add(most / 16 + 1).min(most),
     }
 }
 
@@ -163,30 +119,6 @@ mod tests {
         drop(first);
         assert!(room.place().is_some());
         assert_eq!(refused.get(), 1);
-    }
-
-    #[test]
-    fn fewer_calls_are_taken_in_while_all_is_late_and_as_many_as_before_afterwards() {
-        let late = LATE + Duration::from_millis(1);
-        let mut limit = 512;
-        for expected in [256, 128, 64, 64] {
-            limit = next_limit(limit, 512, late);
-            assert_eq!(limit, expected);
-        }
-        for _ in 0..16 {
-            limit = next_limit(limit, 512, LATE);
-        }
-        assert_eq!((limit, next_limit(1, 1, late)), (512, 1));
-    }
-
-    #[test]
-    fn no_more_calls_are_taken_in_than_the_limit_of_now() {
-        let room = Room::new(8, 0, Counter::default());
-        room.limit.store(1, Ordering::Relaxed);
-        let first = room.place();
-        assert!(first.is_some() && room.place().is_none());
-        room.limit.store(8, Ordering::Relaxed);
-        assert!(room.place().is_some());
     }
 
     #[test]

@@ -130,7 +130,6 @@ pub(crate) struct Metrics {
     pub(crate) http_requests: Counter,
     pub(crate) http_throttled: Counter,
     pub(crate) http_shed: Counter,
-    pub(crate) http_calls_limit: Gauge,
     pub(crate) http_connections_refused: Counter,
     pub(crate) logins_refused: Counter,
     pub(crate) http_connections: Gauge,
@@ -243,11 +242,6 @@ impl Metrics {
             "http_shed",
             "Northbound requests refused because too many were being worked on",
         );
-        let http_calls_limit = gauge(
-            r,
-            "http_calls_limit",
-            "Northbound calls that may be worked on at once now",
-        );
         let http_connections_refused = counter(
             r,
             "http_connections_refused",
@@ -311,7 +305,6 @@ impl Metrics {
             http_requests,
             http_throttled,
             http_shed,
-            http_calls_limit,
             http_connections_refused,
             logins_refused,
             http_connections,

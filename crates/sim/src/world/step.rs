@@ -219,14 +219,15 @@ impl World {
                 );
             }
             device::Act::Cut(connection, after) => self.plan(after, Todo::CutByDevice(place, connection)),
-            device::Act::Received(number) => {
-                self.note(format_args!("device {place} gets {number}"));
+            device::Act::Received(number, key) => {
+                self.note(format_args!("device {place} gets {number} as {key}"));
                 let entry = entry(&mut self.ledger.entries, number);
                 entry.received += 1;
             }
             device::Act::Confirmed(number) => entry(&mut self.ledger.entries, number).confirmed = true,
             device::Act::Acked(number) => entry(&mut self.ledger.entries, number).acked = true,
             device::Act::Answers(number, code) => {
+                self.note(format_args!("device {place} answers {number} with {code}"));
                 let entry = entry(&mut self.ledger.entries, number);
                 entry.succeeded |= code == 0;
                 entry.failed |= code != 0;

@@ -3,7 +3,7 @@
 //! Counted per device and taken in blocks. The first block of a device that is not known here (after a start, or after a
 //! long rest) begins where a clock stands that runs faster than almost any device is sent commands: so a number does not come
 //! again soon, not after a restart either, and nothing has to be written for a device that gets few. One that gets more has
-//! the highest number of its block kept with it. Numbers that an earlier round still maps are passed by.
+//! the highest number of its block kept with it, and goes on behind that, as long as the clock is not past it. Numbers that an earlier round still maps are passed by.
 
 use downlink_core::{CommandId, DeviceKey, Mid, Offer, Timestamp};
 use rusqlite::{OptionalExtension, params};
@@ -107,12 +107,13 @@ impl Batch {
             .sql
             .prepare_cached("SELECT mid FROM device WHERE key = ?1")?
             .query_row([device.0], |row| row.get(0))?;
-        let first = match Mid::new(kept) {
-            Some(kept) => after(kept, by_clock(now)),
-            None if self.has_others(device, id)? => by_clock(now),
-            None => Mid::FIRST,
-        };
-        self.block(device, first, BY_CLOCK)
+        let clock = by_clock(now);
+        match Mid::new(kept).map(|kept| after(kept, clock)) {
+            // Nothing but what is kept says where this block is: without it the next start would hand it out again.
+            Some(first) if first != clock => self.kept_block(device, first),
+            None if !self.has_others(device, id)? => self.block(device, Mid::FIRST, BY_CLOCK),
+            Some(_) | None => self.block(device, clock, BY_CLOCK),
+        }
     }
 
     /// Whether the device has, or had, a command beside this one.
