@@ -163,8 +163,14 @@ pub(crate) async fn what_is_reported_is_bounded_and_muted_and_of_lwm2m(stores: S
     let other = world.device("b").await;
     let family = Some(TopicFamily::Oc);
     world.store.seen(other.key, family, at(5)).await.unwrap();
-    report(&world, &other, r#"{"lux":8}"#, 5, 5).await;
-    assert_eq!(shown(&world, &other).await.0, Vec::<String>::new());
+    // What it says of a device behind it comes over MQTT too.
+    let mut behind = new_device(world.app.key, "c");
+    behind.gateway = Some(other.key);
+    let behind = world.store.register(behind, 10).await.unwrap().unwrap();
+    for device in [&other, &behind] {
+        report(&world, device, r#"{"lux":8}"#, 5, 5).await;
+        assert_eq!(shown(&world, device).await.0, Vec::<String>::new());
+    }
 }
 
 pub(crate) async fn what_is_desired_is_told_and_how_that_ended_is_kept(stores: Stores) {
