@@ -42,6 +42,8 @@ const REST: &str = "
         VALUES (7, 0, 'a', 1, x'01', NULL), (7, 1, 'b', 3, NULL, 'e'), (7, 2, 'c', 0, NULL, NULL);
     INSERT INTO request_key (app, key, asked, command, status, until) VALUES (1, 'k', x'00', x'00', 0, 9);
     UPDATE tally SET request_keys = 1 WHERE app = 1;
+    INSERT INTO device_group (key, id, app, name, max_devices, devices, created_at) VALUES (3, 'group', 50, 'g', 0, 1, 0);
+    INSERT INTO group_member (grp, device) VALUES (3, 91);
 ";
 
 /// A rule, and what breaks it.
@@ -113,6 +115,7 @@ const DAMAGE: &[(&str, &str)] = &[
     ("list-of-commands", "UPDATE of_device SET device = 91"),
     ("places-differ", "UPDATE work SET ord = 1 WHERE state = 0"),
     ("tail-begin", "DELETE FROM tail"),
+    ("group-counts", "UPDATE device_group SET devices = 2"),
     ("tally-commands", "UPDATE tally SET commands = commands + 1"),
     ("tally-open", "UPDATE tally SET open = open - 1"),
     ("tally-devices", "DELETE FROM tally WHERE app = 50"),

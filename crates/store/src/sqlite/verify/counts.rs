@@ -40,6 +40,12 @@ pub(super) const QUERIES: &[Query] = &[
          WHERE (c.app, c.stretch) NOT IN (SELECT app, stretch FROM n)",
     ),
     query(
+        "group-counts",
+        "how many devices a group has is what counting them gives",
+        "SELECT 'group ' || g.id FROM device_group g \
+         WHERE g.devices <> (SELECT count(*) FROM group_member m WHERE m.grp = g.key)",
+    ),
+    query(
         "receiver-counts",
         "how many pushes wait for a receiver, and were given up, is what counting them gives",
         "WITH n AS (SELECT receiver, count(*) FILTER (WHERE state < 2) AS waiting, \
