@@ -30,14 +30,8 @@ pub(super) async fn history(
 ) -> Result<Response, Fault> {
     let paging = Paging::of(&query, PAGE.0, PAGE.1).map_err(bad_query)?;
     let device = named(&api, &app, &query).await?;
-    let window = Window::of(&query).map_err(|fault| fault.with_code(Code::BadQuery))?;
-    let text = |name| query.get(name).map(std::borrow::Cow::into_owned);
-    let filter = HistoryFilter {
-        service: text("serviceId"),
-        property: text("property"),
-        from: window.from.max(kept_from(&info_of(&device.info), clock::now())),
-        to: window.to,
-    };
+    let mut filter = filter_of(&query)?;
+    filter.from = filter.from.max(kept_from(&info_of(&device.info), clock::now()));
     let _turn = api.north.room.turn_to_list().await?;
     let store = api.north.engine.store();
     let page = store
@@ -57,6 +51,18 @@ pub(super) async fn history(
 
 fn row<'a>(one: &'a ServiceData, of: (&'a str, &'a str, &'a str)) -> DataRow<'a> {
     DataRow::new(&one.service, of, &one.data, WireTime(one.at))
+}
+
+/// Which entries of a device's history are asked for.
+pub(super) fn filter_of(query: &Query) -> Result<HistoryFilter, Fault> {
+    let window = Window::of(query).map_err(|fault| fault.with_code(Code::BadQuery))?;
+    let text = |name| query.get(name).map(std::borrow::Cow::into_owned);
+    Ok(HistoryFilter {
+        service: text("serviceId"),
+        property: text("property"),
+        from: window.from,
+        to: window.to,
+    })
 }
 
 pub(super) fn bad_query(invalid: Invalid) -> Fault {

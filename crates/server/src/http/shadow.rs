@@ -11,14 +11,14 @@ use downlink_api::shadow::{
 };
 use downlink_api::time::WireTime;
 use downlink_api::{Code, Invalid};
-use downlink_store::{DesiredChange, DesiredStatus, Device, HistoryFilter, ShadowProperty, ShadowService};
+use downlink_store::{DesiredChange, DesiredStatus, Device, ShadowProperty, ShadowService};
 use http::StatusCode;
 
 use super::auth::Caller;
 use super::commands::device_of;
-use super::data::{bad_query, named};
+use super::data::{bad_query, filter_of, named};
 use super::devices::{Seen, Version};
-use super::paging::{Paging, Window};
+use super::paging::Paging;
 use super::request::{IdInPath, Text};
 use super::{Api, Fault, Query, RequestId, finish, json};
 
@@ -142,14 +142,7 @@ pub(super) async fn history(
 ) -> Result<Response, Fault> {
     let paging = Paging::of(&query, PAGE.0, PAGE.1).map_err(bad_query)?;
     let device = named(&api, &app, &query).await?;
-    let window = Window::of(&query).map_err(|fault| fault.with_code(Code::BadQuery))?;
-    let text = |name| query.get(name).map(std::borrow::Cow::into_owned);
-    let filter = HistoryFilter {
-        service: text("serviceId"),
-        property: text("property"),
-        from: window.from,
-        to: window.to,
-    };
+    let filter = filter_of(&query)?;
     let _turn = api.north.room.turn_to_list().await?;
     let store = api.north.engine.store();
     let page = store
