@@ -57,7 +57,16 @@ fn each_fault_meets_each_status() {
             *met.entry(key).or_insert(0) += times;
         }
     }
-    for fault in ["at an instant", "by itself", "disk full"] {
+    for fault in [
+        "at an instant",
+        "by itself",
+        "disk full",
+        "hints lost",
+        "receiver turns bad",
+        "device reboots",
+        "device hangs up",
+        "second session",
+    ] {
         for status in [
             "PENDING",
             "SENT",

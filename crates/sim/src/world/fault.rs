@@ -134,6 +134,9 @@ impl World {
             "starts, hints {}, tail {}",
             traits.hints, traits.tail
         ));
+        if !traits.hints {
+            self.meet("hints lost");
+        }
         let wall = self.wall_now();
         self.life = Some(Life::begin(self.dir.path(), self.now, wall, traits)?);
         if rough {
@@ -189,6 +192,9 @@ impl World {
         let mood = *self.chance.pick(&MOODS);
         self.note(format_args!("receiver {place} {mood:?}"));
         self.moods[place] = mood;
+        if mood != Mood::Good {
+            self.meet("receiver turns bad");
+        }
         let after = self.chance.between(2_000, 90_000);
         self.plan(after, Todo::ReceiverTurn(place));
     }

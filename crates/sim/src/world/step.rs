@@ -131,6 +131,9 @@ impl World {
         };
         life.connect(connection);
         self.connections.insert(connection, place);
+        if self.devices[place].current.is_some() {
+            self.meet("second session");
+        }
         self.note(format_args!("device {place} connects as {connection}"));
         let bytes = self.devices[place].connect(connection);
         let after = self.latency(connection, true);
@@ -160,6 +163,7 @@ impl World {
             return;
         }
         self.note(format_args!("device {place} cuts {connection}"));
+        self.meet("device hangs up");
         self.devices[place].gone(connection);
         self.connections.remove(&connection);
         if let Some(life) = &mut self.life {
@@ -277,6 +281,7 @@ impl World {
             return;
         }
         self.note(format_args!("sleeper {place} reboots"));
+        self.meet("device reboots");
         self.sleepers[place].reboot(self.now, &mut self.chance);
         self.watch(place);
         let after = self.chance.between(60_000, 600_000);
