@@ -292,6 +292,7 @@ section! {
         retry_first_ms: u32,
         retry_longest_ms: u32,
         record_wait_ms: u64,
+        record_gather_ms: u64,
         max_age_secs: u32,
         max_held_secs: u32,
         keep_dead_days: u32,

@@ -139,6 +139,7 @@ fn limits(config: &config::Push) -> Limits {
             longest: Span::from_millis(config.retry_longest_ms.max(config.retry_first_ms)),
         },
         record_wait: Duration::from_millis(config.record_wait_ms),
+        record_gather: Duration::from_millis(config.record_gather_ms),
     }
 }
 

@@ -7,6 +7,7 @@
 mod letter;
 mod unprocessed;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,8 +75,7 @@ impl Client {
         };
         outcome::track(async {
             let mut answer = Answer::default();
-            let exchange = self.exchange(&letter, &mut answer);
-            let outcome = match timeout(self.timeout, exchange).await {
+            let outcome = match timeout(self.timeout, self.exchange(&letter, &mut answer)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Outcome::Timeout(outcome::reached()),
             };
@@ -99,12 +99,10 @@ impl Client {
                 Err(error) => return Outcome::NotConnected(error),
             };
             let (sent, lease) = match over {
-                Over::Http1(mut one) => {
-                    match one.try_send_request(letter.request(&letter.ask.path, true)).await {
-                        Ok(response) => return self.answered(letter, response, answer, Some(one)).await,
-                        Err(error) => (error, None),
-                    }
-                }
+                Over::Http1(mut one) => match one.exchange(letter.request(&letter.ask.path, true)).await {
+                    Ok(response) => return self.answered(letter, response, answer, Some(one)).await,
+                    Err(error) => (error, None),
+                },
                 Over::Http2(Stream { mut sender, lease }) => {
                     match sender
                         .try_send_request(letter.request(&letter.ask.whole, false))
@@ -134,13 +132,17 @@ impl Client {
         letter: &Letter<'_>,
         response: Response<Incoming>,
         answer: &mut Answer,
-        one: Option<One>,
+        mut one: Option<One>,
     ) -> Outcome {
         outcome::enter(Phase::Body);
         let status = response.status();
         answer.head(status, response.headers());
         // How the body ends says nothing of the status, only whether the connection can be used again.
-        let read = self.read(response.into_body(), answer).await;
+        let read = pin!(self.read(response.into_body(), answer));
+        let read = match &mut one {
+            Some(one) => one.beside(read).await,
+            None => read.await,
+        };
         if let (Ok(true), Some(one)) = (read, one) {
             self.pool
                 .give_back(&letter.outgoing.target, &letter.security.tls, one);

@@ -41,8 +41,8 @@ pub(super) fn reached() -> Phase {
 }
 
 /// Runs an attempt. Where a connection is reused, it begins with [`Phase::Answer`].
-pub(super) async fn track<T>(attempt: impl Future<Output = T>) -> T {
-    PHASE.scope(Cell::new(Phase::Answer), attempt).await
+pub(super) fn track<T>(attempt: impl Future<Output = T>) -> impl Future<Output = T> {
+    PHASE.scope(Cell::new(Phase::Answer), attempt)
 }
 
 impl Phase {

@@ -131,8 +131,8 @@ impl Pool {
             let over = match found {
                 // It is ready as soon as its last answer is read to the end; or it was closed.
                 Found::One(mut one) => match one.ready().await {
-                    Ok(()) => Over::Http1(one),
-                    Err(_) => continue,
+                    true => Over::Http1(one),
+                    false => continue,
                 },
                 Found::Stream(stream) => Over::Http2(stream),
             };

@@ -66,6 +66,8 @@ pub(super) struct Limits {
     pub(super) backoff: Backoff,
     /// How long an acceptance waits to be recorded together with that of the command's last change.
     pub(super) record_wait: Duration,
+    /// How long that of the last change waits for those of others.
+    pub(super) record_gather: Duration,
 }
 
 /// What is attempted.
@@ -146,7 +148,7 @@ impl Schedule {
             turns: Turns::default(),
             alarms: BTreeSet::new(),
             to_read: VecDeque::new(),
-            to_record: ToRecord::new(limits.record_wait, limits.backlog),
+            to_record: ToRecord::new(limits.record_wait, limits.record_gather, limits.backlog),
             diverts: Diverts::default(),
             to_settle: ToSettle::default(),
             recent: Recent::new(limits.backlog.max(RECENT_AT_LEAST)),

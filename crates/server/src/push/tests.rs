@@ -49,6 +49,7 @@ fn config(allow: &[SocketAddr]) -> config::Push {
     push.retry_first_ms = 5;
     push.retry_longest_ms = 20;
     push.record_wait_ms = 20;
+    push.record_gather_ms = 0;
     push
 }
 

@@ -91,7 +91,7 @@ impl Lane {
     pub(super) fn forget(&mut self, now: Instant, rest: Duration) -> bool {
         let is_valid = self.profile.strong_count() > 0;
         self.resting
-            .retain(|one| is_valid && !one.one.is_closed() && one.since + rest > now);
+            .retain_mut(|one| is_valid && one.since + rest > now && !one.one.was_closed());
         self.shared
             .retain(|one| is_valid && !one.sender.is_closed() && !one.load.rested(now, rest));
         let awaited = Arc::strong_count(&self.turns) > 1;

@@ -1,16 +1,20 @@
 //! HTTP over a new connection: one exchange at a time, or many beside each other.
 //!
-//! A task of its own moves the bytes of each connection, and notices when the receiver closes an idle one.
+//! Over HTTP/1.1 whoever waits for the answer moves the bytes: an exchange wakes nobody else. An idle connection is not looked at
+//! until it is used again or the pool sweeps. Over HTTP/2 a task of its own moves the bytes of each connection.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Request, Response};
 use http_body_util::Full;
-use hyper::client::conn::{http1, http2};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::Instant;
@@ -31,8 +35,74 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// when none comes for as long. Both together are shorter than an attempt usually may take.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 5 });
 
-/// The sending side of a connection over HTTP/1.1.
-pub(in crate::push) type One = http1::SendRequest<Full<Bytes>>;
+/// A connection over HTTP/1.1.
+pub(in crate::push) struct One {
+    sender: http1::SendRequest<Full<Bytes>>,
+    mover: Mover,
+}
+
+impl One {
+    /// Waits until the last exchange is over; false: it was closed.
+    pub(super) async fn ready(&mut self) -> bool {
+        self.mover.beside(pin!(self.sender.ready())).await.is_ok()
+    }
+
+    /// Sends a request, and waits for the head of the answer.
+    pub(in crate::push) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
+        let sent = pin!(self.sender.try_send_request(request));
+        self.mover.beside(sent).await
+    }
+
+    /// Does what needs the connection to move on: reading an answer's body.
+    pub(in crate::push) fn beside<T>(
+        &mut self,
+        work: Pin<&mut impl Future<Output = T>>,
+    ) -> impl Future<Output = T> {
+        self.mover.beside(work)
+    }
+
+    /// Known to be closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.mover.0.is_none() || self.sender.is_closed()
+    }
+
+    /// Whether an idle one has been closed by now.
+    pub(super) fn was_closed(&mut self) -> bool {
+        self.mover.poll(&mut Context::from_waker(Waker::noop()));
+        self.is_closed()
+    }
+}
+
+/// What moves the bytes of a connection, until it ends. How it ended is told to whoever waits for an answer.
+struct Mover(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl Drop for Mover {
+    /// The sender is gone by now: says goodbye, as far as that goes without waiting.
+    fn drop(&mut self) {
+        self.poll(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+impl Mover {
+    fn poll(&mut self, context: &mut Context<'_>) {
+        if let Some(connection) = &mut self.0
+            && connection.as_mut().poll(context).is_ready()
+        {
+            self.0 = None;
+        }
+    }
+
+    /// Does `work`, and moves bytes whenever that or the connection may go on.
+    fn beside<T>(&mut self, mut work: Pin<&mut impl Future<Output = T>>) -> impl Future<Output = T> {
+        poll_fn(move |context| {
+            self.poll(context);
+            work.as_mut().poll(context)
+        })
+    }
+}
 
 /// A connection over HTTP/2.
 pub(super) struct Shared {
@@ -129,11 +199,11 @@ where
 {
     let begun = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(io).await;
     let (sender, connection) = begun.map_err(failed)?;
-    tokio::spawn(async move {
-        // How it ended is told to whoever waits for an answer.
+    let moving = async move {
         let _ended = connection.await;
-    });
-    Ok(Begun::Http1(sender))
+    };
+    let mover = Mover(Some(Box::pin(moving)));
+    Ok(Begun::Http1(One { sender, mover }))
 }
 
 async fn http2<S>(io: TokioIo<S>) -> Result<Begun, ConnectError>

@@ -52,6 +52,7 @@ impl World {
                 longest: Span::from_secs(4),
             },
             record_wait: Duration::from_millis(400 * random.below(2)),
+            record_gather: Duration::from_millis(30 * random.below(2)),
         };
         Self {
             rig: Rig::new(limits),

@@ -28,22 +28,30 @@ pub(super) enum Noted {
 /// The queues of commands to be recorded.
 pub(super) struct ToRecord {
     next: VecDeque<CommandId>,
+    /// From when on the first of those is to be recorded.
+    next_from: Duration,
     /// With the time from which on each is to be recorded. Most have been by then.
     later: VecDeque<(Duration, CommandId)>,
     wait: Duration,
+    gather: Duration,
     most: usize,
 }
+
+/// As many of those that are next do not wait for more.
+const MANY: usize = 512;
 
 /// The share of the wait within which those that became due are gathered, so that they do not ring one by one.
 const GATHERED: u32 = 4;
 
 impl ToRecord {
-    /// Nothing waits longer than `wait`, and no more than `most` do.
-    pub(super) fn new(wait: Duration, most: usize) -> Self {
+    /// Nothing waits longer than `wait`, and no more than `most` do; the last of a command no longer than `gather`.
+    pub(super) fn new(wait: Duration, gather: Duration, most: usize) -> Self {
         Self {
             next: VecDeque::new(),
+            next_from: Duration::ZERO,
             later: VecDeque::new(),
             wait,
+            gather,
             most,
         }
     }
@@ -55,6 +63,9 @@ impl ToRecord {
             (Noted::Now, _) | (Noted::Later, false) => {}
             (Noted::No | Noted::Later, true) => {
                 held.noted = Noted::Now;
+                if self.next.is_empty() {
+                    self.next_from = now + self.gather;
+                }
                 self.next.push_back(command);
             }
             (Noted::No, false) => {
@@ -82,7 +93,11 @@ impl ToRecord {
             {
                 held.noted = Noted::Now;
                 self.next.push_back(command);
+                self.next_from = at;
             }
+        }
+        if self.next_from > now && self.next.len() < MANY {
+            return Vec::new();
         }
         let mut told = Vec::new();
         while told.len() < most {
@@ -100,7 +115,9 @@ impl ToRecord {
 
     /// When those that wait are to be looked at, at the latest.
     pub(super) fn next_at(&self) -> Option<Duration> {
-        self.later.front().map(|(at, _)| *at + self.wait / GATHERED)
+        let next = (!self.next.is_empty()).then_some(self.next_from);
+        let later = self.later.front().map(|(at, _)| *at + self.wait / GATHERED);
+        next.into_iter().chain(later).min()
     }
 }
 

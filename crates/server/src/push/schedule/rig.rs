@@ -21,6 +21,7 @@ pub(super) fn limits() -> Limits {
             longest: Span::from_secs(600),
         },
         record_wait: Duration::ZERO,
+        record_gather: Duration::ZERO,
     }
 }
 

@@ -64,6 +64,7 @@ struct Shared {
     connections: AtomicUsize,
     open: AtomicUsize,
     cut: AtomicUsize,
+    torn: AtomicUsize,
 }
 
 /// Runs until it is dropped.
@@ -93,6 +94,7 @@ impl Receiver {
             connections: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             cut: AtomicUsize::new(0),
+            torn: AtomicUsize::new(0),
         });
         let task = tokio::spawn(accept(listener, tls, Arc::clone(&shared)));
         Self {
@@ -124,6 +126,11 @@ impl Receiver {
     pub(super) fn cut(&self) -> usize {
         self.shared.cut.load(Ordering::SeqCst)
     }
+
+    /// Connections that ended with an error, such as those over TLS that ended without a word.
+    pub(super) fn torn(&self) -> usize {
+        self.shared.torn.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for Receiver {
@@ -141,13 +148,16 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
         let shared = Arc::clone(&shared);
         let tls = tls.clone();
         connections.spawn(async move {
-            let _gone = match tls {
+            let gone = match tls {
                 Some(tls) => match tls.accept(stream).await {
                     Ok(stream) => serve(stream, &shared).await,
                     Err(error) => Err(error),
                 },
                 None => serve(stream, &shared).await,
             };
+            shared
+                .torn
+                .fetch_add(usize::from(gone.is_err()), Ordering::SeqCst);
             shared.open.fetch_sub(1, Ordering::SeqCst);
         });
     }

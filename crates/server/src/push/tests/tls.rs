@@ -153,6 +153,21 @@ async fn a_certificate_must_be_trusted_and_bear_the_name_in_the_url() {
 }
 
 #[tokio::test]
+async fn connections_that_are_let_go_end_with_a_word() {
+    let authority = Authority::new();
+    let receiver = receiver(&authority.sign("localhost"), None).await;
+    let client = client(receiver.address, &book::empty(trusting(&[authority.der()], true)));
+    for _ in 0..2 {
+        let report = client.attempt(&to(&receiver, "localhost", AppKey(1))).await;
+        assert!(report.outcome.is_accepted(), "{report:?}");
+    }
+    assert_eq!((receiver.connections(), receiver.open()), (1, 1));
+    drop(client);
+    until(|| async { (receiver.open() == 0).then_some(()) }).await;
+    assert_eq!(receiver.torn(), 0);
+}
+
+#[tokio::test]
 async fn without_any_roots_the_outcome_says_so() {
     let receiver = receiver(&Authority::new().sign("localhost"), None).await;
     let report = attempt(&receiver, "localhost", book::no_roots()).await;

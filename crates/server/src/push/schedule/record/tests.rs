@@ -7,6 +7,7 @@ use downlink_store::PushDuty;
 
 use super::super::rig::{MS, duty, id, limits, secs};
 use super::super::{Ending, Limits, Schedule};
+use super::MANY;
 
 fn with_wait() -> Schedule {
     Schedule::new(Limits {
@@ -112,4 +113,57 @@ fn an_end_is_recorded_at_once_also_after_a_change_that_waits() {
     hint(&mut schedule, ending(&[1, 2]), MS);
     accept_all(&mut schedule, MS);
     assert_eq!(record(&mut schedule, MS), [(id(1), 2)]);
+}
+
+fn with_gather() -> Schedule {
+    Schedule::new(Limits {
+        record_wait: secs(1),
+        record_gather: MS * 20,
+        in_flight: 4 * MANY,
+        per_receiver: 4 * MANY,
+        backlog: 4 * MANY,
+        ..limits()
+    })
+}
+
+fn end_of(n: usize) -> PushDuty {
+    let n = u32::try_from(n).unwrap();
+    let mut duty = duty(n, 80, &[1]);
+    duty.events[0].status = Status::Successful;
+    duty
+}
+
+#[test]
+fn ends_wait_for_those_of_other_commands_but_not_long() {
+    let mut schedule = with_gather();
+    for (n, now) in [(1, MS), (2, MS * 10)] {
+        hint(&mut schedule, end_of(n), now);
+        accept_all(&mut schedule, now);
+        assert_eq!(record(&mut schedule, now), []);
+    }
+    let at = schedule.next_wake(true).expect("it is looked at again");
+    assert_eq!(at, MS * 21, "from the first on");
+    assert_eq!(record(&mut schedule, at), [(id(1), 1), (id(2), 1)]);
+    assert_eq!(schedule.backlog(), 0);
+}
+
+#[test]
+fn many_ends_do_not_wait() {
+    let mut schedule = with_gather();
+    for n in 0..MANY {
+        assert_eq!(record(&mut schedule, MS), []);
+        hint(&mut schedule, end_of(n), MS);
+        while let Some(push) = schedule.start(MS) {
+            schedule.ended(&push, Ending::Accepted, MS, Timestamp::default(), 0);
+        }
+    }
+    assert!(!record(&mut schedule, MS).is_empty());
+}
+
+#[test]
+fn a_stop_does_not_wait_for_ends() {
+    let mut schedule = with_gather();
+    hint(&mut schedule, end_of(1), MS);
+    accept_all(&mut schedule, MS);
+    assert_eq!(schedule.take_accepted(Duration::MAX, 100).len(), 1);
 }
