@@ -47,7 +47,6 @@ pub(super) fn track<T>(attempt: impl Future<Output = T>) -> impl Future<Output =
 
 impl Phase {
     /// As it stands in the record of attempts.
-    #[allow(dead_code)] // until attempts are recorded
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Resolve => "resolve",
@@ -61,7 +60,6 @@ impl Phase {
 
 /// All that an attempt leaves behind.
 #[derive(Debug)]
-#[allow(dead_code)] // until attempts are recorded
 pub(super) struct Report {
     /// How it ended.
     pub(super) outcome: Outcome,
@@ -138,7 +136,6 @@ impl Outcome {
     }
 
     /// As it stands in the record of attempts.
-    #[allow(dead_code)] // until attempts are recorded
     pub(super) fn word(&self) -> &'static str {
         match self.label() {
             PushOutcome::Accepted => "accepted",
