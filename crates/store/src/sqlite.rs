@@ -47,6 +47,7 @@ mod records;
 mod registrations;
 mod request_keys;
 pub mod reseal;
+pub mod sealed;
 mod shadow;
 mod state;
 mod stats;
