@@ -16,6 +16,7 @@ use super::failure::means_damage;
 use super::log;
 use super::migrate::{self, APPLICATION_ID, KNOWN};
 use super::options::{OpenError, SqliteOptions};
+use super::pages;
 
 const NAME: &str = "downlink.db";
 /// Databases up to this size are read through at the start; larger ones would delay it. A million commands are 190 MB, and
@@ -130,6 +131,8 @@ impl DataDir {
     }
 
     fn check_and_migrate(&self) -> Result<(), Refused> {
+        // Opened before and closed after SQLite's own: closing it would take the locks of those that are open.
+        let file = File::open(self.database()).map_err(unreadable)?;
         let mut sql = self.writer()?;
         let mark: i32 = sql.pragma_query_value(None, "application_id", |row| row.get(0))?;
         if mark != APPLICATION_ID {
@@ -150,19 +153,20 @@ impl DataDir {
                 "{NAME} is cut off: {size} of {whole} bytes"
             )));
         }
-        if size <= CHECKED_BYTES {
-            let verdict: String = sql.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-            if verdict != "ok" {
-                return Err(Refused::Damaged(verdict));
-            }
-        }
+        check_pages(&file, &sql, size)?;
         migrate::migrate(&mut sql).map_err(|error| match error.sqlite_error_code() {
             // A statement that does not fit what is there: the file does not have the schema that it says.
             Some(rusqlite::ErrorCode::Unknown) => {
                 Refused::Damaged(format!("it does not have schema {found}: {error}"))
             }
             _ => Refused::Sql(error),
-        })
+        })?;
+        match migrate::lacking(&sql)? {
+            None => Ok(()),
+            Some(name) => Err(Refused::Damaged(format!(
+                "{name} is missing from its schema, or another"
+            ))),
+        }
     }
 
     fn damaged(&self, what: impl Into<String>) -> OpenError {
@@ -175,6 +179,28 @@ impl DataDir {
     pub(super) fn open_error(&self, refused: impl Into<Refused>) -> OpenError {
         refusal(&self.path, refused)
     }
+}
+
+/// All pages of a file that is not large; of a larger one those that much depends on.
+fn check_pages(file: &File, sql: &Connection, size: u64) -> Result<(), Refused> {
+    if size <= CHECKED_BYTES {
+        let verdict: String = sql.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        return match verdict == "ok" {
+            true => Ok(()),
+            false => Err(Refused::Damaged(verdict)),
+        };
+    }
+    let mut roots = sql.prepare("SELECT 1 UNION SELECT rootpage FROM sqlite_schema WHERE rootpage > 0")?;
+    let roots = roots.query_map([], |row| row.get(0))?;
+    let roots = roots.collect::<Result<Vec<u32>, _>>()?;
+    match pages::look(file, &roots).map_err(unreadable)? {
+        None => Ok(()),
+        Some(what) => Err(Refused::Damaged(what)),
+    }
+}
+
+fn unreadable(error: io::Error) -> Refused {
+    Refused::Damaged(format!("{NAME} cannot be read: {error}"))
 }
 
 /// Why what is at `path` is not used, as told.
