@@ -213,3 +213,33 @@ async fn the_key_of_the_configuration_is_changed_into_a_file() {
     let twice = rotate_master_key(dir.path(), &hex(5), false).unwrap_err();
     assert!(twice.to_string().contains("there are two"), "{twice}");
 }
+
+#[test]
+fn no_two_places_are_alike() {
+    let key = |app, id: &str| Place::SigningKey {
+        app,
+        id: id.to_owned(),
+    };
+    let places = [
+        Place::Device {
+            id: "dev-1".to_owned(),
+        },
+        Place::Device { id: "1".to_owned() },
+        key(1, "a"),
+        key(1, "b"),
+        key(11, "a"),
+        key(2, "a"),
+        Place::PushTls { app: 1 },
+        Place::PushTls { app: 11 },
+    ];
+    let labels: Vec<_> = places.iter().map(label).collect();
+    for (n, one) in labels.iter().enumerate() {
+        assert!(!labels[..n].contains(one), "{one}");
+        // Ids of devices hold no colon.
+        assert_eq!(
+            one.contains(':'),
+            !matches!(places[n], Place::Device { .. }),
+            "{one}"
+        );
+    }
+}
