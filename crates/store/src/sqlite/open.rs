@@ -335,3 +335,46 @@ pub(super) fn make_private_file(path: &Path) -> io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use downlink_core::{Policy, Timestamp};
+
+    use super::*;
+
+    /// Whatever the size, the pages that others hang on are looked at.
+    #[test]
+    fn a_damaged_root_is_found_in_a_file_of_any_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SqliteOptions::new(dir.path(), Policy::standard(Timestamp::from_millis(0)));
+        let data = DataDir::open(&options).unwrap();
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(data.database())
+            .unwrap();
+        let sql = data.writer().unwrap();
+        for size in [0, CHECKED_BYTES + 1] {
+            assert!(check_pages(&file, &sql, size).is_ok(), "{size}");
+        }
+        let root: u32 = sql
+            .query_row(
+                "SELECT rootpage FROM sqlite_schema WHERE name = 'command'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        file.write_all_at(&[0xa5; 4096], u64::from(root - 1) * 4096)
+            .unwrap();
+        for size in [0, CHECKED_BYTES + 1] {
+            let fresh = data.writer().unwrap();
+            let found = check_pages(&file, &fresh, size);
+            assert!(
+                matches!(found, Err(Refused::Damaged(_) | Refused::Sql(_))),
+                "{size}"
+            );
+        }
+    }
+}
