@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from kit.server import APP_ID, binary, clean_env
+from kit.server import APP_ID, binary, clean_env, run_to_end
 from kit.wait import until
 from kit.world import World
 
@@ -160,15 +160,30 @@ def test_an_old_backup_puts_the_world_back(world, tmp_path):
 
 
 def test_without_its_key_a_store_tells_what_it_cannot(world, tmp_path):
-    """The master key is not in a backup. With another one the server runs, and says which devices it cannot read."""
+    """The master key is not in a backup. Without it, or with another one, the restored server refuses to start, and says so."""
     credentials = world.na.register()
+    key = (world.server.data_dir / "master.key").read_text()
     backup = tmp_path / "backup"
     done("backup", "--data-dir", world.server.data_dir, "--to", backup)
     assert (world.server.data_dir / "master.key").read_bytes() not in backup.read_bytes()
     assert credentials.secret.encode() not in backup.read_bytes()
     world.server.kill()
     shutil.rmtree(world.server.data_dir)
-    assert done("restore", "--from", backup, "--data-dir", world.server.data_dir)["masterKey"] is False
+    made = done("restore", "--from", backup, "--data-dir", world.server.data_dir)
+    assert (made["masterKey"], made["masterKeyOpens"]) == (False, None)
+    code, said = run_to_end(world.server)
+    assert code == 1 and "master.key" in said and "secrets of devices" in said, said
+
+    for path in world.server.data_dir.glob("downlink.db*"):
+        path.unlink()
+    (world.server.data_dir / "master.key").write_text("ab" * 32)
+    made = done("restore", "--from", backup, "--data-dir", world.server.data_dir)
+    assert (made["masterKey"], made["masterKeyOpens"]) == (True, False)
+    code, said = run_to_end(world.server)
+    assert code == 1 and "another key" in said, said
+    (world.server.data_dir / "master.key").write_text(key)
+    world.server.start()
+    world.device(credentials=credentials)
 
 
 def test_the_master_key_is_changed(world):

@@ -1,12 +1,16 @@
 """A store that was damaged while no server ran: it is refused, by the name of what is damaged, or it starts and shows all that
 it had. It never starts with less."""
 
+import http.client
 import random
 import shutil
 import struct
 
 import pytest
 
+from kit import metrics
+from kit.na import COMMANDS as COMMANDS_PATH
+from kit.server import run_to_end
 
 pytestmark = pytest.mark.settings(commands_queue_limit=10000)
 
@@ -102,3 +106,50 @@ def test_damage_is_told_or_does_not_matter(world, server, left, rng, kind):
         assert shows == shown, f"seed {seed}: it started with {len(shows)} of {len(shown)}"
         server.kill()
     print(f"{kind}: {refused} of {SEEDS} refused, the others show all")
+
+
+MARK = "marked-for-damage"
+
+
+def ready(server) -> tuple[int, str]:
+    connection = http.client.HTTPConnection(*server.address("admin"), timeout=30)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def met(server, what: str) -> int:
+    start = f'downlink_store_damage_total{{what="{what}"}} '
+    return next(int(line.removeprefix(start)) for line in metrics.text(server).splitlines() if line.startswith(start))
+
+
+def test_damage_that_is_met_is_told_and_the_rest_is_served(world, server):
+    """Pages become noise under a running server. What is on them is answered 500, all else as before; it counts what it met and
+    is not ready any more. The next start refuses."""
+    device = world.na.register()
+    for _ in range(COMMANDS):
+        world.na.create(device.device_id, None, command={"serviceId": "s", "method": "m", "paras": {"v": MARK * 20}})
+    server.terminate()
+    server.start()
+    assert ready(server) == (200, "ready\n") and met(server, "File") == 0
+    database = server.data_dir / "downlink.db"
+    held = database.read_bytes()
+    page = struct.unpack(">H", held[16:18])[0]
+    with open(database, "r+b") as file:
+        marked = [at for at in range(page, len(held), page) if MARK.encode() in held[at : at + page]]
+        for at in marked:
+            file.seek(at)
+            file.write(b"\xa5" * page)
+    assert len(marked) > 5
+    assert world.na.call("GET", f"{COMMANDS_PATH}?pageNo=0&pageSize=1000").status == 500
+    status, why = ready(server)
+    assert status == 503 and "damaged" in why and "downlink verify" in why, why
+    assert met(server, "File") > 0
+    assert world.na.register().device_id, "what is sound is served"
+    world.device(credentials=device)
+    server.terminate()
+    code, said = run_to_end(server)
+    assert code == 1 and str(server.data_dir) in said, said

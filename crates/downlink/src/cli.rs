@@ -92,6 +92,7 @@ mod tests {
             "backup --data-dir d --to f",
             "restore --from f --data-dir d",
             "rotate-key --data-dir d",
+            "rotate-key --data-dir d --config f --give-up",
             "verify --file f --output json",
             "app key create a --overlap 60",
             "app key list a --output json",

@@ -22,7 +22,7 @@ use crate::http::{self, Northbound};
 use crate::net::{BindError, Datagrams, TlsError};
 use crate::notices::PlatformNotices;
 use crate::push::{self, Roots, TrustBook};
-use crate::secrets::{self, Sealer, SecretHash};
+use crate::secrets::{self, KeyError, Sealer, SecretHash};
 use crate::telemetry::Metrics;
 use crate::{admin, clock, sweep};
 
@@ -45,6 +45,8 @@ enum Cause {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -87,7 +89,7 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
     let store = Arc::new(SqliteStore::open(store_options(&config))?);
     let data_dir = config.server.data_dir.clone();
     let io = |what| move |source| Cause::Io { what, source };
-    let master_key = secrets::master_key(&config.server.master_key, &data_dir).map_err(io("master key"))?;
+    let sealer = Arc::new(secrets::unlock(&config.server.master_key, &data_dir)?);
     let admin_token = secrets::admin_token(&data_dir).map_err(io("admin token"))?;
     let listeners = Listeners::bind(&config).await?;
     let addresses = listeners.addresses().map_err(io("listener"))?;
@@ -99,7 +101,6 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
     let metrics = Arc::new(Metrics::new());
     let port: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
     let (engine, inboxes) = engine(&port, &config, &metrics).await?;
-    let sealer = Arc::new(Sealer::new(&master_key));
     let trust = trust_book(&store, &sealer, &config.push).await?;
     let desk = push::start(
         port,

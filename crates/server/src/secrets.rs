@@ -7,8 +7,11 @@ mod files;
 mod hash;
 mod rotate;
 mod seal;
+mod unlock;
 
-pub(crate) use files::{admin_token, master_key};
+pub(crate) use files::admin_token;
 pub(crate) use hash::{IdRandom, SecretHash, TokenHash, random, random_hex, random_token, random_uuid, same};
-pub use rotate::rotate_master_key;
+pub use rotate::{Rotated, rotate_master_key};
 pub(crate) use seal::Sealer;
+pub use unlock::key_file_opens;
+pub(crate) use unlock::{KeyError, unlock};

@@ -301,6 +301,10 @@ pub struct Figures {
     pub waiting: u64,
     /// Commands that are kept by device in memory and not in the tables by device yet.
     pub tail: u64,
+    /// Times a row was met that cannot be, since it was opened: it concerns what it is a row of, and nothing else.
+    pub damaged_rows: u64,
+    /// Times a page of the file was met that is damaged or cannot be read, since it was opened.
+    pub damaged_file: u64,
 }
 
 /// Commands. Every method is one transaction, or joins others in one; an answer means that it is on disk.

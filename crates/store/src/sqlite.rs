@@ -19,6 +19,7 @@ mod cancel_tasks;
 mod checkpoint;
 mod commands;
 mod create;
+mod damage;
 mod device_cache;
 mod device_groups;
 mod devices;
@@ -39,6 +40,7 @@ mod migrate;
 mod notices;
 mod open;
 mod options;
+mod pages;
 mod products;
 mod pushes;
 mod queue;
@@ -47,6 +49,7 @@ mod records;
 mod registrations;
 mod request_keys;
 pub mod reseal;
+pub mod sealed;
 mod shadow;
 mod state;
 mod stats;
@@ -178,8 +181,11 @@ impl SqliteStore {
         read: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         let request = |reply: tokio::sync::oneshot::Sender<_>| {
-            read::Request::Read(Box::new(move |sql| {
+            read::Request::Read(Box::new(move |sql, damage| {
                 let outcome = read::in_transaction(sql, read);
+                if let Err(failure) = &outcome {
+                    damage.note(failure);
+                }
                 // A caller that went away does not care.
                 let _ = reply.send(outcome.map_err(StoreError::from));
             }))

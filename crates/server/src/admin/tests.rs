@@ -236,6 +236,30 @@ async fn a_given_id_and_secret_are_used() {
 }
 
 #[tokio::test]
+async fn the_operator_has_64_connections() {
+    let world = World::start().await;
+    let mut open = Vec::new();
+    for n in 1..=65 {
+        let mut stream = TcpStream::connect(world.admin()).await.unwrap();
+        // One beyond the limit may be closed before this is sent.
+        let _ = stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await;
+        let mut told = [0; 12];
+        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_exact(&mut told));
+        let read = read.await.expect("neither served nor refused");
+        let served = read.is_ok() && &told == b"HTTP/1.1 200";
+        assert_eq!(
+            served,
+            n <= 64,
+            "connection {n}: {}",
+            String::from_utf8_lossy(&told)
+        );
+        open.push(stream);
+    }
+}
+
+#[tokio::test]
 async fn applications_that_take_all_their_connections_do_not_shut_the_operator_out() {
     let world = World::with(vec![("northbound", "max_connections", 1.into())]).await;
     let mut taken = TcpStream::connect(world.plain()).await.unwrap();

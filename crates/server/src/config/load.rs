@@ -257,6 +257,34 @@ mod tests {
         assert_eq!(config.commands.max_sends, 5);
     }
 
+    /// As docs/security.md says them.
+    #[test]
+    fn the_doors_and_their_limits_are_as_reviewed() {
+        let config = load(None, env(&[]), Vec::new()).unwrap();
+        let (north, mqtt, lwm2m) = (&config.northbound, &config.mqtt, &config.lwm2m);
+        assert_eq!(
+            (north.listen.as_str(), north.listen_plain.as_str()),
+            ("127.0.0.1:8743", "")
+        );
+        assert_eq!(
+            (mqtt.listen.as_str(), mqtt.listen_tls.as_str()),
+            ("127.0.0.1:1883", "off")
+        );
+        assert_eq!(
+            (lwm2m.listen.as_str(), lwm2m.listen_dtls.as_str()),
+            ("off", "off")
+        );
+        assert_eq!(config.admin.listen, "127.0.0.1:8744");
+        assert!(!north.plain_beyond_loopback && !config.admin.beyond_loopback);
+        assert_eq!((north.max_connections, north.max_calls_at_once), (10_000, 512));
+        assert_eq!((north.request_timeout_secs, mqtt.connect_timeout_secs), (30, 10));
+        assert_eq!(
+            (mqtt.max_connections, lwm2m.max_registrations),
+            (100_000, 200_000)
+        );
+        assert_eq!((lwm2m.max_dtls_sessions, lwm2m.max_handshakes), (100_000, 4096));
+    }
+
     #[test]
     fn certificates_of_clients_need_somebody_who_vouches_for_them() {
         let asked = |ca: &str| {

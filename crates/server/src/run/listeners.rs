@@ -150,3 +150,24 @@ async fn guarded(
     }
     Ok(Some(listener))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_in_clear_is_not_reached_from_outside_unless_the_operator_says_so() {
+        let bind = |address: &'static str, beyond| guarded("admin", address, beyond, "admin.beyond_loopback");
+        for address in ["0.0.0.0:0", "[::]:0"] {
+            let refused = bind(address, false).await.err();
+            let told = refused.as_ref().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                matches!(refused, Some(BindError::BeyondLoopback { .. })),
+                "{address}: {told}"
+            );
+            assert!(told.contains("admin.beyond_loopback"), "{told}");
+        }
+        assert!(bind("127.0.0.1:0", false).await.unwrap().is_some());
+        assert!(bind("off", false).await.unwrap().is_none());
+    }
+}

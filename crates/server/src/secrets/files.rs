@@ -15,17 +15,6 @@ pub(super) const OLD_KEY: &str = "master.key";
 /// The file of the key that is about to take its place.
 pub(super) const NEW_KEY: &str = "master.key.new";
 
-/// The master key: from configuration (64 hex digits), else `<data_dir>/master.key`.
-pub(crate) fn master_key(configured: &str, data_dir: &Path) -> io::Result<[u8; 32]> {
-    match configured {
-        "" if data_dir.join(NEW_KEY).exists() => Err(io::Error::other(
-            "a change of the master key was not finished: run `downlink rotate-key` again",
-        )),
-        "" => made_key(&data_dir.join(OLD_KEY)),
-        given => key_of(given),
-    }
-}
-
 /// The key in a file, which is made if there is none.
 pub(super) fn made_key(path: &Path) -> io::Result<[u8; 32]> {
     key_of(&read_or_make(path, 32)?)
@@ -38,7 +27,8 @@ pub(super) fn key_in(path: &Path) -> io::Result<[u8; 32]> {
     key_of(&text)
 }
 
-fn key_of(text: &str) -> io::Result<[u8; 32]> {
+/// The key that a text says.
+pub(super) fn key_of(text: &str) -> io::Result<[u8; 32]> {
     decode(text.trim()).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidData,
@@ -123,12 +113,10 @@ mod tests {
     #[test]
     fn keys_are_made_once_and_private() {
         let dir = tempfile::tempdir().unwrap();
-        let key = master_key("", dir.path()).unwrap();
-        assert_eq!(master_key("", dir.path()).unwrap(), key);
-        let mode = std::fs::metadata(dir.path().join("master.key"))
-            .unwrap()
-            .permissions()
-            .mode();
+        let path = dir.path().join(OLD_KEY);
+        let key = made_key(&path).unwrap();
+        assert_eq!((made_key(&path).unwrap(), key_in(&path).unwrap()), (key, key));
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -156,15 +144,14 @@ mod tests {
         for name in ["master.key.part", "admin.token.part"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
-        assert!(master_key("", dir.path()).is_ok() && admin_token(dir.path()).is_ok());
+        assert!(made_key(&dir.path().join(OLD_KEY)).is_ok() && admin_token(dir.path()).is_ok());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 
     #[test]
     fn a_bad_key_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
         for bad in ["12", &"g".repeat(64), &"é".repeat(32)] {
-            assert!(master_key(bad, dir.path()).is_err(), "{bad}");
+            assert!(key_of(bad).is_err(), "{bad}");
         }
     }
 }

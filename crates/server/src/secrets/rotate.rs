@@ -6,61 +6,117 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use downlink_core::AppKey;
-use downlink_store::sqlite::reseal::{Place, ResealError, Resealing, reseal};
+use downlink_store::sqlite::reseal::{ResealError, Resealing, reseal};
+use downlink_store::sqlite::sealed::Place;
 
 use super::Sealer;
 use super::files::{self, NEW_KEY, OLD_KEY};
-use crate::push::{key_label, tls_label};
+use super::unlock::label;
 
-/// Makes another master key for a data directory whose key is its file `master.key`. Gives how many secrets were sealed
-/// anew.
+/// What a change of the master key did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotated {
+    /// Secrets that are sealed under the new key.
+    pub sealed: u64,
+    /// Secrets that are given up: what they were for needs new ones.
+    pub given_up: u64,
+}
+
+/// Makes another master key for a data directory, in its file `master.key`. The old one is `configured` (64 hex digits) or, if
+/// that is empty, what the file holds. With `give_up` what the old key does not open is given up, and there may be no old key;
+/// without it nothing is changed then.
 ///
 /// # Errors
-/// A server has the directory; there is no key file, or it is not the key of what is sealed.
-pub fn rotate_master_key(data_dir: &Path) -> Result<u64, ResealError> {
-    let (old_file, new_file) = (data_dir.join(OLD_KEY), data_dir.join(NEW_KEY));
+/// A server has the directory; there is no old key, there are two, or it is not the key of what is sealed.
+pub fn rotate_master_key(data_dir: &Path, configured: &str, give_up: bool) -> Result<Rotated, ResealError> {
     let mut rotation = Rotation {
+        configured: configured.to_owned(),
+        give_up,
+        given_up: 0,
         keys: None,
-        old_file,
-        new_file,
+        makes_new: false,
+        old_file: data_dir.join(OLD_KEY),
+        new_file: data_dir.join(NEW_KEY),
     };
-    reseal(data_dir, &mut rotation)
+    let all = reseal(data_dir, &mut rotation)?;
+    Ok(Rotated {
+        sealed: all - rotation.given_up,
+        given_up: rotation.given_up,
+    })
 }
 
 struct Rotation {
-    /// The old and the new one, once it has begun.
-    keys: Option<(Sealer, Sealer)>,
+    configured: String,
+    give_up: bool,
+    given_up: u64,
+    /// The old one, unless it is lost, and the new one, once it has begun.
+    keys: Option<(Option<Sealer>, Sealer)>,
+    /// The new key is of this run, not of one that was cut off.
+    makes_new: bool,
     old_file: PathBuf,
     new_file: PathBuf,
 }
 
+impl Rotation {
+    fn old_key(&self) -> io::Result<Option<Sealer>> {
+        let there = self.old_file.exists();
+        if !self.configured.is_empty() {
+            let key = files::key_of(&self.configured)?;
+            return match there {
+                false => Ok(Some(Sealer::new(&key))),
+                true => Err(io::Error::other(format!(
+                    "there are two: server.master_key and {}. If the change was made already, take server.master_key out of \
+                     the configuration; else move the file away",
+                    self.old_file.display()
+                ))),
+            };
+        }
+        match there {
+            true => files::key_in(&self.old_file).map(|key| Some(Sealer::new(&key))),
+            false if self.give_up => Ok(None),
+            false => Err(io::Error::other(format!(
+                "{} is not there. If the key is server.master_key, name the configuration (--config) or set it in the \
+                 environment; if it is lost, --give-up gives up what is sealed",
+                self.old_file.display()
+            ))),
+        }
+    }
+}
+
 impl Resealing for Rotation {
     fn begin(&mut self) -> io::Result<()> {
-        let old = files::key_in(&self.old_file)?;
+        let old = self.old_key()?;
+        self.makes_new = !self.new_file.exists();
         let new = files::made_key(&self.new_file)?;
-        self.keys = Some((Sealer::new(&old), Sealer::new(&new)));
+        self.keys = Some((old, Sealer::new(&new)));
         Ok(())
     }
 
-    fn seal(&self, place: &Place, sealed: &[u8]) -> Option<Vec<u8>> {
+    fn seal(&mut self, place: &Place, sealed: &[u8]) -> Option<Vec<u8>> {
         let ((old, new), label) = (self.keys.as_ref()?, label(place));
-        match old.open(&label, sealed) {
-            Ok(secret) => Some(new.seal(&label, &secret)),
-            Err(_) => new.open(&label, sealed).ok().map(|_| sealed.to_vec()),
+        if let Some(secret) = old.as_ref().and_then(|old| old.open(&label, sealed).ok()) {
+            return Some(new.seal(&label, &secret));
+        }
+        if new.open(&label, sealed).is_ok() {
+            return Some(sealed.to_vec());
+        }
+        // An empty one was given up before.
+        (self.give_up || sealed.is_empty()).then(|| {
+            self.given_up += 1;
+            Vec::new()
+        })
+    }
+
+    fn abandon(&mut self) {
+        if self.makes_new
+            && let Err(error) = std::fs::remove_file(&self.new_file)
+        {
+            tracing::warn!(file = %self.new_file.display(), %error, "the new key stays, and has to be removed by hand");
         }
     }
 
     fn end(&mut self) -> io::Result<()> {
         std::fs::rename(&self.new_file, &self.old_file)?;
         files::sync_parent(&self.old_file)
-    }
-}
-
-fn label(place: &Place) -> String {
-    match place {
-        Place::Device { id } => id.clone(),
-        Place::SigningKey { app, id } => key_label(AppKey(*app), id),
-        Place::PushTls { app } => tls_label(AppKey(*app)),
     }
 }

@@ -1,6 +1,6 @@
 //! The metrics, by name and help text; handles are held by the code that counts.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use downlink_core::Status;
 use downlink_core::lifecycle::Refusal;
@@ -100,6 +100,18 @@ pub(crate) struct SweepLabels {
     sweep: SweepLabel,
 }
 
+/// What was found damaged in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum DamageLabel {
+    Row,
+    File,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DamageLabels {
+    what: DamageLabel,
+}
+
 /// All metrics of a server.
 pub(crate) struct Metrics {
     pub(crate) registry: Registry,
@@ -138,6 +150,7 @@ pub(crate) struct Metrics {
     pub(crate) store_changes: Gauge<u64, AtomicU64>,
     pub(crate) store_queue: Gauge<u64, AtomicU64>,
     pub(crate) store_tail: Gauge<u64, AtomicU64>,
+    store_damage: Family<DamageLabels, Counter>,
 }
 
 impl Metrics {
@@ -276,6 +289,12 @@ impl Metrics {
             "Newest commands kept by device in memory, not in the tables by device yet",
             store_tail.clone(),
         );
+        let store_damage = Family::default();
+        r.register(
+            "store_damage",
+            "Times a damaged row, or a damaged page of the file, was met since start",
+            store_damage.clone(),
+        );
         Self {
             registry,
             created,
@@ -313,6 +332,7 @@ impl Metrics {
             store_changes,
             store_queue,
             store_tail,
+            store_damage,
         }
     }
 
@@ -336,6 +356,14 @@ impl Metrics {
         self.sweep_found
             .get_or_create(&SweepLabels { sweep })
             .inc_by(found);
+    }
+
+    /// What the store has met so far.
+    pub(crate) fn store_damage(&self, rows: u64, file: u64) {
+        for (what, met) in [(DamageLabel::Row, rows), (DamageLabel::File, file)] {
+            let counter = self.store_damage.get_or_create(&DamageLabels { what });
+            counter.inner().store(met, Ordering::Relaxed);
+        }
     }
 
     /// The text that `/metrics` answers with.

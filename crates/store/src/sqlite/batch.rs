@@ -24,6 +24,7 @@ use super::mids::Block;
 use super::notices::Notices;
 use super::queue::QueueView;
 use super::shadow::Desires;
+use super::stats::StoreStats;
 use super::subscriptions::Subscribers;
 use super::tail::Tail;
 use super::tally::Tallies;
@@ -38,6 +39,7 @@ const DEVICES_REMEMBERED: usize = 16_384;
 
 pub(super) struct Batch {
     pub(super) sql: Connection,
+    stats: Arc<StoreStats>,
     pub(super) policy: Policy,
     /// Rows of a device's reports that are kept.
     pub(super) history_rows: u32,
@@ -99,9 +101,16 @@ pub(super) struct Facts {
 }
 
 impl Batch {
-    pub(super) fn new(sql: Connection, policy: Policy, at: WhereItStands, told: ToldOf) -> Self {
+    pub(super) fn new(
+        sql: Connection,
+        policy: Policy,
+        at: WhereItStands,
+        told: ToldOf,
+        stats: Arc<StoreStats>,
+    ) -> Self {
         Self {
             sql,
+            stats,
             policy,
             history_rows: told.history_rows,
             shadow: told.shadow,
@@ -136,6 +145,7 @@ impl Batch {
                 Ok(None) => return Ok(None),
                 // As if it were not open: nothing else waits for it.
                 Err(failure) if failure.is_of_a_row() => {
+                    self.stats.damage.note(&failure);
                     tracing::error!(command = %id, %failure, "a command cannot be read");
                     return Ok(None);
                 }

@@ -115,8 +115,8 @@ impl Commands for SqliteStore {
         after: Option<CommandId>,
         limit: u32,
     ) -> Result<(Vec<OpenCommand>, Option<CommandId>), StoreError> {
-        let policy = self.policy;
-        self.read(move |sql| records::sweep(sql, &policy, after, limit))
+        let (policy, stats) = (self.policy, Arc::clone(&self.stats));
+        self.read(move |sql| records::sweep(sql, &stats.damage, &policy, after, limit))
             .await
     }
 
@@ -155,6 +155,8 @@ impl Commands for SqliteStore {
             changes: stats.changes,
             waiting: stats.write_queue,
             tail: self.tail.lock().len() as u64,
+            damaged_rows: stats.damaged_rows,
+            damaged_file: stats.damaged_file,
         }
     }
 

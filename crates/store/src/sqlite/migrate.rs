@@ -1,5 +1,7 @@
 //! The schema's history: numbered steps, forward only. `user_version` holds the number of the last one applied.
 
+use std::sync::OnceLock;
+
 use rusqlite::Connection;
 
 /// Marks the file as this program's: "DLNK".
@@ -43,4 +45,35 @@ pub(super) fn migrate(sql: &mut Connection) -> rusqlite::Result<()> {
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// A table's or index's name, and its text.
+pub(super) type Declared = (String, String);
+
+/// What a file declares, by name; not what SQLite keeps for itself.
+pub(super) fn declared(sql: &Connection) -> rusqlite::Result<Vec<Declared>> {
+    let mut statement = sql.prepare(
+        "SELECT name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
+    )?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// What a file of the known schema declares. Made once.
+pub(super) fn known() -> rusqlite::Result<&'static [Declared]> {
+    static MADE: OnceLock<Vec<Declared>> = OnceLock::new();
+    if let Some(made) = MADE.get() {
+        return Ok(made);
+    }
+    let mut new = Connection::open_in_memory()?;
+    migrate(&mut new)?;
+    let made = declared(&new)?;
+    Ok(MADE.get_or_init(|| made))
+}
+
+/// The first table or index that a file of the known schema should have and has not, or has in another form.
+pub(super) fn lacking(sql: &Connection) -> rusqlite::Result<Option<&'static str>> {
+    let has = declared(sql)?;
+    let lacking = known()?.iter().find(|one| !has.contains(one));
+    Ok(lacking.map(|(name, _)| name.as_str()))
 }

@@ -16,6 +16,7 @@ use super::failure::means_damage;
 use super::log;
 use super::migrate::{self, APPLICATION_ID, KNOWN};
 use super::options::{OpenError, SqliteOptions};
+use super::pages;
 
 const NAME: &str = "downlink.db";
 /// Databases up to this size are read through at the start; larger ones would delay it. A million commands are 190 MB, and
@@ -130,6 +131,8 @@ impl DataDir {
     }
 
     fn check_and_migrate(&self) -> Result<(), Refused> {
+        // Opened before and closed after SQLite's own: closing it would take the locks of those that are open.
+        let file = File::open(self.database()).map_err(unreadable)?;
         let mut sql = self.writer()?;
         let mark: i32 = sql.pragma_query_value(None, "application_id", |row| row.get(0))?;
         if mark != APPLICATION_ID {
@@ -150,19 +153,20 @@ impl DataDir {
                 "{NAME} is cut off: {size} of {whole} bytes"
             )));
         }
-        if size <= CHECKED_BYTES {
-            let verdict: String = sql.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-            if verdict != "ok" {
-                return Err(Refused::Damaged(verdict));
-            }
-        }
+        check_pages(&file, &sql, size)?;
         migrate::migrate(&mut sql).map_err(|error| match error.sqlite_error_code() {
             // A statement that does not fit what is there: the file does not have the schema that it says.
             Some(rusqlite::ErrorCode::Unknown) => {
                 Refused::Damaged(format!("it does not have schema {found}: {error}"))
             }
             _ => Refused::Sql(error),
-        })
+        })?;
+        match migrate::lacking(&sql)? {
+            None => Ok(()),
+            Some(name) => Err(Refused::Damaged(format!(
+                "{name} is missing from its schema, or another"
+            ))),
+        }
     }
 
     fn damaged(&self, what: impl Into<String>) -> OpenError {
@@ -175,6 +179,28 @@ impl DataDir {
     pub(super) fn open_error(&self, refused: impl Into<Refused>) -> OpenError {
         refusal(&self.path, refused)
     }
+}
+
+/// All pages of a file that is not large; of a larger one those that much depends on.
+fn check_pages(file: &File, sql: &Connection, size: u64) -> Result<(), Refused> {
+    if size <= CHECKED_BYTES {
+        let verdict: String = sql.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        return match verdict == "ok" {
+            true => Ok(()),
+            false => Err(Refused::Damaged(verdict)),
+        };
+    }
+    let mut roots = sql.prepare("SELECT 1 UNION SELECT rootpage FROM sqlite_schema WHERE rootpage > 0")?;
+    let roots = roots.query_map([], |row| row.get(0))?;
+    let roots = roots.collect::<Result<Vec<u32>, _>>()?;
+    match pages::look(file, &roots).map_err(unreadable)? {
+        None => Ok(()),
+        Some(what) => Err(Refused::Damaged(what)),
+    }
+}
+
+fn unreadable(error: io::Error) -> Refused {
+    Refused::Damaged(format!("{NAME} cannot be read: {error}"))
 }
 
 /// Why what is at `path` is not used, as told.
@@ -308,4 +334,47 @@ pub(super) fn make_private_file(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use downlink_core::{Policy, Timestamp};
+
+    use super::*;
+
+    /// Whatever the size, the pages that others hang on are looked at.
+    #[test]
+    fn a_damaged_root_is_found_in_a_file_of_any_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SqliteOptions::new(dir.path(), Policy::standard(Timestamp::from_millis(0)));
+        let data = DataDir::open(&options).unwrap();
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(data.database())
+            .unwrap();
+        let sql = data.writer().unwrap();
+        for size in [0, CHECKED_BYTES + 1] {
+            assert!(check_pages(&file, &sql, size).is_ok(), "{size}");
+        }
+        let root: u32 = sql
+            .query_row(
+                "SELECT rootpage FROM sqlite_schema WHERE name = 'command'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        file.write_all_at(&[0xa5; 4096], u64::from(root - 1) * 4096)
+            .unwrap();
+        for size in [0, CHECKED_BYTES + 1] {
+            let fresh = data.writer().unwrap();
+            let found = check_pages(&file, &fresh, size);
+            assert!(
+                matches!(found, Err(Refused::Damaged(_) | Refused::Sql(_))),
+                "{size}"
+            );
+        }
+    }
 }

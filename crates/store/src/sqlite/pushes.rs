@@ -85,7 +85,9 @@ impl Pushes for SqliteStore {
             limit: limit as usize,
             max_bytes,
         };
-        self.read(move |sql| ready::ready(sql, &wanted)).await
+        let stats = Arc::clone(&self.stats);
+        self.read(move |sql| ready::ready(sql, &stats.damage, &wanted))
+            .await
     }
 
     async fn receiver(&self, key: ReceiverKey) -> Result<Option<StoredReceiver>, StoreError> {
@@ -133,7 +135,8 @@ impl Pushes for SqliteStore {
         after: Option<PushId>,
         limit: u32,
     ) -> Result<Vec<StoredPush>, StoreError> {
-        self.read(move |sql| list::stored_pushes(sql, &filter, after, limit))
+        let stats = Arc::clone(&self.stats);
+        self.read(move |sql| list::stored_pushes(sql, &stats.damage, &filter, after, limit))
             .await
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::damage::DamageMet;
 use super::failure::Failure;
 use super::gate::Gate;
 use super::stats::{StoreStats, add};
@@ -16,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 const STEPS: i32 = 20_000;
 
 /// What is to be read; answers its caller by itself.
-pub(super) type Read = Box<dyn FnOnce(&Connection) + Send>;
+pub(super) type Read = Box<dyn FnOnce(&Connection, &DamageMet) + Send>;
 
 /// What a reader is asked.
 pub(super) enum Request {
@@ -51,7 +52,7 @@ impl Reader {
 
     /// Reads once. `read_through` is called between the read and the end of its transaction.
     pub(super) fn serve(&self, read: Read, read_through: impl FnOnce()) {
-        read(&self.sql);
+        read(&self.sql, &self.stats.damage);
         read_through();
         self.end_transaction();
         add(&self.stats.reads, 1);

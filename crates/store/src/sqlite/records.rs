@@ -7,6 +7,7 @@ use downlink_core::lifecycle::{DeadlineKind, deadline};
 use downlink_core::{AppKey, CommandBody, CommandId, DeviceId, DeviceKey, Event, Policy, Status, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::damage::DamageMet;
 use super::events::Events;
 use super::failure::Failure;
 use super::state;
@@ -221,6 +222,7 @@ pub(super) fn with_queue(sql: &Connection, mut devices: Vec<DeviceKey>) -> Resul
 
 pub(super) fn sweep(
     sql: &Connection,
+    damage: &DamageMet,
     policy: &Policy,
     after: Option<CommandId>,
     limit: u32,
@@ -240,6 +242,7 @@ pub(super) fn sweep(
         let row = match WorkRow::read(row) {
             Ok(row) => row,
             Err(failure) if failure.is_of_a_row() => {
+                damage.note(&failure);
                 tracing::error!(command = ?last, %failure, "a command cannot be read");
                 continue;
             }

@@ -8,28 +8,7 @@ use rusqlite::{Connection, params};
 use super::failure::Failure;
 use super::open::{self, DataDir};
 use super::options::{OpenError, SqliteOptions};
-
-/// Where a sealed secret is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// A device's own; removed devices keep theirs.
-    Device {
-        /// Its public id.
-        id: String,
-    },
-    /// A key that pushes are signed with.
-    SigningKey {
-        /// The store's key of the application.
-        app: i64,
-        /// The key's id.
-        id: String,
-    },
-    /// The key of the certificate that pushes are made with.
-    PushTls {
-        /// The store's key of the application.
-        app: i64,
-    },
-}
+use super::sealed::Place;
 
 /// Why nothing was sealed anew.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +47,11 @@ pub trait Resealing {
     /// It cannot: nothing is changed.
     fn begin(&mut self) -> std::io::Result<()>;
 
-    /// The new of an old one; none: it cannot be opened, and nothing is changed.
-    fn seal(&self, place: &Place, old: &[u8]) -> Option<Vec<u8>>;
+    /// The new of an old one, empty if it is given up; none: it cannot be opened, and nothing is changed.
+    fn seal(&mut self, place: &Place, old: &[u8]) -> Option<Vec<u8>>;
+
+    /// Called when it has begun, and nothing is changed after all.
+    fn abandon(&mut self);
 
     /// Called when all is on disk.
     ///
@@ -94,6 +76,8 @@ pub fn reseal(dir: &Path, with: &mut dyn Resealing) -> Result<u64, ResealError> 
     let mut sealed = 0;
     for (key, place, old) in secrets(&transaction)? {
         let Some(new) = with.seal(&place, &old) else {
+            transaction.rollback()?;
+            with.abandon();
             return Err(ResealError::Unsealable(place));
         };
         write(&transaction, &place, key, &new)?;

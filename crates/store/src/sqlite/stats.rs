@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::damage::DamageMet;
+
 /// What the writer counts. Each value is right by itself; a snapshot is not one instant.
 #[derive(Debug, Default)]
 pub(super) struct StoreStats {
@@ -15,6 +17,7 @@ pub(super) struct StoreStats {
     pub(super) wal_pages: AtomicU64,
     pub(super) checkpoints: AtomicU64,
     pub(super) reads: AtomicU64,
+    pub(super) damage: DamageMet,
 }
 
 /// The counters of a store at one time. All but the lengths only ever rise.
@@ -44,6 +47,10 @@ pub struct StoreStatsSnapshot {
     pub checkpoints: u64,
     /// Read requests served.
     pub reads: u64,
+    /// Times a row was met that cannot be.
+    pub damaged_rows: u64,
+    /// Times a page of the file was met that is damaged or cannot be read.
+    pub damaged_file: u64,
 }
 
 impl StoreStats {
@@ -61,6 +68,8 @@ impl StoreStats {
             wal_pages: self.wal_pages.load(Relaxed),
             checkpoints: self.checkpoints.load(Relaxed),
             reads: self.reads.load(Relaxed),
+            damaged_rows: self.damage.rows(),
+            damaged_file: self.damage.file(),
         }
     }
 }

@@ -131,7 +131,7 @@ pub(super) fn open(options: SqliteOptions) -> Result<Parts, OpenError> {
         desires,
     };
     let writer = Writer {
-        batch: Batch::new(sql, options.policy, at, told),
+        batch: Batch::new(sql, options.policy, at, told, Arc::clone(&stats)),
         inbox: write_inbox,
         gate: Arc::clone(&writes),
         max_batch: options.max_batch.max(1),

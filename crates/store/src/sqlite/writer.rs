@@ -155,6 +155,7 @@ impl Writer {
             Err(Undone::Within(failure) | Undone::Whole(failure)) => {
                 tracing::error!(%failure, members = members.len(), "the store failed");
                 add(&self.stats.failures, members.len() as u64);
+                self.stats.damage.note(&failure);
                 members
                     .into_iter()
                     .for_each(|member| member.answer(Err(failure.to_store_error())));

@@ -101,6 +101,39 @@ async fn silent_and_slow_clients_are_let_go() {
 }
 
 #[tokio::test]
+async fn a_head_beyond_64_kib_is_refused() {
+    let world = World::start().await;
+    for (length, told) in [(60 * 1024, "HTTP/1.1 404"), (66 * 1024, "HTTP/1.1 431")] {
+        let mut stream = TcpStream::connect(world.plain()).await.unwrap();
+        let head = format!(
+            "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx: {}\r\n\r\n",
+            "x".repeat(length)
+        );
+        // It may be refused before it was sent.
+        let _ = stream.write_all(head.as_bytes()).await;
+        let all = read_to_end(&mut stream).await;
+        assert!(all.starts_with(told), "{length}: {all}");
+    }
+}
+
+/// Settings are the first frame of a server (RFC 9113 §3.4); 3 is SETTINGS_MAX_CONCURRENT_STREAMS (§6.5.2).
+#[tokio::test]
+async fn a_connection_over_http_2_has_128_requests_at_once() {
+    let world = World::start().await;
+    let mut stream = tls(&world, b"h2").await;
+    let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    hello.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    stream.write_all(&hello).await.unwrap();
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(head[3], 4, "no settings: {head:?}");
+    let mut settings = vec![0; usize::from(head[2])];
+    stream.read_exact(&mut settings).await.unwrap();
+    let streams = settings.chunks(6).find(|setting| setting[..2] == [0, 3]);
+    assert_eq!(streams.map(|setting| &setting[2..]), Some(&[0, 0, 0, 128][..]));
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_are_told_so() {
     let world = World::with(vec![("northbound", "max_connections", 1.into())]).await;
     let first = TcpStream::connect(world.plain()).await.unwrap();

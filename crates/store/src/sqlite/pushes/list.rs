@@ -6,6 +6,7 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 use super::attempts;
 use super::filter::Condition;
 use super::ready;
+use crate::sqlite::damage::DamageMet;
 use crate::sqlite::failure::Failure;
 use crate::{OrderKey, PushFilter, PushId, PushState, PushTotals, ReceiverKey, StoredPush};
 
@@ -14,6 +15,7 @@ const RECEIVERS_LOOKED_AT: u32 = 1000;
 
 pub(super) fn stored_pushes(
     sql: &Connection,
+    damage: &DamageMet,
     filter: &PushFilter,
     after: Option<PushId>,
     limit: u32,
@@ -34,7 +36,10 @@ pub(super) fn stored_pushes(
         match read(row) {
             Ok(push) => found.push(push),
             // The others are to be seen all the same.
-            Err(failure @ Failure::Corrupt(_)) => tracing::error!(%failure, "a stored push cannot be read"),
+            Err(failure @ Failure::Corrupt(_)) => {
+                damage.note(&failure);
+                tracing::error!(%failure, "a stored push cannot be read");
+            }
             Err(failure) => return Err(failure),
         }
     }

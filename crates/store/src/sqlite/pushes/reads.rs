@@ -13,6 +13,7 @@ use super::list;
 use super::ready::{self, Wanted};
 use super::receivers;
 use super::removal::overdue;
+use crate::sqlite::damage::DamageMet;
 use crate::sqlite::migrate;
 use crate::{PushId, PushLimits, ReceiverKey};
 
@@ -82,7 +83,7 @@ impl Counted {
             limit,
             max_bytes: usize::MAX,
         };
-        let ready = ready::ready(&self.sql, &wanted).unwrap();
+        let ready = ready::ready(&self.sql, &DamageMet::default(), &wanted).unwrap();
         let given = ready.pushes.iter().map(|push| push.id).collect();
         (self.steps.load(Relaxed) - before, given)
     }

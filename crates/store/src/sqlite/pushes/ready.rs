@@ -7,6 +7,7 @@ use foldhash::HashSet;
 use rusqlite::{Connection, Row, params};
 
 use super::attempts;
+use crate::sqlite::damage::DamageMet;
 use crate::sqlite::failure::Failure;
 use crate::{OrderKey, PushContent, PushId, Ready, ReadyPush, ReceiverKey};
 
@@ -26,7 +27,7 @@ pub(super) const QUERY: &str = "SELECT p.id, p.next_at, p.order_key, p.seq, p.ur
      WHERE p.receiver = ?1 AND p.state = 0 AND NOT EXISTS \
      (SELECT 1 FROM receiver r WHERE r.key = ?1 AND r.held_at IS NOT NULL) ORDER BY p.next_at";
 
-pub(super) fn ready(sql: &Connection, wanted: &Wanted) -> Result<Ready, Failure> {
+pub(super) fn ready(sql: &Connection, damage: &DamageMet, wanted: &Wanted) -> Result<Ready, Failure> {
     let mut statement = sql.prepare_cached(QUERY)?;
     let mut rows = statement.query(params![wanted.receiver.0])?;
     let (mut ready, mut bytes) = (Ready::default(), 0usize);
@@ -47,6 +48,7 @@ pub(super) fn ready(sql: &Connection, wanted: &Wanted) -> Result<Ready, Failure>
             Ok(push) => push,
             // Left to its age limit: the others do not wait for it.
             Err(failure) if failure.is_of_a_row() => {
+                damage.note(&failure);
                 tracing::error!(push = id.0, %failure, "a stored push cannot be read");
                 continue;
             }

@@ -57,9 +57,7 @@ fn tables(sql: &Connection, schema: u32, found: &mut Findings) -> Result<(), Fai
         found.note(&SCHEMA, format!("schema {schema}, not {KNOWN}"));
         return Ok(());
     }
-    let mut new = Connection::open_in_memory()?;
-    migrate::migrate(&mut new)?;
-    let (has, should) = (declared(sql)?, declared(&new)?);
+    let (has, should) = (migrate::declared(sql)?, migrate::known()?);
     for one in should.iter().filter(|one| !has.contains(one)) {
         found.note(&SCHEMA, format!("{} is missing, or another", one.0));
     }
@@ -67,13 +65,4 @@ fn tables(sql: &Connection, schema: u32, found: &mut Findings) -> Result<(), Fai
         found.note(&SCHEMA, format!("{} is not this program's", one.0));
     }
     Ok(())
-}
-
-/// Names and texts of what is declared; not what SQLite keeps for itself.
-fn declared(sql: &Connection) -> Result<Vec<(String, String)>, Failure> {
-    let mut statement = sql.prepare(
-        "SELECT name, coalesce(sql, '') FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
-    )?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
