@@ -14,6 +14,7 @@ mod deadlines;
 mod desires;
 mod feeds;
 pub(crate) mod gate;
+mod removal;
 mod sessions;
 mod terms;
 

@@ -142,13 +142,18 @@ pub trait Apps {
     /// Replaces the hash of an application's secret and revokes its tokens. False if it is not there.
     async fn set_app_secret(&self, app: AppKey, secret_hash: String) -> Result<bool, StoreError>;
 
-    /// Removes an application: its tokens, its devices, its products. Its commands and their records stay until retention ends
-    /// them; the open ones are the caller's to end. Its stored pushes are dropped before, in several transactions: if it fails
-    /// on the way, some of them are gone and the application is there. Gives the keys of the devices that went with it.
-    async fn remove_app(
+    /// Removes an application: its tokens, its products, its groups. Its devices are left to
+    /// [`remove_left_devices`](Self::remove_left_devices); they may be many. Its commands and their records stay until retention
+    /// ends them; the open ones are the caller's to end. Its stored pushes are dropped before, in several transactions: if it
+    /// fails on the way, some of them are gone and the application is there. False if it is not there.
+    async fn remove_app(&self, app: AppKey, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Removes devices of applications that were removed, at the most `limit`, and gives their keys: as many as that until only
+    /// the rest is left. What was connected by one of them is connected directly until it goes too. What they reported goes with its age.
+    async fn remove_left_devices(
         &self,
-        app: AppKey,
         now: Timestamp,
+        limit: u32,
     ) -> Result<Vec<downlink_core::DeviceKey>, StoreError>;
 
     /// Keeps a pair of tokens; the oldest pairs of the application beyond `limit` are revoked.

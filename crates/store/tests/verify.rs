@@ -61,10 +61,6 @@ const DAMAGE: &[(&str, &str)] = &[
         "nothing-of-removed-application",
         "INSERT INTO token (app, access, access_until, refresh, refresh_until, issued_at) VALUES (51, x'01', 9, x'02', 9, 0)",
     ),
-    (
-        "nothing-of-removed-application",
-        "UPDATE device SET app = 51 WHERE key = 91",
-    ),
     ("device-of-row", "DELETE FROM device WHERE key = 1"),
     ("device-of-application", "UPDATE cancel_task SET device = 91"),
     (

@@ -30,10 +30,22 @@ pub(super) enum Kind {
     Dead,
     /// One that answers 20 pushes with 64 MiB each
     Large,
+    /// One that takes them all: what the same pushes cost where nothing is bad
+    Well,
+    /// Nothing: how far the good one's own figures differ from one span to the next
+    Nothing,
 }
 
 impl Kind {
-    const ALL: &[Self] = &[Self::Hang, Self::Drip, Self::Eight, Self::Dead, Self::Large];
+    const ALL: &[Self] = &[
+        Self::Hang,
+        Self::Drip,
+        Self::Eight,
+        Self::Dead,
+        Self::Large,
+        Self::Well,
+        Self::Nothing,
+    ];
 
     /// Those, or all if none is named.
     pub(super) fn wanted(named: &[Self]) -> &[Self] {
@@ -47,6 +59,8 @@ impl Kind {
             Self::Eight => "eight hang",
             Self::Dead => "ten dead",
             Self::Large => "large",
+            Self::Well => "well",
+            Self::Nothing => "nothing",
         }
     }
 
@@ -57,6 +71,8 @@ impl Kind {
             Self::Eight => &[Manner::Hang; 8],
             Self::Dead => &DEAD,
             Self::Large => &[Manner::Large],
+            Self::Well => &[Manner::Accept],
+            Self::Nothing => &[],
         }
     }
 }
@@ -73,12 +89,22 @@ pub(super) async fn measure(options: &Options, kind: Kind) -> anyhow::Result<Run
         bad.push(Bad::open(*manner, place(n), &authority).await?);
     }
     let mut run = Run::default();
-    let mut alone = good.told(good.queue(options).await?, options).await?;
-    // Before the bad ones have anything, so that what is measured begins right after.
-    let ready = good.queue(options).await?;
+    // Before anything is measured, so that nothing else happens meanwhile. What the server fills once (caches, free lists of
+    // the allocator) is filled in a span of the same length that is not measured.
+    let [warming, first, ready] = [
+        good.queue(options).await?,
+        good.queue(options).await?,
+        good.queue(options).await?,
+    ];
+    good.told(warming, options).await?;
+    let memory = good.memory()?;
+    let mut alone = good.told(first, options).await?;
+    memory.tell_as("alone", &mut run)?;
     let memory = good.memory()?;
     let attacks = match kind {
-        Kind::Hang | Kind::Drip | Kind::Eight => good.burst(&bad, options.bad).await?,
+        Kind::Hang | Kind::Drip | Kind::Eight | Kind::Well | Kind::Nothing => {
+            good.burst(&bad, options.bad).await?
+        }
         Kind::Dead => good.streams(&bad, options).await?,
         Kind::Large => good.burst(&bad, LARGE).await?,
     };
@@ -88,7 +114,7 @@ pub(super) async fn measure(options: &Options, kind: Kind) -> anyhow::Result<Run
     if kind == Kind::Large {
         tokio::time::sleep(READING).await;
     }
-    memory.tell(&mut run)?;
+    memory.tell_as("beside", &mut run)?;
     ended(attacks).await?;
     figures(&mut run, &mut alone, &mut beside);
     run.add("repeats", good.heard.borrow().repeats as f64);
@@ -113,6 +139,8 @@ fn figures(run: &mut Run, alone: &mut Told, beside: &mut Told) {
         let ratio = beside.whole.at(share).as_secs_f64() / alone.whole.at(share).as_secs_f64();
         run.add(format!("{label}_ratio"), ratio);
     }
+    let grown = |name: &str| run.value(&format!("{name}_mib_grown")).unwrap_or(f64::NAN);
+    run.add("mib_more", grown("beside") - grown("alone"));
 }
 
 /// Work that makes pushes to bad receivers.

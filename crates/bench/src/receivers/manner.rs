@@ -1,4 +1,4 @@
-//! Bad receivers, each in its manner.
+//! Bad receivers, each in its manner, and one that is not.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -40,6 +40,8 @@ pub(super) enum Manner {
     Close,
     /// Accepts with a body of 64 MiB.
     Large,
+    /// Nothing is wrong with it.
+    Accept,
 }
 
 /// The ten that are dead for good.
@@ -142,6 +144,7 @@ async fn behave(manner: Manner, mut stream: TcpStream, tls: Tls) -> anyhow::Resu
             ended(&mut stream).await;
         }
         Manner::Drip => drip(&mut stream).await?,
+        Manner::Accept => say(&mut stream, "200 OK\r\nContent-Length: 0").await?,
         Manner::Fail => say(&mut stream, "500 Internal Server Error\r\nContent-Length: 0").await?,
         Manner::Redirect => {
             let place = "307 Temporary Redirect\r\nLocation: http://10.0.0.1:80/\r\nContent-Length: 0";

@@ -41,13 +41,22 @@ impl Memory {
 
     /// Ends it, with what it saw as figures.
     pub(crate) fn tell(self, run: &mut Run) -> anyhow::Result<()> {
+        self.end("", run)
+    }
+
+    /// The same, of one of several.
+    pub(crate) fn tell_as(self, name: &str, run: &mut Run) -> anyhow::Result<()> {
+        self.end(&format!("{name}_"), run)
+    }
+
+    fn end(self, prefix: &str, run: &mut Run) -> anyhow::Result<()> {
         self.looking.abort();
         let after = Usage::of(self.pid)?.resident_kib;
         let peak = self.peak.get().max(after);
-        run.add("mib_before", mib(self.before));
-        run.add("mib_peak", mib(peak));
-        run.add("mib_after", mib(after));
-        run.add("mib_grown", mib(peak) - mib(self.before));
+        run.add(format!("{prefix}mib_before"), mib(self.before));
+        run.add(format!("{prefix}mib_peak"), mib(peak));
+        run.add(format!("{prefix}mib_after"), mib(after));
+        run.add(format!("{prefix}mib_grown"), mib(peak) - mib(self.before));
         Ok(())
     }
 }

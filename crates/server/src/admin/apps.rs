@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use downlink_api::time::IsoTime;
-use downlink_core::{AppId, DeviceKey, Span};
+use downlink_core::{AppId, Span};
 use downlink_store::{App, AppSettings, AppSettingsChange, NewApp, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,15 +17,12 @@ use serde::{Deserialize, Serialize};
 use super::work_mode::{self, Mode};
 use super::{Admin, Problem, json, problem};
 use crate::clock;
-use crate::engine::{Engine, Outdated};
 use crate::http::{Northbound, finish};
 use crate::secrets::{SecretHash, random, random_hex};
 
 const PAGE: u32 = 1000;
 /// The longest age limit of pushes: seconds, 30 days.
 const LONGEST_PUSH_AGE: u32 = 30 * 86_400;
-/// Devices whose queues are looked at in one read.
-const DEVICES_AT_ONCE: usize = 1000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -231,24 +228,9 @@ pub(super) async fn remove(State(admin): State<Admin>, Path(id): Path<String>) -
 /// Removes first, so that neither tokens nor sessions nor commands can come after.
 async fn remove_app(northbound: &Northbound, app: &App) -> Result<(), StoreError> {
     let engine = &northbound.engine;
-    let devices = engine.store().remove_app(app.key, clock::now()).await?;
+    engine.store().remove_app(app.key, clock::now()).await?;
     northbound.tokens.forget_app(app.key);
-    for device in &devices {
-        engine.outdate(Outdated::Removed(*device));
-    }
-    if let Err(error) = cancel_queues(engine, &devices).await {
-        // The application is gone all the same; what is left runs to its deadlines.
-        tracing::error!(%error, "the queues of a removed application's devices were not all cancelled");
-    }
-    Ok(())
-}
-
-async fn cancel_queues(engine: &Engine, devices: &[DeviceKey]) -> Result<(), StoreError> {
-    for some in devices.chunks(DEVICES_AT_ONCE) {
-        for device in engine.store().with_queue(some.to_vec()).await? {
-            engine.cancel_queue(device, "the application was removed").await?;
-        }
-    }
+    while engine.remove_left_devices().await? {}
     Ok(())
 }
 

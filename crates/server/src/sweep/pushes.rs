@@ -15,7 +15,7 @@ use crate::engine::Engine;
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Every so many rounds what was given up long ago is looked for.
+/// Every so many rounds what was given up long ago is looked for; in the next one again if it was more than a round does.
 const PRUNE_EVERY: u32 = 60;
 
 /// Steps of one round at the most: between rounds others have the store.
@@ -42,17 +42,19 @@ impl Limits {
 }
 
 pub(super) async fn run(engine: Arc<Engine>, limits: Limits, page: u32, stop: CancellationToken) {
-    let mut rounds = 0u32;
+    let (mut rounds, mut more) = (0u32, false);
     while rest(PAUSE, &stop).await {
         rounds = rounds.wrapping_add(1);
-        let prune = rounds.is_multiple_of(PRUNE_EVERY);
-        if let Err(error) = round(&engine, limits, page, prune).await {
-            tracing::error!(%error, "the sweep over stored pushes failed");
+        let prune = more || rounds.is_multiple_of(PRUNE_EVERY);
+        match round(&engine, limits, page, prune).await {
+            Ok(left) => more = left,
+            Err(error) => tracing::error!(%error, "the sweep over stored pushes failed"),
         }
     }
 }
 
-async fn round(engine: &Engine, limits: Limits, page: u32, prune: bool) -> Result<(), StoreError> {
+/// True: more is to be pruned than one round does.
+async fn round(engine: &Engine, limits: Limits, page: u32, prune: bool) -> Result<bool, StoreError> {
     let now = clock::now();
     let totals = engine.store().push_totals(now).await?;
     let metrics = engine.metrics();
@@ -69,10 +71,23 @@ async fn round(engine: &Engine, limits: Limits, page: u32, prune: bool) -> Resul
     if totals.waiting > 0 {
         give_up(engine, limits.push, page, now).await?;
     }
-    if prune {
-        engine.store().prune_pushes(limits.push, now, page).await?;
+    match prune {
+        true => in_steps(page, || engine.store().prune_pushes(limits.push, now, page)).await,
+        false => Ok(false),
     }
-    Ok(())
+}
+
+/// Does `step`, which gives how much it did, until it does less than `page`, or as often as one round may. True: there is more.
+async fn in_steps<F>(page: u32, mut step: impl FnMut() -> F) -> Result<bool, StoreError>
+where
+    F: Future<Output = Result<u64, StoreError>>,
+{
+    for _ in 0..STEPS {
+        if step().await? < u64::from(page.max(1)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The applications of which more than `limit` stored pushes wait.
@@ -115,4 +130,28 @@ async fn give_up(engine: &Engine, limits: PushLimits, page: u32, now: Timestamp)
 
 fn as_gauge(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many steps it takes for so many, and whether more is left.
+    async fn steps(mut many: u64) -> (u32, bool) {
+        let mut steps = 0;
+        let step = || {
+            let did = many.min(10);
+            (many, steps) = (many - did, steps + 1);
+            std::future::ready(Ok(did))
+        };
+        let left = in_steps(10, step).await.unwrap();
+        (steps, left)
+    }
+
+    #[tokio::test]
+    async fn a_round_goes_on_while_there_is_more_but_not_for_ever() {
+        assert_eq!(steps(0).await, (1, false));
+        assert_eq!(steps(25).await, (3, false));
+        assert_eq!(steps(10_000).await, (STEPS, true));
+    }
 }

@@ -75,9 +75,14 @@ impl Apps for SqliteStore {
         .await
     }
 
-    async fn remove_app(&self, app: AppKey, now: Timestamp) -> Result<Vec<DeviceKey>, StoreError> {
+    async fn remove_app(&self, app: AppKey, now: Timestamp) -> Result<bool, StoreError> {
         self.drop_many_pushes(app, now).await?;
         self.write(WhenFull::Wait, move |batch| batch.remove_app(app, now))
+            .await
+    }
+
+    async fn remove_left_devices(&self, now: Timestamp, limit: u32) -> Result<Vec<DeviceKey>, StoreError> {
+        self.write(WhenFull::Wait, move |batch| batch.remove_left_devices(now, limit))
             .await
     }
 
@@ -225,13 +230,13 @@ impl Batch {
         Ok(set > 0)
     }
 
-    fn remove_app(&mut self, app: AppKey, now: Timestamp) -> Result<Vec<DeviceKey>, Failure> {
+    fn remove_app(&mut self, app: AppKey, now: Timestamp) -> Result<bool, Failure> {
         let removed = self
             .sql
             .prepare_cached("UPDATE app SET removed_at = ?2 WHERE key = ?1 AND removed_at IS NULL")?
             .execute(params![app.0, now.as_millis()])?;
         if removed == 0 {
-            return Ok(Vec::new());
+            return Ok(false);
         }
         self.feeds.forget_settings();
         self.revoke_tokens(app)?;
@@ -245,7 +250,7 @@ impl Batch {
         }
         self.remove_products(app)?;
         self.remove_groups(app)?;
-        self.remove_devices(app, now)
+        Ok(true)
     }
 
     fn revoke_tokens(&self, app: AppKey) -> Result<(), Failure> {

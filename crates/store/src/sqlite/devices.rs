@@ -354,18 +354,24 @@ impl Batch {
         Ok(keys.into_iter().map(|(key, _)| key).collect())
     }
 
-    /// Removes all devices of an application; gives their keys. What they reported goes with its age: it may be more than
-    /// one transaction should have.
-    pub(super) fn remove_devices(&mut self, app: AppKey, now: Timestamp) -> Result<Vec<DeviceKey>, Failure> {
-        let mut statement = self
-            .sql
-            .prepare_cached("SELECT key FROM device WHERE app = ?1 AND removed_at IS NULL")?;
+    /// See the port.
+    pub(super) fn remove_left_devices(
+        &mut self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<DeviceKey>, Failure> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT d.key FROM app a CROSS JOIN device d INDEXED BY device_list ON d.app = a.key \
+             WHERE a.removed_at IS NOT NULL AND d.removed_at IS NULL LIMIT ?1",
+        )?;
         let keys = statement
-            .query_map([app.0], |row| row.get(0).map(DeviceKey))?
+            .query_map([limit], |row| row.get(0).map(DeviceKey))?
             .collect::<Result<Vec<_>, _>>()?;
         drop(statement);
         for key in &keys {
-            self.remove_device(*key, now)?;
+            if self.remove_device(*key, now)? {
+                self.set_direct(*key, now)?;
+            }
         }
         Ok(keys)
     }

@@ -161,13 +161,23 @@ pub(crate) async fn an_application_goes_with_its_devices_and_tokens(stores: Stor
         .await
         .unwrap()
         .unwrap();
-    let devices = [world.device("a").await, world.device("b").await];
+    let devices = [
+        world.device("a").await,
+        world.device("b").await,
+        world.device("c").await,
+    ];
     let id = world.pending(&devices[0], T0).await;
     world.store.add_token(pair(world.app.key, 1), 10).await.unwrap();
-    let mut gone = world.store.remove_app(world.app.key, at(1)).await.unwrap();
+    let left = async || world.store.remove_left_devices(at(1), 2).await.unwrap();
+    assert_eq!(left().await, [], "all of them are of applications that are there");
+    assert!(world.store.remove_app(world.app.key, at(1)).await.unwrap());
+    assert!(!world.store.remove_app(world.app.key, at(1)).await.unwrap());
+    let mut gone = left().await;
+    assert_eq!(gone.len(), 2, "as many as asked for");
+    gone.extend(left().await);
     gone.sort_unstable();
-    assert_eq!(gone, [devices[0].key, devices[1].key]);
-    assert_eq!(world.store.remove_app(world.app.key, at(1)).await.unwrap(), []);
+    assert_eq!(gone, devices.each_ref().map(|device| device.key));
+    assert_eq!(left().await, []);
     assert_eq!(token(&world, 1, TokenKind::Access, 1).await, None);
     assert_eq!(
         world.store.device(DeviceName::Id(&devices[0].id)).await.unwrap(),

@@ -56,6 +56,7 @@ pub(crate) async fn a_registration_goes_with_its_device(stores: Stores) {
         .keep(vec![registration(&world.device("c").await, &[3])], Vec::new())
         .await;
     world.store.remove_app(world.app.key, at(2)).await.unwrap();
+    world.store.remove_left_devices(at(2), 99).await.unwrap();
     assert_eq!(world.kept().await, []);
 }
 

@@ -294,6 +294,7 @@ pub(crate) async fn old_changes_give_way_and_a_removed_device_leaves_nothing(sto
     assert_eq!(changes(&world, &device, HistoryFilter::default()).await, []);
     assert_eq!(shown(&world, &other).await.0, ["Lamp.a=1@1"]);
     world.store.remove_app(world.app.key, at(300)).await.unwrap();
+    world.store.remove_left_devices(at(300), 99).await.unwrap();
     assert_eq!(
         world.store.prune_shadows(10).await.unwrap(),
         2,

@@ -170,7 +170,8 @@ unused! {
         fn apps(a: u64, b: u32) -> Vec<App>;
         fn set_app_settings(a: AppKey, b: AppSettingsChange) -> Option<App>;
         fn set_app_secret(a: AppKey, b: String) -> bool;
-        fn remove_app(a: AppKey, b: Timestamp) -> Vec<DeviceKey>;
+        fn remove_app(a: AppKey, b: Timestamp) -> bool;
+        fn remove_left_devices(a: Timestamp, b: u32) -> Vec<DeviceKey>;
         fn add_token(a: NewToken, b: u32) -> ();
         fn token(a: [u8; 32], b: TokenKind, c: Timestamp) -> Option<Token>;
         fn revoke_token(a: [u8; 32], b: TokenKind) -> bool;

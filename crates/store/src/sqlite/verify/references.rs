@@ -10,7 +10,7 @@ static APP: Invariant = Invariant {
 };
 static LIVE_APP: Invariant = Invariant {
     name: "nothing-of-removed-application",
-    promise: "tokens, subscriptions, products, grants and devices end with their application",
+    promise: "tokens, subscriptions, products and grants end with their application",
 };
 static DEVICE: Invariant = Invariant {
     name: "device-of-row",
@@ -112,11 +112,6 @@ const OF_DEVICE: &[&str] = &[
 ];
 
 const OTHERS: &[(&Invariant, &str)] = &[
-    (
-        &LIVE_APP,
-        "SELECT d.id FROM device d JOIN app a ON a.key = d.app \
-         WHERE d.removed_at IS NULL AND a.removed_at IS NOT NULL",
-    ),
     (
         &OWN_DEVICE,
         "SELECT lower(hex(c.id)) FROM command c JOIN device d ON d.key = c.device WHERE d.app <> c.app \

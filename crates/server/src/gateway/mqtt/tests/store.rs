@@ -472,7 +472,11 @@ impl Apps for FakeStore {
         unimplemented!()
     }
 
-    async fn remove_app(&self, _: AppKey, _: Timestamp) -> Result<Vec<DeviceKey>, StoreError> {
+    async fn remove_app(&self, _: AppKey, _: Timestamp) -> Result<bool, StoreError> {
+        unimplemented!()
+    }
+
+    async fn remove_left_devices(&self, _: Timestamp, _: u32) -> Result<Vec<DeviceKey>, StoreError> {
         unimplemented!()
     }
 
