@@ -191,6 +191,11 @@ impl Script {
         entry.ok_or_else(|| anyhow!("there is no command {number}"))
     }
 
+    /// How long the world has lasted.
+    pub fn now(&self) -> u64 {
+        self.world.now
+    }
+
     /// Time passes.
     ///
     /// # Errors
