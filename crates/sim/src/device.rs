@@ -44,6 +44,19 @@ pub(crate) enum Act {
     Confirmed(u64),
 }
 
+/// How a device takes commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// As chance has it: well while all is calm.
+    ByChance,
+    /// It acknowledges, and answers that it worked.
+    Answers,
+    /// It acknowledges, and keeps its answer.
+    Acknowledges,
+    /// It says nothing.
+    Silent,
+}
+
 /// See the module.
 pub(crate) struct Device {
     /// The id that the server gave it.
@@ -60,6 +73,10 @@ pub(crate) struct Device {
     unconfirmed: BTreeMap<u16, u64>,
     /// What others were asked, as far as it has heard.
     pub(crate) overheard: Vec<Key>,
+    /// How it takes commands.
+    pub(crate) manner: Manner,
+    /// Under which name it got which command.
+    got: BTreeMap<u64, Key>,
 }
 
 impl Device {
@@ -75,6 +92,8 @@ impl Device {
             packet_id: 0,
             unconfirmed: BTreeMap::new(),
             overheard: Vec::new(),
+            manner: Manner::ByChance,
+            got: BTreeMap::new(),
         }
     }
 
@@ -178,7 +197,12 @@ impl Device {
         };
         acts.push(Act::Received(number, command.key.clone()));
         self.overheard.push(command.key.clone());
-        let silent = rough && chance.percent(12);
+        self.got.insert(number, command.key.clone());
+        let silent = match self.manner {
+            Manner::ByChance => rough && chance.percent(12),
+            Manner::Answers | Manner::Acknowledges => false,
+            Manner::Silent => true,
+        };
         if command.qos == Qos::One && !silent {
             let mut bytes = BytesMut::new();
             packet::puback(&mut bytes, packet_id);
@@ -190,9 +214,10 @@ impl Device {
             acts.push(write(connection, bytes, after, false));
             acts.push(Act::Acked(number));
         }
-        let answers = match rough {
-            true => *chance.pick(&[0, 1, 1, 1, 1, 1, 1, 2]),
-            false => 1,
+        let answers = match self.manner {
+            Manner::ByChance if rough => *chance.pick(&[0, 1, 1, 1, 1, 1, 1, 2]),
+            Manner::ByChance | Manner::Answers => 1,
+            Manner::Acknowledges | Manner::Silent => 0,
         };
         for _ in 0..answers {
             let after = if rough && chance.percent(15) {
@@ -208,6 +233,14 @@ impl Device {
         if rough && chance.percent(8) {
             acts.push(Act::Cut(connection, chance.below(2000)));
         }
+    }
+
+    /// It answers a command that it got, whether it has before or not.
+    pub(crate) fn answer_again(&mut self, connection: u64, number: u64, code: i64) -> Option<[Act; 2]> {
+        let key = self.got.get(&number)?.clone();
+        let act = self.answer(connection, &key, "SWITCH", code, 0);
+        self.unconfirmed.insert(self.packet_id, number);
+        Some([act, Act::Answers(number, code)])
     }
 
     /// It answers something, whoever was asked; its packet id is the last one.

@@ -9,11 +9,14 @@
 //!    was acknowledged counts.
 //! 6. Ids are never given twice; a repeated call with one key makes one command; who answers for another changes nothing.
 //! 7. What is CANCELED or EXPIRED never reached the device. What is immediate, or goes out over QoS 0, reaches it once.
-//! 8. All ends in bounded time once nothing is in the way, whatever was before.
+//! 8. All ends in bounded time once nothing is in the way, whatever was before; and not before its time, which a restart puts
+//!    off as [`crate::lives`] says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+
+use crate::lives::Lives;
 
 /// What is known of one command, by the number in it.
 #[derive(Debug, Default, Clone)]
@@ -24,6 +27,12 @@ pub struct Entry {
     pub sleeper: bool,
     /// Whether a send over its connection is repeated at all.
     pub once: bool,
+    /// Seconds after which it is not sent any more; 0: it is immediate.
+    pub expires: u64,
+    /// The receiver that is told of it.
+    pub receiver: u64,
+    /// Whether its device acknowledges what it takes.
+    pub acknowledges: bool,
     /// The id it was given; none: nobody was told.
     pub id: Option<String>,
     /// Arrivals at the device.
@@ -54,6 +63,8 @@ pub struct Ledger {
     pub there: BTreeSet<usize>,
     told: BTreeMap<String, Told>,
     ids: BTreeMap<String, u64>,
+    /// When the server was up.
+    pub lives: Lives,
     /// What was broken.
     pub violations: Vec<String>,
 }
@@ -133,6 +144,12 @@ impl Ledger {
         events.iter().all(|(seq, _)| *seq == 1 || accepted(*seq)) && is_over(record)
     }
 
+    /// In which statuses the grace after a start helped a command.
+    pub fn graced(&self, number: u64, record: &Value) -> Vec<String> {
+        let entry = self.entries.get(usize::try_from(number).unwrap_or(0));
+        entry.map_or_else(Vec::new, |entry| self.lives.graced(entry, record))
+    }
+
     /// Checks a command at the end of the run.
     pub fn check(&mut self, number: u64, record: &Value) {
         let place = usize::try_from(number).unwrap_or(0);
@@ -193,6 +210,8 @@ impl Ledger {
                 entry.received
             ));
         }
+        let clocks = self.lives.check(&entry, record);
+        broken.extend(clocks.into_iter().map(|what| format!("{what} ({id})")));
         self.violations.append(&mut broken);
     }
 }

@@ -9,9 +9,14 @@ mod chance;
 mod device;
 pub mod ledger;
 mod life;
+pub mod lives;
 mod outside;
 mod sleeper;
 mod wire;
 mod world;
 
+pub use self::device::Manner;
+pub use self::outside::{DiskMood, StopAt};
+pub use self::world::fault::Mood;
+pub use self::world::script::{Script, play};
 pub use self::world::{Report, run};

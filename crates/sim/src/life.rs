@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep_until};
 
+use crate::lives::RESPONSE;
 use crate::outside::{DiskMood, Outside, Seen};
 use crate::wire::{Far, wire};
 
@@ -155,7 +156,7 @@ fn settings(dir: &Path, traits: Traits) -> anyhow::Result<Config> {
         ("store", "tail", traits.tail.into()),
         ("engine", "hints", traits.hints.into()),
         ("engine", "expiry_sweep_ms", 5000.into()),
-        ("commands", "response_wait_secs", 60.into()),
+        ("commands", "response_wait_secs", (RESPONSE / 1000).into()),
         ("lwm2m", "ack_first_low_secs", 2.into()),
         ("lwm2m", "ack_first_high_secs", 3.into()),
         ("lwm2m", "resends", 2.into()),

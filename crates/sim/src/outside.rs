@@ -29,7 +29,7 @@ pub(crate) enum Seen {
 
 /// When the machine stops by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StopAt {
+pub enum StopAt {
     /// Before this many-th commit from now.
     BeforeCommit(u32),
     /// After it, before anybody is told.
@@ -42,13 +42,13 @@ pub(crate) enum StopAt {
 
 /// How the disk is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct DiskMood {
+pub struct DiskMood {
     /// Milliseconds that a write takes at the most.
-    pub(crate) write_most: u64,
+    pub write_most: u64,
     /// The same of a read.
-    pub(crate) read_most: u64,
+    pub read_most: u64,
     /// Commits of a hundred that are refused because the disk is full.
-    pub(crate) full_percent: u64,
+    pub full_percent: u64,
 }
 
 /// See the module.

@@ -4,7 +4,9 @@
 //! to come right.
 
 mod app;
-mod fault;
+mod datagram;
+pub(crate) mod fault;
+pub(crate) mod script;
 mod step;
 
 use std::collections::BTreeMap;
@@ -96,12 +98,18 @@ struct World {
     /// Due times of the sleepers that stand in the queue.
     ticks: Vec<Option<u64>>,
     moods: Vec<Mood>,
+    /// How much the store keeps in its tail; none: as chance has it.
+    tail: Option<i64>,
+    /// Whether the wall clock jumps.
+    jumpy: bool,
     calls: BTreeMap<u64, Call>,
     /// The last answer that arrived.
     taken: Option<(u64, u16, Vec<u8>)>,
     connections: BTreeMap<u64, usize>,
     /// When the last bytes to and from a connection arrive: they do not overtake each other.
     arrivals: BTreeMap<u64, (u64, u64)>,
+    /// When the latest of a device's answers, or of the datagrams from and to it, arrives.
+    latest: BTreeMap<(&'static str, usize), u64>,
     ledger: Ledger,
     log: String,
     steps: u64,
@@ -164,10 +172,13 @@ impl World {
             sleepers: Vec::new(),
             ticks: Vec::new(),
             moods: vec![Mood::Good; 3],
+            tail: None,
+            jumpy: false,
             calls: BTreeMap::new(),
             taken: None,
             connections: BTreeMap::new(),
             arrivals: BTreeMap::new(),
+            latest: BTreeMap::new(),
             ledger: Ledger::default(),
             log: String::new(),
             steps: 0,
@@ -279,6 +290,9 @@ impl World {
         }
         for (number, record) in &records {
             self.ledger.check(*number, record);
+            for status in self.ledger.graced(*number, record) {
+                *self.met.entry(("grace", status)).or_default() += 1;
+            }
         }
         if let Some(life) = &self.life {
             let (done, refused) = life.outside().commits();

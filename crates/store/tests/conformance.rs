@@ -16,6 +16,9 @@ use downlink_store::sqlite::{SqliteOptions, SqliteStore};
 mod apps;
 #[path = "conformance/batch_tasks.rs"]
 mod batch_tasks;
+#[cfg(feature = "simulation")]
+#[path = "conformance/by_hand.rs"]
+mod by_hand;
 #[path = "conformance/cancel_tasks.rs"]
 mod cancel_tasks;
 #[path = "conformance/create.rs"]
@@ -242,11 +245,33 @@ fn on_sqlite(tail: usize) -> Stores {
     let opened = std::sync::atomic::AtomicUsize::new(0);
     Stores(Box::new(move || {
         let n = opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let mut options = SqliteOptions::new(dir.0.path().join(format!("{n}")), support::policy());
-        options.min_free_bytes = 0;
-        options.min_free_percent = 0;
-        options.tail = tail;
+        let options = options(dir.0.path().join(format!("{n}")), tail);
         Arc::new(SqliteStore::open(options).unwrap())
+    }))
+}
+
+fn options(dir: std::path::PathBuf, tail: usize) -> SqliteOptions {
+    let mut options = SqliteOptions::new(dir, support::policy());
+    options.min_free_bytes = 0;
+    options.min_free_percent = 0;
+    options.tail = tail;
+    options
+}
+
+/// Those that the simulation runs on.
+#[cfg(feature = "simulation")]
+fn simulated(tail: usize) -> Stores {
+    // In this order they go: the directory is looked at when no hand is left.
+    let (hands, dir) = (Default::default(), Looked(tempfile::tempdir().unwrap()));
+    let kept: (std::sync::Mutex<Vec<by_hand::Hand>>, Looked) = (hands, dir);
+    Stores(Box::new(move || {
+        let (hands, dir) = &kept;
+        let mut hands = hands.lock().unwrap();
+        let mut options = options(dir.0.path().join(format!("{}", hands.len())), tail);
+        options.readers = 1;
+        let (store, of_store) = by_hand::open(options).unwrap();
+        hands.extend(of_store);
+        Arc::new(store)
     }))
 }
 
@@ -265,6 +290,17 @@ mod with_the_tail_always_on_the_move {
 
     fn stores() -> Stores {
         on_sqlite(1)
+    }
+
+    suite!(stores);
+}
+
+#[cfg(feature = "simulation")]
+mod as_the_simulation_has_it {
+    use super::*;
+
+    fn stores() -> Stores {
+        simulated(4)
     }
 
     suite!(stores);

@@ -1,6 +1,7 @@
 //! The application: what it calls, and what it makes of answers.
 
 use axum::body::Body;
+use downlink_fleet::packet::Qos;
 use http::Request;
 use serde_json::{Value, json};
 
@@ -48,26 +49,44 @@ impl World {
     }
 
     fn create(&mut self) {
-        let number = self.ledger.entries.len() as u64;
         let all = self.devices.len() + self.sleepers.len();
         let device = usize::try_from(self.chance.below(all as u64)).unwrap_or(0);
         let expire = *self.chance.pick(&[0, 30, 120, 120, 600, 600]);
-        let sleeper = device.checked_sub(self.devices.len());
-        let (id, once) = match sleeper {
-            Some(place) => (self.sleepers[place].id.clone(), false),
-            None => {
-                let device = &self.devices[device];
-                (
-                    device.id.clone(),
-                    expire == 0 || device.qos == downlink_fleet::packet::Qos::Zero,
-                )
-            }
-        };
         let receiver = self.chance.below(self.moods.len() as u64);
+        let keyed = self.chance.percent(50);
+        self.create_for(device, expire, receiver, keyed);
+    }
+
+    /// The next command: its number, and that of the call.
+    pub(super) fn create_for(
+        &mut self,
+        device: usize,
+        expire: u64,
+        receiver: u64,
+        keyed: bool,
+    ) -> (u64, u64) {
+        let number = self.ledger.entries.len() as u64;
+        let sleeper = device.checked_sub(self.devices.len());
+        let acknowledges = sleeper.is_some() || self.devices[device].qos == Qos::One;
         let entry = entry(&mut self.ledger.entries, number);
         entry.device = device;
         entry.sleeper = sleeper.is_some();
-        entry.once = once;
+        entry.once = sleeper.is_none() && (expire == 0 || !acknowledges);
+        entry.expires = expire;
+        entry.acknowledges = acknowledges;
+        entry.receiver = receiver;
+        self.note(format_args!("creates {number} for {device}, expires {expire}"));
+        (number, self.call_for(number, keyed))
+    }
+
+    /// Makes the call for a command. Gives its number.
+    pub(super) fn call_for(&mut self, number: u64, keyed: bool) -> u64 {
+        let entry = entry(&mut self.ledger.entries, number);
+        let (receiver, expire) = (entry.receiver, entry.expires);
+        let id = match entry.device.checked_sub(self.devices.len()) {
+            Some(place) => &self.sleepers[place].id,
+            None => &self.devices[entry.device].id,
+        };
         let command = json!({"serviceId": "Lamp", "method": "SWITCH", "paras": {"n": number}});
         let body = json!({
             "deviceId": id,
@@ -75,9 +94,8 @@ impl World {
             "callbackUrl": format!("http://receiver-{receiver}.example:80/pushes"),
             "expireTime": expire,
         });
-        let key = self.chance.percent(50).then(|| format!("call-{number}"));
-        self.note(format_args!("creates {number} for {device}, expires {expire}"));
-        self.begin_call("POST", COMMANDS.to_owned(), Some(body), key, What::Create(number));
+        let key = keyed.then(|| format!("call-{number}"));
+        self.begin_call("POST", COMMANDS.to_owned(), Some(body), key, What::Create(number))
     }
 
     fn cancel(&mut self) {
@@ -85,7 +103,10 @@ impl World {
         if known.is_empty() {
             return;
         }
-        let (number, id) = self.chance.pick(&known).clone();
+        // Often one that is on its way just now.
+        let newest = &known[known.len().saturating_sub(4)..];
+        let of = if self.chance.percent(50) { newest } else { &known };
+        let (number, id) = self.chance.pick(of).clone();
         self.note(format_args!("cancels {number}"));
         let body = json!({"status": "CANCELED"});
         self.begin_call(

@@ -14,7 +14,7 @@ pub(super) const CALM_DISK: DiskMood = DiskMood {
 
 /// How a receiver is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mood {
+pub enum Mood {
     /// It accepts.
     Good,
     /// It accepts, late.
@@ -55,8 +55,9 @@ impl World {
             let after = self.chance.between(60_000, 600_000);
             self.plan(after, Todo::SleeperReboots(place));
         }
-        if self.chance.percent(25) {
-            let after = self.chance.between(60_000, 500_000);
+        self.jumpy = self.chance.percent(40);
+        if self.jumpy {
+            let after = self.chance.between(20_000, 200_000);
             self.plan(after, Todo::ClockJump);
         }
     }
@@ -94,6 +95,7 @@ impl World {
         let (done, refused) = life.outside().commits();
         self.commits = (self.commits.0 + done, self.commits.1 + refused);
         drop(life);
+        self.ledger.lives.ended(self.wall_now());
         self.note(format_args!("stopped: {how}"));
         self.meet(how);
         for (connection, device) in std::mem::take(&mut self.connections) {
@@ -102,7 +104,7 @@ impl World {
         }
         self.no_answers();
         if self.rough {
-            let most = *self.chance.pick(&[200, 2_000, 20_000, 120_000]);
+            let most = *self.chance.pick(&[200, 2_000, 40_000, 150_000]);
             let after = self.chance.below(most);
             self.plan(after, Todo::Boot);
         }
@@ -117,6 +119,16 @@ impl World {
         }
     }
 
+    /// The same, of the commands of one device.
+    pub(super) fn meet_of(&mut self, fault: &'static str, device: usize) {
+        for (place, entry) in self.ledger.entries.iter().enumerate() {
+            if entry.device == device && entry.id.is_some() {
+                let status = self.ledger.status(place as u64).to_owned();
+                *self.met.entry((fault, status)).or_default() += 1;
+            }
+        }
+    }
+
     /// The server starts.
     pub(super) fn boot(&mut self) -> anyhow::Result<()> {
         if self.life.is_some() {
@@ -124,9 +136,10 @@ impl World {
         }
         self.lives += 1;
         let rough = self.rough;
+        let by_chance = *self.chance.pick(&[0, 4, 64, 16_384]);
         let traits = Traits {
             hints: !(rough && self.chance.percent(20)),
-            tail: *self.chance.pick(&[0, 4, 64, 16_384]),
+            tail: self.tail.unwrap_or(by_chance),
             disk: CALM_DISK,
             seed: self.chance.number(),
         };
@@ -139,6 +152,7 @@ impl World {
         }
         let wall = self.wall_now();
         self.life = Some(Life::begin(self.dir.path(), self.now, wall, traits)?);
+        self.ledger.lives.began(wall);
         if rough {
             let after = self.chance.between(5_000, 120_000);
             self.plan(after, Todo::Arm);
@@ -151,15 +165,33 @@ impl World {
             .saturating_add(i64::try_from(self.now).unwrap_or(i64::MAX))
     }
 
+    /// The wall clock jumps, now and again.
+    pub(super) fn turn_clock(&mut self) {
+        if !self.rough {
+            return;
+        }
+        self.jump();
+        let after = self.chance.between(20_000, 200_000);
+        self.plan(after, Todo::ClockJump);
+    }
+
     /// The wall clock goes forward or back.
     pub(super) fn jump(&mut self) {
-        let by = i64::try_from(self.chance.between(1_000, 120_000)).unwrap_or(0);
+        let most = *self.chance.pick(&[1_000, 40_000, 120_000]);
+        let by = i64::try_from(self.chance.between(1, most)).unwrap_or(0);
         let by = if self.chance.percent(50) { by } else { -by };
+        self.jump_by(by);
+    }
+
+    /// The wall clock goes forward or back by so many milliseconds.
+    pub(super) fn jump_by(&mut self, by: i64) {
+        let before = self.wall_now();
         self.wall = self.wall.saturating_add(by);
         self.note(format_args!("clock jumps by {by}"));
         self.meet("clock jump");
         if let Some(life) = &self.life {
             life.set_wall(self.wall_now());
+            self.ledger.lives.jumped(before, self.wall_now());
         }
     }
 

@@ -1,6 +1,5 @@
 //! One step: time goes on to whatever comes first, and that happens.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use downlink_fleet::topic::Key;
@@ -87,7 +86,7 @@ impl World {
             Todo::Crash(how) if self.rough => self.crash(how)?,
             Todo::Crash(_) => {}
             Todo::Arm => self.arm(),
-            Todo::ClockJump => self.jump(),
+            Todo::ClockJump => self.turn_clock(),
             Todo::DiskTurn => self.turn_disk(),
             Todo::ReceiverTurn(place) => self.turn_receiver(place),
             Todo::AppActs => self.app_acts(),
@@ -130,6 +129,7 @@ impl World {
             return;
         };
         life.connect(connection);
+        self.ledger.lives.spoke(place);
         self.connections.insert(connection, place);
         if self.devices[place].current.is_some() {
             self.meet("second session");
@@ -151,10 +151,24 @@ impl World {
             true => Some(connection),
             false => device.current.filter(|_| anyway),
         };
-        let Some(over) = over else { return };
+        let Some(over) = over else {
+            self.meet_of("packet lost", place);
+            if anyway {
+                self.say_again(place, connection, bytes);
+            }
+            return;
+        };
         // What waits for its own time must not overtake what is on its way.
         if let Some(life) = &self.life {
             life.arrive(over, bytes);
+        }
+    }
+
+    /// An answer found no server: the device gives it when it is there again, or forgets it.
+    fn say_again(&mut self, place: usize, connection: u64, bytes: &[u8]) {
+        if self.chance.percent(90) {
+            let after = self.chance.between(1_000, 30_000);
+            self.plan(after, Todo::ToServer(place, connection, bytes.to_vec(), true));
         }
     }
 
@@ -199,6 +213,9 @@ impl World {
 
     fn arrives_at_device(&mut self, place: usize, connection: u64, bytes: &[u8]) {
         let rough = self.rough;
+        if !self.devices[place].has(connection) {
+            self.meet_of("packet lost", place);
+        }
         let acts = self.devices[place].hear(connection, bytes, rough, &mut self.chance);
         for act in acts {
             self.do_device(place, act);
@@ -208,7 +225,7 @@ impl World {
         }
     }
 
-    fn do_device(&mut self, place: usize, act: device::Act) {
+    pub(super) fn do_device(&mut self, place: usize, act: device::Act) {
         match act {
             device::Act::Write {
                 connection,
@@ -216,11 +233,11 @@ impl World {
                 after,
                 anyway,
             } => {
-                let on_the_way = self.chance.below(20);
-                self.plan(
-                    after + on_the_way,
-                    Todo::ToServer(place, connection, bytes, anyway),
-                );
+                let after = after + self.chance.below(20);
+                if anyway && self.is_overtaking("answers", place, after) {
+                    self.meet_of("answer overtaken", place);
+                }
+                self.plan(after, Todo::ToServer(place, connection, bytes, anyway));
             }
             device::Act::Cut(connection, after) => self.plan(after, Todo::CutByDevice(place, connection)),
             device::Act::Received(number, key) => {
@@ -233,8 +250,12 @@ impl World {
             device::Act::Answers(number, code) => {
                 self.note(format_args!("device {place} answers {number} with {code}"));
                 let entry = entry(&mut self.ledger.entries, number);
+                let twice = entry.succeeded || entry.failed;
                 entry.succeeded |= code == 0;
                 entry.failed |= code != 0;
+                if twice {
+                    self.meet_of("answer doubled", place);
+                }
             }
         }
         self.ledger.there.insert(place);
@@ -293,8 +314,7 @@ impl World {
         for act in acts {
             match act {
                 sleeper::Act::Datagram(bytes) => {
-                    for _ in 0..self.copies() {
-                        let after = self.datagram_time();
+                    for after in self.datagram_times("to the server", place) {
                         self.plan(after, Todo::DatagramToServer(place, bytes.clone()));
                     }
                 }
@@ -317,42 +337,12 @@ impl World {
         self.watch(place);
     }
 
-    /// How often a datagram arrives.
-    fn copies(&mut self) -> u32 {
-        match self.rough {
-            false => 1,
-            true => *self.chance.pick(&[0, 1, 1, 1, 1, 1, 1, 1, 1, 2]),
-        }
-    }
-
-    fn datagram_time(&mut self) -> u64 {
-        let most = if self.rough && self.chance.percent(10) {
-            6_000
-        } else {
-            100
-        };
-        self.chance.below(most)
-    }
-
-    fn datagram_out(&mut self, to: SocketAddr, bytes: &[u8]) {
-        let Some(place) = self.sleepers.iter().position(|sleeper| sleeper.address == to) else {
-            return;
-        };
-        for _ in 0..self.copies() {
-            let after = self.datagram_time();
-            self.plan(after, Todo::DatagramToSleeper(place, bytes.to_vec()));
-        }
-    }
-
-    fn datagram_in(&mut self, place: usize, bytes: Vec<u8>) {
-        let from = self.sleepers[place].address;
-        if let Some(life) = &self.life {
-            life.datagram(from, bytes);
-        }
-    }
-
     fn push(&mut self, letter: &Letter, reply: oneshot::Sender<Reply>) {
         let pushed = self.ledger.pushed(&letter.webhook_id, &letter.body);
+        if self.rough && self.jumpy && self.chance.percent(2) {
+            // At the moment when a command has just got its status.
+            self.jump();
+        }
         let receiver = letter.origin.as_bytes().iter().find(|byte| byte.is_ascii_digit());
         let place = receiver.map_or(0, |digit| usize::from(digit - b'0'));
         let mood = self.moods.get(place).copied().unwrap_or(Mood::Good);

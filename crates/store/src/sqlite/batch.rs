@@ -20,7 +20,7 @@ use super::failure::Failure;
 use super::feed::{FeedRow, Feeds};
 use super::memo::Memo;
 use super::merge::Merge;
-use super::mids::Block;
+use super::mids::{self, Block};
 use super::notices::Notices;
 use super::queue::QueueView;
 use super::shadow::Desires;
@@ -50,6 +50,7 @@ pub(super) struct Batch {
     pub(super) queues: HashMap<DeviceKey, QueueView>,
     pub(super) facts: Memo<DeviceKey, Facts>,
     pub(super) mids: Memo<DeviceKey, Block>,
+    pub(super) mid_clock: mids::clock::Clock,
     /// Which of `entries` carries a mid: those that were given one here.
     pub(super) mapped: HashMap<(DeviceKey, Mid), CommandId>,
     /// Devices whose row this batch changed: to be dropped from the lookup cache after the commit.
@@ -119,6 +120,7 @@ impl Batch {
             queues: HashMap::default(),
             facts: Memo::new(DEVICES_REMEMBERED),
             mids: Memo::new(DEVICES_REMEMBERED),
+            mid_clock: mids::clock::Clock::new(policy.up_since, at.last_id),
             mapped: HashMap::default(),
             changed_devices: Vec::new(),
             products_changed: false,

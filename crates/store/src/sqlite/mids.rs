@@ -3,7 +3,10 @@
 //! Counted per device and taken in blocks. The first block of a device that is not known here (after a start, or after a
 //! long rest) begins where a clock stands that runs faster than almost any device is sent commands: so a number does not come
 //! again soon, not after a restart either, and nothing has to be written for a device that gets few. One that gets more has
-//! the highest number of its block kept with it, and goes on behind that, as long as the clock is not past it. Numbers that an earlier round still maps are passed by.
+//! the highest number of its block kept with it, and goes on behind that, as long as the clock is not past it. Numbers that an
+//! earlier round still maps are passed by. A wall clock that is set back does not set this one back ([`clock`]).
+
+pub(super) mod clock;
 
 use downlink_core::{CommandId, DeviceKey, Mid, Offer, Timestamp};
 use rusqlite::{OptionalExtension, params};
@@ -102,12 +105,12 @@ impl Batch {
     }
 
     /// The block from which `id` takes its number; 1 is the first number of a device's first command.
-    fn first_block(&self, device: DeviceKey, id: CommandId, now: Timestamp) -> Result<Block, Failure> {
+    fn first_block(&mut self, device: DeviceKey, id: CommandId, now: Timestamp) -> Result<Block, Failure> {
         let kept: u16 = self
             .sql
             .prepare_cached("SELECT mid FROM device WHERE key = ?1")?
             .query_row([device.0], |row| row.get(0))?;
-        let clock = by_clock(now);
+        let clock = by_clock(self.mid_clock.at(now));
         match Mid::new(kept).map(|kept| after(kept, clock)) {
             // Nothing but what is kept says where this block is: without it the next start would hand it out again.
             Some(first) if first != clock => self.kept_block(device, first),
