@@ -18,6 +18,7 @@ mod removal;
 mod sessions;
 mod terms;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use downlink_core::lifecycle::Input;
@@ -59,6 +60,8 @@ pub(crate) struct Engine {
     new_batch_task: Notify,
     settings: Settings,
     metrics: Arc<Metrics>,
+    /// Queues of removed devices may be left: after a start, and when one could not be cancelled.
+    queues_left: AtomicBool,
 }
 
 /// What a gateway may know of a device is not so any more.
@@ -157,6 +160,7 @@ impl Engine {
             new_batch_task: Notify::new(),
             settings,
             metrics,
+            queues_left: AtomicBool::new(true),
         }
     }
 

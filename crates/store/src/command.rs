@@ -355,6 +355,10 @@ pub trait Commands {
     /// Those of `devices` whose queue is not empty.
     async fn with_queue(&self, devices: Vec<DeviceKey>) -> Result<Vec<DeviceKey>, StoreError>;
 
+    /// Removed devices whose queue is not empty, at the most `limit`: what waits there was not cancelled when they were removed, or
+    /// was sent and runs to its deadline. Goes through the queues of all devices.
+    async fn left_queues(&self, limit: u32) -> Result<Vec<DeviceKey>, StoreError>;
+
     /// One page of the pass over all open commands, by id after `after`, looking at no more than `limit` rows.
     /// Gives those that have a nearer deadline or something to push, and the id to go on from (none: the end).
     async fn sweep_open(

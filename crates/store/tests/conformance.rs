@@ -119,6 +119,7 @@ macro_rules! suite {
             device_groups::the_devices_of_groups_are_gathered_each_once,
             queue::commands_go_oldest_first_one_at_a_time,
             queue::acked_and_next_are_one_transaction,
+            queue::queues_of_removed_devices_are_found,
             queue::only_devices_with_a_queue_are_named,
             queue::the_lost_one_goes_first_over_the_next_session,
             queue::a_head_past_its_lifetime_is_passed_by,

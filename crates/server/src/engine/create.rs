@@ -1,5 +1,6 @@
 //! Creating and cancelling: the application's side of the door.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use downlink_api::Invalid;
@@ -200,6 +201,14 @@ impl Engine {
 
     /// Ends what a removed device had waiting: nothing of it can be executed any more.
     pub(crate) async fn cancel_queue(&self, device: DeviceKey, why: &str) -> Result<(), StoreError> {
+        let cancelled = self.cancel_all_of(device, why).await;
+        if cancelled.is_err() {
+            self.queues_left.store(true, Ordering::Relaxed);
+        }
+        cancelled
+    }
+
+    async fn cancel_all_of(&self, device: DeviceKey, why: &str) -> Result<(), StoreError> {
         const AT_ONCE: u32 = 256;
         loop {
             let queue = self.store.queue(device, AT_ONCE).await?;

@@ -1,7 +1,10 @@
-//! The end of removed applications: their devices go in steps, and with each its session and what waits for it.
+//! The end of removed applications: their devices go in steps, and with each its session and what waits for it; and of what
+//! still waits for devices that are gone.
 //!
 //! The application itself is gone before, so nothing is added. Whoever removes it goes through the steps; the retention
 //! sweep goes on with them if the server ended in between.
+
+use std::sync::atomic::Ordering;
 
 use downlink_store::StoreError;
 
@@ -10,6 +13,9 @@ use crate::clock;
 
 /// Devices removed in one transaction: others have the store in between.
 const AT_ONCE: u32 = 200;
+
+/// Queues that are looked for at once; the next ones in the sweep's next round.
+const QUEUES_AT_ONCE: u32 = 10_000;
 
 impl Engine {
     /// One step: removes some of the devices that are left of removed applications. False: there are none any more.
@@ -21,11 +27,32 @@ impl Engine {
         let more = removed.len() >= AT_ONCE as usize;
         for device in self.store.with_queue(removed).await? {
             if let Err(error) = self.cancel_queue(device, "the application was removed").await {
-                // The device is gone all the same; what is left runs to its deadlines.
+                // The device is gone all the same, and the sweep tries again.
                 tracing::error!(%error, "the queue of a removed application's device was not cancelled");
             }
         }
         Ok(more)
+    }
+
+    /// Cancels what waits for devices that were removed without it: the server ended in between, or the store refused.
+    pub(crate) async fn cancel_left_queues(&self) -> Result<(), StoreError> {
+        if !self.queues_left.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let cancelled = self.cancel_some_left().await;
+        if !matches!(cancelled, Ok(true)) {
+            self.queues_left.store(true, Ordering::Relaxed);
+        }
+        cancelled.map(|_| ())
+    }
+
+    /// True: those were all.
+    async fn cancel_some_left(&self) -> Result<bool, StoreError> {
+        let left = self.store.left_queues(QUEUES_AT_ONCE).await?;
+        for device in &left {
+            self.cancel_queue(*device, "the device was removed").await?;
+        }
+        Ok(left.len() < QUEUES_AT_ONCE as usize)
     }
 }
 
@@ -33,12 +60,13 @@ impl Engine {
 mod tests {
     use std::sync::Arc;
 
-    use downlink_core::{AppId, AppKey, DeviceId, Timestamp};
+    use downlink_core::{AppId, AppKey, DeviceId, Status, Timestamp};
     use downlink_store::sqlite::SqliteStore;
-    use downlink_store::{AppSettings, DeviceName, NewApp, NewDevice, Store};
+    use downlink_store::{AppSettings, DeviceName, Devices, NewApp, NewDevice, Store};
 
     use super::*;
     use crate::config::{self, Config};
+    use crate::http::tests::world::World;
     use crate::run;
     use crate::telemetry::Metrics;
 
@@ -116,5 +144,45 @@ mod tests {
         assert!(!engine.remove_left_devices().await.unwrap());
         assert_eq!(left(&*store, "gone", count).await, 0);
         assert_eq!(left(&*store, "kept", 2).await, 2);
+    }
+
+    /// The server ended after a device was removed and before what waits for it was cancelled.
+    #[tokio::test]
+    async fn what_waits_for_a_device_that_is_gone_is_cancelled_after_a_restart() {
+        let world = World::start().await;
+        let na = world.na().await;
+        let (gone, kept) = (na.device("n1").await, na.device("n2").await);
+        let (left, other) = (na.command(&gone).await, na.command(&kept).await);
+        let (left, other) = (left.at("/commandId"), other.at("/commandId"));
+        let gone = DeviceId::new(gone);
+        let device = world
+            .store()
+            .device(DeviceName::Id(&gone))
+            .await
+            .unwrap()
+            .unwrap();
+        world
+            .store()
+            .remove(device.key, false, clock::now())
+            .await
+            .unwrap();
+        drop(na);
+        let dir = world.stop().await;
+
+        let config = config(&dir);
+        let store = open(&config);
+        let (engine, _inboxes) = run::engine(&store, &config, &Arc::new(Metrics::new()))
+            .await
+            .unwrap();
+        let status = async |id: &str| {
+            let record = store.load(device.app, id.parse().unwrap()).await.unwrap();
+            record.unwrap().status
+        };
+        assert_eq!(status(&left).await, Status::Pending);
+        engine.cancel_left_queues().await.unwrap();
+        assert_eq!(
+            (status(&left).await, status(&other).await),
+            (Status::Canceled, Status::Pending)
+        );
     }
 }

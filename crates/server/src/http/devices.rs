@@ -118,7 +118,7 @@ async fn remove_device(
     for device in &removed {
         engine.outdate(Outdated::Removed(*device));
         if let Err(error) = engine.cancel_queue(*device, &why).await {
-            // The device is gone all the same; what it had waiting ends with its lifetime.
+            // The device is gone all the same, and the sweep tries again.
             tracing::warn!(%error, request, "a removed device's queue was not cancelled");
         }
     }

@@ -85,6 +85,7 @@ async fn round(
     }
     engine.store().prune_tokens(now).await?;
     while engine.remove_left_devices().await? && !stop.is_cancelled() {}
+    engine.cancel_left_queues().await?;
     for device in engine.store().remove_unbound(now, page).await? {
         engine.outdate(Outdated::Removed(device));
         engine.cancel_queue(device, "the registration lapsed").await?;

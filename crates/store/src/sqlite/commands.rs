@@ -110,6 +110,12 @@ impl Commands for SqliteStore {
         Ok(found)
     }
 
+    async fn left_queues(&self, limit: u32) -> Result<Vec<DeviceKey>, StoreError> {
+        let newest = self.tail.lock().with_queue();
+        self.read(move |sql| records::left_queues(sql, &newest, limit))
+            .await
+    }
+
     async fn sweep_open(
         &self,
         after: Option<CommandId>,

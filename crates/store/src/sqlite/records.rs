@@ -220,6 +220,33 @@ pub(super) fn with_queue(sql: &Connection, mut devices: Vec<DeviceKey>) -> Resul
     outcome.map(|()| devices)
 }
 
+/// Removed devices with a queue: in the table, or among `newest`.
+pub(super) fn left_queues(
+    sql: &Connection,
+    newest: &[DeviceKey],
+    limit: u32,
+) -> Result<Vec<DeviceKey>, Failure> {
+    // From one device of the table to the next, however much waits for each.
+    let mut statement = sql.prepare_cached(
+        "WITH RECURSIVE waiting (device) AS ( \
+             SELECT min(device) FROM queued \
+             UNION ALL \
+             SELECT (SELECT min(device) FROM queued WHERE device > waiting.device) FROM waiting \
+             WHERE waiting.device IS NOT NULL) \
+         SELECT d.key FROM waiting w CROSS JOIN device d ON d.key = w.device WHERE d.removed_at IS NOT NULL LIMIT ?1",
+    )?;
+    let mut left = statement
+        .query_map([limit], |row| Ok(DeviceKey(row.get(0)?)))?
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut removed = sql.prepare_cached("SELECT 1 FROM device WHERE key = ?1 AND removed_at IS NOT NULL")?;
+    for device in newest {
+        if left.len() < limit as usize && removed.exists([device.0])? && !left.contains(device) {
+            left.push(*device);
+        }
+    }
+    Ok(left)
+}
+
 pub(super) fn sweep(
     sql: &Connection,
     damage: &DamageMet,

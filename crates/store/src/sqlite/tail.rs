@@ -107,6 +107,12 @@ impl Newest {
         self.devices.get(&device).map_or(&[], |of| &of.queue)
     }
 
+    /// The devices whose queue is held here, or a part of it.
+    pub(super) fn with_queue(&self) -> Vec<DeviceKey> {
+        let queued = self.devices.iter().filter(|(_, of)| !of.queue.is_empty());
+        queued.map(|(device, _)| *device).collect()
+    }
+
     /// All commands, in order of device and id.
     pub(super) fn by_device(&self) -> Vec<(DeviceKey, CommandId)> {
         let of = |(device, of): (&DeviceKey, &OfDevice)| {

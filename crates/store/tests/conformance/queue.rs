@@ -41,6 +41,35 @@ pub(crate) async fn commands_go_oldest_first_one_at_a_time(stores: Stores) {
     assert!(world.store.queue(device.key, 10).await.unwrap().is_empty());
 }
 
+pub(crate) async fn queues_of_removed_devices_are_found(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let mut gone = Vec::new();
+    for n in 0..6 {
+        let device = world.device(&format!("d{n}")).await;
+        for _ in 0..3 {
+            world.pending(&device, T0).await;
+        }
+        if n % 2 == 0 {
+            assert_eq!(
+                world.store.remove(device.key, false, at(1)).await.unwrap(),
+                [device.key]
+            );
+            gone.push(device.key);
+        }
+    }
+    let left = async |limit| {
+        let mut left = world.store.left_queues(limit).await.unwrap();
+        left.sort_unstable();
+        left
+    };
+    assert_eq!(left(9).await, gone);
+    assert_eq!(left(2).await.len(), 2);
+    for id in world.store.queue(gone[1], 9).await.unwrap() {
+        world.must(id, Input::Cancel("gone".to_owned()), at(2)).await;
+    }
+    assert_eq!(left(9).await, [gone[0], gone[2]]);
+}
+
 pub(crate) async fn acked_and_next_are_one_transaction(stores: Stores) {
     let world = World::new(stores.open()).await;
     let device = world.device("d").await;

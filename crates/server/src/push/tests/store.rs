@@ -71,6 +71,7 @@ unused! {
         fn take_expiring(a: Timestamp, b: u32) -> Vec<CommandId>;
         fn queue(a: DeviceKey, b: u32) -> Vec<CommandId>;
         fn with_queue(a: Vec<DeviceKey>) -> Vec<DeviceKey>;
+        fn left_queues(a: u32) -> Vec<DeviceKey>;
         fn sweep_open(a: Option<CommandId>, b: u32) -> (Vec<OpenCommand>, Option<CommandId>);
         fn prune(a: Timestamp, b: Timestamp, c: u32) -> u64;
         fn last_id() -> Option<CommandId>;

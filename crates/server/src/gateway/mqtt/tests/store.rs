@@ -324,6 +324,10 @@ impl Commands for FakeStore {
         Ok(Vec::new())
     }
 
+    async fn left_queues(&self, _: u32) -> Result<Vec<DeviceKey>, StoreError> {
+        unimplemented!()
+    }
+
     async fn queue(&self, _: DeviceKey, _: u32) -> Result<Vec<CommandId>, StoreError> {
         unimplemented!()
     }
