@@ -11,9 +11,13 @@
 //! 7. What is CANCELED or EXPIRED never reached the device. What is immediate, or goes out over QoS 0, reaches it once.
 //! 8. All ends in bounded time once nothing is in the way, whatever was before.
 
+pub mod notices;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+
+use self::notices::Notices;
 
 /// What is known of one command, by the number in it.
 #[derive(Debug, Default, Clone)]
@@ -54,6 +58,8 @@ pub struct Ledger {
     pub there: BTreeSet<usize>,
     told: BTreeMap<String, Told>,
     ids: BTreeMap<String, u64>,
+    /// What is known of reports and devices.
+    pub notices: Notices,
     /// What was broken.
     pub violations: Vec<String>,
 }
@@ -81,11 +87,15 @@ impl Ledger {
         }
     }
 
-    /// A push arrived. Gives the command's id and the place, if it is one of a command.
+    /// A push arrived. Gives what its id is made of: the command's and its place there, or a notice's.
     pub fn pushed(&mut self, webhook_id: &str, body: &[u8]) -> Option<(String, u32)> {
         let (id, seq) = webhook_id.rsplit_once('-')?;
         let seq: u32 = seq.parse().ok()?;
         let text = String::from_utf8_lossy(body).into_owned();
+        if !is_of_command(id) {
+            self.notices.pushed(webhook_id, &text);
+            return Some((id.to_owned(), seq));
+        }
         let status = status_of(&text);
         let told = self.told.entry(id.to_owned()).or_default();
         if let Some((known, _)) = told.bodies.get(&seq) {
@@ -107,6 +117,10 @@ impl Ledger {
 
     /// Its receiver accepted it.
     pub fn accepted(&mut self, id: &str, seq: u32) {
+        if !is_of_command(id) {
+            self.notices.accepted(&format!("{id}-{seq}"));
+            return;
+        }
         self.told.entry(id.to_owned()).or_default().accepted.insert(seq);
     }
 
@@ -195,6 +209,11 @@ impl Ledger {
         }
         self.violations.append(&mut broken);
     }
+}
+
+/// The other ids are shorter.
+fn is_of_command(id: &str) -> bool {
+    id.len() == 32
 }
 
 /// The entry of a number.

@@ -5,6 +5,7 @@
 
 mod app;
 mod fault;
+mod notices;
 mod step;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::sleeper::Sleeper;
 
 use self::app::Call;
 use self::fault::Mood;
+use self::notices::Fleet;
 
 /// The rough time, in milliseconds.
 const ROUGH: u64 = 12 * 60_000;
@@ -50,6 +52,8 @@ pub struct Report {
     pub steps: u64,
     /// Commands that were answered 201.
     pub commands: u64,
+    /// Reports of devices that were acknowledged.
+    pub reports: u64,
     /// Commits of the store, and those that failed.
     pub commits: (u64, u64),
     /// How often a fault met a command in this status.
@@ -78,6 +82,9 @@ enum Todo {
     SleeperReboots(usize),
     DatagramToServer(usize, Vec<u8>),
     DatagramToSleeper(usize, Vec<u8>),
+    Reports(usize),
+    FleetChanges,
+    LeavesForGood(usize),
     Reply(oneshot::Sender<Reply>, Reply, Option<(String, u32)>),
 }
 
@@ -103,6 +110,7 @@ struct World {
     /// When the last bytes to and from a connection arrive: they do not overtake each other.
     arrivals: BTreeMap<u64, (u64, u64)>,
     ledger: Ledger,
+    fleet: Fleet,
     log: String,
     steps: u64,
     commits: (u64, u64),
@@ -122,6 +130,8 @@ pub fn run(seed: u64) -> anyhow::Result<Report> {
     world.live_until(ROUGH)?;
     world.heal()?;
     world.finish()?;
+    let mut violations = world.ledger.violations;
+    violations.append(&mut world.ledger.notices.violations);
     let commands = world
         .ledger
         .entries
@@ -130,7 +140,8 @@ pub fn run(seed: u64) -> anyhow::Result<Report> {
         .count();
     Ok(Report {
         seed,
-        violations: world.ledger.violations,
+        violations,
+        reports: world.ledger.notices.kept() as u64,
         log: world.log,
         steps: world.steps,
         commands: commands as u64,
@@ -169,6 +180,7 @@ impl World {
             connections: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             ledger: Ledger::default(),
+            fleet: Fleet::default(),
             log: String::new(),
             steps: 0,
             commits: (0, 0),
@@ -192,6 +204,7 @@ impl World {
         self.boot()?;
         let app = self.life.as_ref().map(|life| life.make_app("app", app::TOKEN));
         app.transpose()?;
+        self.subscribe()?;
         for place in 0..4 {
             let (id, secret) = self.register(&format!("mqtt-{place}"), "MQTT")?;
             let family = if place % 2 == 0 {
@@ -215,6 +228,7 @@ impl World {
         self.rough = true;
         self.plan(500, Todo::AppActs);
         self.plan_faults();
+        self.plan_reports(ROUGH);
         Ok(())
     }
 
@@ -225,6 +239,7 @@ impl World {
         let (status, answer) = self.ask("POST", "/iocm/app/reg/v2.0.0/deviceCredentials", Some(&body))?;
         let text = |member: &str| Some(answer.get(member)?.as_str()?.to_owned());
         let id = text("deviceId").ok_or_else(|| anyhow::anyhow!("{status}: {answer}"))?;
+        self.ledger.notices.added(&id);
         Ok((id, text("secret").unwrap_or_default()))
     }
 
@@ -252,7 +267,10 @@ impl World {
             self.boot()?;
         }
         for place in 0..self.devices.len() {
-            self.plan(1000, Todo::Connect(place));
+            // Some that are connected stay so: what was to be told of them has to be told all the same.
+            if self.devices[place].current.is_none() || self.chance.percent(50) {
+                self.plan(1000, Todo::Connect(place));
+            }
         }
         Ok(())
     }
@@ -266,7 +284,7 @@ impl World {
         self.live_until(self.now + LATEST)?;
         loop {
             self.live_until(self.now + 60_000)?;
-            let mut open = false;
+            let mut open = !self.ledger.notices.is_told(&self.online());
             for (number, id) in &ids {
                 let (status, record) = self.ask("GET", &format!("/downlink/v1/commands/{id}"), None)?;
                 self.ledger.read(id, status);
@@ -280,6 +298,8 @@ impl World {
         for (number, record) in &records {
             self.ledger.check(*number, record);
         }
+        let (online, answers) = (self.online(), self.answers(&records));
+        self.ledger.notices.check(&online, &answers);
         if let Some(life) = &self.life {
             let (done, refused) = life.outside().commits();
             self.commits = (self.commits.0 + done, self.commits.1 + refused);

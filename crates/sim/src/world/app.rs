@@ -22,11 +22,14 @@ pub(super) struct Call {
     sent: bool,
 }
 
+/// What a call is for.
 #[derive(Clone)]
-enum What {
+pub(super) enum What {
     Create(u64),
     Cancel(String),
     Read(String),
+    Register,
+    Remove(String),
     /// Waited for by [`World::ask`].
     Asked,
 }
@@ -112,7 +115,7 @@ impl World {
         );
     }
 
-    fn begin_call(
+    pub(super) fn begin_call(
         &mut self,
         method: &'static str,
         path: String,
@@ -177,6 +180,8 @@ impl World {
             }
             What::Cancel(id) => self.note(format_args!("canceled {id}: {status}")),
             What::Read(id) => self.ledger.read(id, status),
+            What::Register => self.spare_registered(status, &body),
+            What::Remove(id) => self.spare_removed(id, status),
             What::Asked => {}
         }
         // Now and then the answer is lost behind the server's back.

@@ -110,6 +110,9 @@ impl World {
                 let acts = self.sleepers[place].hear(&bytes, self.now);
                 self.do_sleeper(place, acts);
             }
+            Todo::Reports(place) => self.reports(place),
+            Todo::FleetChanges => self.fleet_changes(),
+            Todo::LeavesForGood(place) => self.leaves_for_good(place),
             Todo::Reply(to, reply, accepted) => {
                 if let Some((id, seq)) = accepted {
                     self.ledger.accepted(&id, seq);
@@ -122,6 +125,9 @@ impl World {
     }
 
     fn connect(&mut self, place: usize) {
+        if self.is_away(place) {
+            return;
+        }
         self.serial += 1;
         let connection = self.serial;
         let Some(life) = &mut self.life else {
@@ -158,7 +164,7 @@ impl World {
         }
     }
 
-    fn cut_by_device(&mut self, place: usize, connection: u64) {
+    pub(super) fn cut_by_device(&mut self, place: usize, connection: u64) {
         if !self.devices[place].has(connection) {
             return;
         }
@@ -208,7 +214,7 @@ impl World {
         }
     }
 
-    fn do_device(&mut self, place: usize, act: device::Act) {
+    pub(super) fn do_device(&mut self, place: usize, act: device::Act) {
         match act {
             device::Act::Write {
                 connection,
@@ -223,6 +229,8 @@ impl World {
                 );
             }
             device::Act::Cut(connection, after) => self.plan(after, Todo::CutByDevice(place, connection)),
+            device::Act::Reported(number) => self.ledger.notices.acknowledged(number),
+            device::Act::Ready(connection) => self.is_ready(place, connection),
             device::Act::Received(number, key) => {
                 self.note(format_args!("device {place} gets {number} as {key}"));
                 let entry = entry(&mut self.ledger.entries, number);
