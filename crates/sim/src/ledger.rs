@@ -12,12 +12,14 @@
 //! 8. All ends in bounded time once nothing is in the way, whatever was before.
 
 pub mod notices;
+pub mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use self::notices::Notices;
+use self::tasks::Tasks;
 
 /// What is known of one command, by the number in it.
 #[derive(Debug, Default, Clone)]
@@ -60,6 +62,8 @@ pub struct Ledger {
     ids: BTreeMap<String, u64>,
     /// What is known of reports and devices.
     pub notices: Notices,
+    /// What is known of batch tasks.
+    pub tasks: Tasks,
     /// What was broken.
     pub violations: Vec<String>,
 }

@@ -7,6 +7,7 @@ mod app;
 mod fault;
 mod notices;
 mod step;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -85,6 +86,7 @@ enum Todo {
     Reports(usize),
     FleetChanges,
     LeavesForGood(usize),
+    BatchActs,
     Reply(oneshot::Sender<Reply>, Reply, Option<(String, u32)>),
 }
 
@@ -132,6 +134,7 @@ pub fn run(seed: u64) -> anyhow::Result<Report> {
     world.finish()?;
     let mut violations = world.ledger.violations;
     violations.append(&mut world.ledger.notices.violations);
+    violations.append(&mut world.ledger.tasks.violations);
     let commands = world
         .ledger
         .entries
@@ -229,6 +232,7 @@ impl World {
         self.plan(500, Todo::AppActs);
         self.plan_faults();
         self.plan_reports(ROUGH);
+        self.plan(3_000, Todo::BatchActs);
         Ok(())
     }
 
@@ -278,14 +282,14 @@ impl World {
     /// Lives on until all is told, and then looks at each command.
     fn finish(&mut self) -> anyhow::Result<()> {
         let limit = self.now + CALM;
-        let ids: Vec<(u64, String)> = self.known();
         let mut records: BTreeMap<u64, Value> = BTreeMap::new();
         // The latest answers are on their way.
         self.live_until(self.now + LATEST)?;
         loop {
             self.live_until(self.now + 60_000)?;
-            let mut open = !self.ledger.notices.is_told(&self.online());
-            for (number, id) in &ids {
+            let mut open = !self.look_at_tasks()?;
+            open |= !self.ledger.notices.is_told(&self.online());
+            for (number, id) in &self.known() {
                 let (status, record) = self.ask("GET", &format!("/downlink/v1/commands/{id}"), None)?;
                 self.ledger.read(id, status);
                 open |= !self.ledger.is_told(id, &record);
@@ -298,6 +302,7 @@ impl World {
         for (number, record) in &records {
             self.ledger.check(*number, record);
         }
+        self.check_tasks(&records)?;
         let (online, answers) = (self.online(), self.answers(&records));
         self.ledger.notices.check(&online, &answers);
         if let Some(life) = &self.life {

@@ -179,7 +179,11 @@ impl Notices {
 
     /// The notices of a kind, in the order of their first arrival.
     fn of_kind<'a>(&'a self, kind: &'a str) -> Vec<&'a Notice> {
-        let mut of: Vec<&Notice> = self.notices.values().filter(|notice| notice.kind == kind).collect();
+        let mut of: Vec<&Notice> = self
+            .notices
+            .values()
+            .filter(|notice| notice.kind == kind)
+            .collect();
         of.sort_by_key(|notice| notice.first);
         of
     }
@@ -259,7 +263,8 @@ impl Notices {
         let wrong = online.iter().filter_map(|(device, there)| {
             let expected = if *there { "ONLINE" } else { "OFFLINE" };
             let told = last(device);
-            (told != Some(expected)).then(|| format!("N5: {device} is {expected}, and was told of as {told:?}"))
+            (told != Some(expected))
+                .then(|| format!("N5: {device} is {expected}, and was told of as {told:?}"))
         });
         wrong.collect()
     }

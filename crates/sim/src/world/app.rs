@@ -30,6 +30,8 @@ pub(super) enum What {
     Read(String),
     Register,
     Remove(String),
+    Task(usize),
+    TaskDetails(usize),
     /// Waited for by [`World::ask`].
     Asked,
 }
@@ -182,6 +184,8 @@ impl World {
             What::Read(id) => self.ledger.read(id, status),
             What::Register => self.spare_registered(status, &body),
             What::Remove(id) => self.spare_removed(id, status),
+            What::Task(task) => self.task_answered(*task, status, &body),
+            What::TaskDetails(task) => self.learn_commands(*task, &body),
             What::Asked => {}
         }
         // Now and then the answer is lost behind the server's back.

@@ -112,6 +112,7 @@ impl World {
             }
             Todo::Reports(place) => self.reports(place),
             Todo::FleetChanges => self.fleet_changes(),
+            Todo::BatchActs => self.batch_acts(),
             Todo::LeavesForGood(place) => self.leaves_for_good(place),
             Todo::Reply(to, reply, accepted) => {
                 if let Some((id, seq)) = accepted {
@@ -215,6 +216,7 @@ impl World {
     }
 
     pub(super) fn do_device(&mut self, place: usize, act: device::Act) {
+        let act = self.of_task(place, act);
         match act {
             device::Act::Write {
                 connection,
@@ -299,7 +301,7 @@ impl World {
     fn do_sleeper(&mut self, place: usize, acts: Vec<sleeper::Act>) {
         let device = self.devices.len() + place;
         for act in acts {
-            match act {
+            match self.of_sleeper_task(device, act) {
                 sleeper::Act::Datagram(bytes) => {
                     for _ in 0..self.copies() {
                         let after = self.datagram_time();
