@@ -11,6 +11,7 @@
 //! 7. What is CANCELED or EXPIRED never reached the device. What is immediate, or goes out over QoS 0, reaches it once.
 //! 8. All ends in bounded time once nothing is in the way, whatever was before.
 
+pub mod feed;
 pub mod notices;
 pub mod tasks;
 
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use self::feed::Feed;
 use self::notices::Notices;
 use self::tasks::Tasks;
 
@@ -62,6 +64,8 @@ pub struct Ledger {
     ids: BTreeMap<String, u64>,
     /// What is known of reports and devices.
     pub notices: Notices,
+    /// What was read of the feed.
+    pub feed: Feed,
     /// What is known of batch tasks.
     pub tasks: Tasks,
     /// What was broken.
@@ -142,6 +146,23 @@ impl Ledger {
         if status == 404 {
             self.violated(format!("1: {id} was answered 201 and is not there any more"));
         }
+    }
+
+    /// The changes that were told, of commands that are known and others.
+    pub fn told(&self) -> BTreeSet<(String, u32)> {
+        let of = |(id, told): (&String, &Told)| -> Vec<(String, u32)> {
+            told.bodies.keys().map(|seq| (id.clone(), *seq)).collect()
+        };
+        self.told.iter().flat_map(of).collect()
+    }
+
+    /// What was broken, here and in the parts.
+    pub fn all_violations(&mut self) -> Vec<String> {
+        let mut all = std::mem::take(&mut self.violations);
+        all.append(&mut self.notices.violations);
+        all.append(&mut self.tasks.violations);
+        all.append(&mut self.feed.violations);
+        all
     }
 
     /// Whether all that the record says was told and accepted. `record`: as the server has it.
@@ -235,7 +256,8 @@ fn status_of(body: &str) -> String {
     status.unwrap_or_default().to_owned()
 }
 
-fn events(record: &Value) -> Vec<(u32, String)> {
+/// What happened to a command by its record, with the numbers.
+pub(crate) fn events(record: &Value) -> Vec<(u32, String)> {
     let events = record.get("events").and_then(Value::as_array);
     let seq = |event: &Value| u32::try_from(event.get("seq")?.as_u64()?).ok();
     let status = |event: &Value| Some(event.get("status")?.as_str()?.to_owned());

@@ -5,6 +5,7 @@
 
 mod app;
 mod fault;
+mod feed;
 mod notices;
 mod step;
 mod tasks;
@@ -87,6 +88,7 @@ enum Todo {
     FleetChanges,
     LeavesForGood(usize),
     BatchActs,
+    Follows(usize, bool),
     Reply(oneshot::Sender<Reply>, Reply, Option<(String, u32)>),
 }
 
@@ -132,9 +134,6 @@ pub fn run(seed: u64) -> anyhow::Result<Report> {
     world.live_until(ROUGH)?;
     world.heal()?;
     world.finish()?;
-    let mut violations = world.ledger.violations;
-    violations.append(&mut world.ledger.notices.violations);
-    violations.append(&mut world.ledger.tasks.violations);
     let commands = world
         .ledger
         .entries
@@ -143,7 +142,7 @@ pub fn run(seed: u64) -> anyhow::Result<Report> {
         .count();
     Ok(Report {
         seed,
-        violations,
+        violations: world.ledger.all_violations(),
         reports: world.ledger.notices.kept() as u64,
         log: world.log,
         steps: world.steps,
@@ -233,6 +232,7 @@ impl World {
         self.plan_faults();
         self.plan_reports(ROUGH);
         self.plan(3_000, Todo::BatchActs);
+        self.plan_feed(ROUGH);
         Ok(())
     }
 
@@ -287,15 +287,9 @@ impl World {
         self.live_until(self.now + LATEST)?;
         loop {
             self.live_until(self.now + 60_000)?;
-            let mut open = !self.look_at_tasks()?;
-            open |= !self.ledger.notices.is_told(&self.online());
-            for (number, id) in &self.known() {
-                let (status, record) = self.ask("GET", &format!("/downlink/v1/commands/{id}"), None)?;
-                self.ledger.read(id, status);
-                open |= !self.ledger.is_told(id, &record);
-                records.insert(*number, record);
-            }
-            if !open || self.now > limit || self.steps >= MOST_STEPS {
+            let late = self.now > limit || self.steps >= MOST_STEPS;
+            // Where nothing seems to be open all is looked at once more.
+            if (self.is_quiet(&mut records, false)? && self.is_quiet(&mut records, true)?) || late {
                 break;
             }
         }
@@ -303,6 +297,7 @@ impl World {
             self.ledger.check(*number, record);
         }
         self.check_tasks(&records)?;
+        self.check_feed(&records)?;
         let (online, answers) = (self.online(), self.answers(&records));
         self.ledger.notices.check(&online, &answers);
         if let Some(life) = &self.life {
@@ -310,6 +305,24 @@ impl World {
             self.commits = (self.commits.0 + done, self.commits.1 + refused);
         }
         Ok(())
+    }
+
+    /// Whether all is over and told, of what is read again: all, or what was not over and told when it was last read.
+    fn is_quiet(&mut self, records: &mut BTreeMap<u64, Value>, all: bool) -> anyhow::Result<bool> {
+        let mut quiet = self.look_at_tasks(all)? && self.ledger.notices.is_told(&self.online());
+        for (number, id) in &self.known() {
+            if !all
+                && let Some(record) = records.get(number)
+                && self.ledger.is_told(id, record)
+            {
+                continue;
+            }
+            let (status, record) = self.ask("GET", &format!("/downlink/v1/commands/{id}"), None)?;
+            self.ledger.read(id, status);
+            quiet &= self.ledger.is_told(id, &record);
+            records.insert(*number, record);
+        }
+        Ok(quiet)
     }
 
     /// The commands that were answered 201.

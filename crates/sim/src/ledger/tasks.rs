@@ -21,6 +21,8 @@ pub struct Task {
     pub nobody: Vec<String>,
     /// The id it was given; none: nobody was told.
     pub id: Option<String>,
+    /// It was over when it was last looked at.
+    pub is_over: bool,
 }
 
 /// See the module.

@@ -32,6 +32,8 @@ pub(super) enum What {
     Remove(String),
     Task(usize),
     TaskDetails(usize),
+    /// By which follower, and at which cursor it asked.
+    Feed(usize, Option<String>),
     /// Waited for by [`World::ask`].
     Asked,
 }
@@ -184,6 +186,7 @@ impl World {
             What::Read(id) => self.ledger.read(id, status),
             What::Register => self.spare_registered(status, &body),
             What::Remove(id) => self.spare_removed(id, status),
+            What::Feed(follower, from) => self.fed(*follower, from.as_deref(), status, &body),
             What::Task(task) => self.task_answered(*task, status, &body),
             What::TaskDetails(task) => self.learn_commands(*task, &body),
             What::Asked => {}

@@ -112,6 +112,7 @@ impl World {
             }
             Todo::Reports(place) => self.reports(place),
             Todo::FleetChanges => self.fleet_changes(),
+            Todo::Follows(follower, always) => self.follows(follower, always),
             Todo::BatchActs => self.batch_acts(),
             Todo::LeavesForGood(place) => self.leaves_for_good(place),
             Todo::Reply(to, reply, accepted) => {

@@ -6,8 +6,8 @@ use anyhow::ensure;
 use downlink_fleet::packet::Qos;
 use serde_json::{Value, json};
 
-use crate::ledger::entry;
 use crate::ledger::tasks::{Task, Tasks};
+use crate::ledger::{entry, events};
 use crate::{device, sleeper};
 
 use super::app::What;
@@ -76,6 +76,7 @@ impl World {
             devices,
             nobody,
             id: None,
+            is_over: false,
         });
         self.begin_call("POST", TASKS.to_owned(), Some(body), None, What::Task(task));
     }
@@ -133,16 +134,23 @@ impl World {
         }
     }
 
-    /// Looks at all tasks, and learns their commands. Whether all are over.
-    pub(super) fn look_at_tasks(&mut self) -> anyhow::Result<bool> {
-        let mut over = true;
+    /// Looks at all tasks, or at those that were not over, and learns their commands. Whether these are over.
+    pub(super) fn look_at_tasks(&mut self, all: bool) -> anyhow::Result<bool> {
         for task in 0..self.ledger.tasks.all.len() {
-            if let Some((record, details)) = self.task(task)? {
+            if (all || !self.ledger.tasks.all[task].is_over)
+                && let Some((record, details)) = self.task(task)?
+            {
                 self.learn_commands(task, &details);
-                over &= Tasks::is_over(&record);
+                self.ledger.tasks.all[task].is_over = Tasks::is_over(&record);
             }
         }
-        Ok(over)
+        let mut open = self
+            .ledger
+            .tasks
+            .all
+            .iter()
+            .filter(|task| !task.is_over && task.id.is_some());
+        Ok(open.next().is_none())
     }
 
     /// What the server says of a task that was answered.
@@ -201,7 +209,5 @@ impl World {
 
 /// The statuses of a command by its record.
 fn path(record: &Value) -> Vec<String> {
-    let events = record.get("events").and_then(Value::as_array);
-    let status = |event: &Value| Some(event.get("status")?.as_str()?.to_owned());
-    events.into_iter().flatten().filter_map(status).collect()
+    events(record).into_iter().map(|(_, status)| status).collect()
 }
