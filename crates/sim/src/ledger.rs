@@ -99,6 +99,7 @@ impl Ledger {
     pub fn pushed(&mut self, webhook_id: &str, body: &[u8]) -> Option<(String, u32)> {
         let (id, seq) = webhook_id.rsplit_once('-')?;
         let seq: u32 = seq.parse().ok()?;
+        self.notices.tried(webhook_id);
         let text = String::from_utf8_lossy(body).into_owned();
         if !is_of_command(id) {
             self.notices.pushed(webhook_id, &text);
@@ -130,6 +131,12 @@ impl Ledger {
             return;
         }
         self.told.entry(id.to_owned()).or_default().accepted.insert(seq);
+    }
+
+    /// Its receiver wants it no more: the next one comes as if it had accepted it.
+    pub fn refused(&mut self, id: &str, seq: u32) {
+        self.notices.refused(&format!("{id}-{seq}"));
+        self.accepted(id, seq);
     }
 
     /// The status of a command as it was told last; PENDING if nothing was.

@@ -9,6 +9,7 @@
 //! N5. The last word on whether a device is there is the right one.
 //! N6. A device whose registration was answered is told of as added, and one whose removal was answered as deleted, after that.
 //! N7. The result of a command is told as a notice too, as often as it changed.
+//! N8. A push that its receiver wants no more (410) is given up: that is told once, and it is not tried after that.
 
 use std::collections::BTreeMap;
 
@@ -42,6 +43,14 @@ struct Fleet {
     removed: bool,
 }
 
+/// A push that its receiver wanted no more.
+#[derive(Debug, Default)]
+struct Refused {
+    /// It was its last answer.
+    at_last: bool,
+    tried: u64,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Notices {
@@ -52,6 +61,8 @@ pub struct Notices {
     /// The newest notice of a receiver and a device.
     newest: BTreeMap<(usize, String), String>,
     fleet: BTreeMap<String, Fleet>,
+    /// Pushes that their receivers wanted no more, by their ids; of notices and of commands.
+    refused: BTreeMap<String, Refused>,
     /// Orders all that happens here.
     clock: u64,
     /// What was broken.
@@ -60,6 +71,8 @@ pub struct Notices {
 
 /// The forms in which a report is told.
 const FORMS: [&str; 2] = ["deviceDataChanged", "deviceDatasChanged"];
+
+const GIVEN_UP: &str = "pushGivenUp";
 
 impl Notices {
     fn now(&mut self) -> u64 {
@@ -122,6 +135,19 @@ impl Notices {
         self.fleet.entry(device.to_owned()).or_default().removed = true;
     }
 
+    /// A push of any kind arrived.
+    pub fn tried(&mut self, webhook_id: &str) {
+        let now = self.now();
+        if let Some(refused) = self.refused.get_mut(webhook_id) {
+            (refused.tried, refused.at_last) = (now, false);
+        }
+    }
+
+    /// Its receiver wants it no more.
+    pub fn refused(&mut self, webhook_id: &str) {
+        self.refused.entry(webhook_id.to_owned()).or_default().at_last = true;
+    }
+
     /// A notice arrived.
     pub fn pushed(&mut self, webhook_id: &str, text: &str) {
         if let Some(known) = self.notices.get(webhook_id) {
@@ -158,6 +184,7 @@ impl Notices {
             && self.missing_reports().is_empty()
             && self.wrong_words(online).is_empty()
             && self.wrong_fleet().is_empty()
+            && self.wrong_given_up().is_empty()
     }
 
     /// Checks all at the end of the run. `answers`: of each command that is known, how often its record says that its device
@@ -169,6 +196,7 @@ impl Notices {
         broken.append(&mut self.wrong_words(online));
         broken.append(&mut self.wrong_fleet());
         broken.append(&mut self.wrong_answers(answers));
+        broken.append(&mut self.wrong_given_up());
         for (id, notice) in &self.notices {
             if !notice.accepted {
                 broken.push(format!("N1: {id} was never accepted: {}", notice.text));
@@ -287,6 +315,30 @@ impl Notices {
             }
             if same && known.added && deleted.first() < added.first() && !deleted.is_empty() {
                 broken.push(format!("N6: {device} was deleted before it was added"));
+            }
+        }
+        broken
+    }
+
+    fn wrong_given_up(&self) -> Vec<String> {
+        let mut told: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        let mut broken = Vec::new();
+        for notice in self.of_kind(GIVEN_UP) {
+            let of = notice.body.get("webhookId").and_then(Value::as_str);
+            told.entry(of.unwrap_or_default()).or_default().push(notice.first);
+        }
+        for (id, times) in &told {
+            let refused = self.refused.get(*id);
+            if times.len() > 1 || !refused.is_some_and(|refused| refused.tried < times[0]) {
+                broken.push(format!(
+                    "N8: {id} was told as given up at {times:?}, and was {refused:?}"
+                ));
+            }
+        }
+        for (id, refused) in self.refused.iter().filter(|(_, refused)| refused.at_last) {
+            let of_itself = self.notices.get(id).is_some_and(|notice| notice.kind == GIVEN_UP);
+            if !of_itself && !told.contains_key(id.as_str()) {
+                broken.push(format!("N8: {id} is not told as given up, and was {refused:?}"));
             }
         }
         broken

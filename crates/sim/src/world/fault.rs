@@ -23,6 +23,8 @@ pub(super) enum Mood {
     Fails,
     /// It asks for less.
     Throttles,
+    /// It wants none of it any more.
+    Refuses,
     /// It never answers.
     Hangs,
     /// It accepts, and breaks the connection before it says so.
@@ -31,12 +33,13 @@ pub(super) enum Mood {
     Mixed,
 }
 
-const MOODS: [Mood; 8] = [
+const MOODS: [Mood; 9] = [
     Mood::Good,
     Mood::Good,
     Mood::Slow,
     Mood::Fails,
     Mood::Throttles,
+    Mood::Refuses,
     Mood::Hangs,
     Mood::AcceptsAndBreaks,
     Mood::Mixed,

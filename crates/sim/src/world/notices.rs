@@ -12,13 +12,14 @@ const SUBSCRIPTIONS: &str = "/iocm/app/sub/v1.2.0/subscriptions";
 const REGISTRATIONS: &str = "/iocm/app/reg/v2.0.0/deviceCredentials";
 const DEVICES: &str = "/iocm/app/dm/v1.4.0/devices";
 /// What the application wants to be told.
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 7] = [
     "deviceDataChanged",
     "deviceDatasChanged",
     "deviceInfoChanged",
     "deviceAdded",
     "deviceDeleted",
     "commandRsp",
+    "pushGivenUp",
 ];
 
 /// What the world keeps in mind of this.
@@ -168,7 +169,8 @@ impl World {
             None => Some((device.id.clone(), true)),
             Some(life) => (*life == Some(self.lives)).then(|| (device.id.clone(), false)),
         });
-        known.collect()
+        let sleepers = self.sleepers.iter().map(|sleeper| (sleeper.id.clone(), true));
+        known.chain(sleepers).collect()
     }
 
     /// How often devices answered each command, by its record.

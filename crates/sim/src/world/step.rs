@@ -15,6 +15,9 @@ use crate::sleeper;
 use super::fault::Mood;
 use super::{Todo, World};
 
+/// A receiver's word that it wants a push no more.
+const GONE: Reply = Reply::Status(410, None);
+
 impl World {
     /// Lives to the next thing that happens, or to `end`.
     pub(super) fn step(&mut self, end: u64) -> anyhow::Result<()> {
@@ -116,8 +119,10 @@ impl World {
             Todo::BatchActs => self.batch_acts(),
             Todo::LeavesForGood(place) => self.leaves_for_good(place),
             Todo::Reply(to, reply, accepted) => {
-                if let Some((id, seq)) = accepted {
-                    self.ledger.accepted(&id, seq);
+                match accepted {
+                    Some((id, seq)) if reply == GONE => self.ledger.refused(&id, seq),
+                    Some((id, seq)) => self.ledger.accepted(&id, seq),
+                    None => {}
                 }
                 // A server that is gone does not hear it.
                 let _heard = to.send(reply);
@@ -375,6 +380,7 @@ impl World {
             | Mood::Slow
             | Mood::Fails
             | Mood::Throttles
+            | Mood::Refuses
             | Mood::Hangs
             | Mood::AcceptsAndBreaks => mood,
         };
@@ -395,6 +401,7 @@ impl World {
                 let pause = Some(Duration::from_secs(self.chance.between(1, 20)));
                 self.plan(soon, Todo::Reply(reply, Reply::Status(429, pause), None));
             }
+            Mood::Refuses => self.plan(soon, Todo::Reply(reply, GONE, pushed)),
             // Longer than anybody waits.
             Mood::Hangs => self.plan(100_000, Todo::Reply(reply, Reply::Broken, None)),
             Mood::AcceptsAndBreaks => self.plan(soon, Todo::Reply(reply, Reply::Broken, None)),
