@@ -11,29 +11,13 @@
 //! N7. The result of a command is told as a notice too, as often as it changed.
 //! N8. A push that its receiver wants no more (410) is given up: that is told once, and it is not tried after that.
 
+mod said;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// A report of a device.
-#[derive(Debug, Default)]
-struct Report {
-    device: String,
-    /// When and over which connection it was sent, each time.
-    sent: Vec<(u64, u64)>,
-    acknowledged: Option<u64>,
-}
-
-/// A notice as it arrived.
-#[derive(Debug)]
-struct Notice {
-    kind: String,
-    device: String,
-    text: String,
-    body: Value,
-    first: u64,
-    accepted: bool,
-}
+use self::said::{Notice, Report};
 
 /// What the application had done to a device, as it was answered.
 #[derive(Debug, Default)]
@@ -329,7 +313,7 @@ impl Notices {
         }
         for (id, times) in &told {
             let refused = self.refused.get(*id);
-            if times.len() > 1 || !refused.is_some_and(|refused| refused.tried < times[0]) {
+            if times.len() > 1 || refused.is_none_or(|refused| refused.tried >= times[0]) {
                 broken.push(format!(
                     "N8: {id} was told as given up at {times:?}, and was {refused:?}"
                 ));
@@ -354,53 +338,5 @@ impl Notices {
             (of != *times).then(|| format!("N7: {command} was answered {times} times, and told {of} times"))
         });
         wrong.collect()
-    }
-}
-
-impl Report {
-    /// Whether the server had this one before it could have the other.
-    fn precedes(&self, other: &Self) -> bool {
-        if self.device != other.device {
-            return false;
-        }
-        let Some((other_first, other_over)) = other.sent.first() else {
-            return false;
-        };
-        let acknowledged = self.acknowledged.is_some_and(|at| at < *other_first);
-        let same_way = matches!(self.sent[..], [(at, over)] if at < *other_first && over == *other_over);
-        acknowledged || same_way
-    }
-}
-
-impl Notice {
-    fn read(text: &str, first: u64) -> Self {
-        let body: Value = serde_json::from_str(text).unwrap_or_default();
-        let texts = |path: &str| body.pointer(path).and_then(Value::as_str).map(str::to_owned);
-        Self {
-            kind: texts("/notifyType").unwrap_or_default(),
-            device: texts("/deviceId")
-                .or_else(|| texts("/header/deviceId"))
-                .unwrap_or_default(),
-            text: text.to_owned(),
-            body,
-            first,
-            accepted: false,
-        }
-    }
-
-    /// The numbers of the reports in it.
-    fn reports(&self) -> Vec<u64> {
-        let one = self.body.pointer("/service/data/r");
-        let many = self.body.get("services").and_then(Value::as_array);
-        let many = many
-            .into_iter()
-            .flatten()
-            .filter_map(|service| service.pointer("/data/r"));
-        one.into_iter().chain(many).filter_map(Value::as_u64).collect()
-    }
-
-    /// The command it is of.
-    fn request(&self) -> Option<&str> {
-        self.body.pointer("/header/requestId")?.as_str()
     }
 }
