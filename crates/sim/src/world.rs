@@ -87,6 +87,8 @@ enum Todo {
     Reports(usize),
     FleetChanges,
     LeavesForGood(usize),
+    HangsUp(usize),
+    DiskFills,
     BatchActs,
     Follows(usize, bool),
     Reply(oneshot::Sender<Reply>, Reply, Option<(String, u32)>),
@@ -272,7 +274,7 @@ impl World {
         }
         for place in 0..self.devices.len() {
             // Some that are connected stay so: what was to be told of them has to be told all the same.
-            if self.devices[place].current.is_none() || self.chance.percent(50) {
+            if self.devices[place].current.is_none() || self.chance.percent(30) {
                 self.plan(1000, Todo::Connect(place));
             }
         }

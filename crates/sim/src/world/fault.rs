@@ -187,6 +187,19 @@ impl World {
         self.plan(after, Todo::DiskTurn);
     }
 
+    /// The disk is as good as full.
+    pub(super) fn disk_fills(&mut self) {
+        self.note(format_args!("disk fills"));
+        self.meet("disk full");
+        let full = DiskMood {
+            full_percent: 70,
+            ..CALM_DISK
+        };
+        if let Some(life) = &self.life {
+            life.outside().set_mood(full);
+        }
+    }
+
     /// A receiver becomes better or worse.
     pub(super) fn turn_receiver(&mut self, place: usize) {
         if !self.rough {

@@ -63,6 +63,27 @@ impl World {
             let before = self.chance.between(1_000, 60_000);
             self.plan(rough - before, Todo::LeavesForGood(place));
         }
+        if self.chance.percent(50) {
+            self.plan_full_end(rough);
+        }
+    }
+
+    /// Shortly before all is well the disk is full, and devices come and go.
+    fn plan_full_end(&mut self, rough: u64) {
+        self.plan(rough - 16_000, Todo::DiskFills);
+        for place in 0..self.devices.len() {
+            if self.chance.percent(60) {
+                let before = self.chance.between(500, 15_000);
+                self.plan(rough - before, Todo::HangsUp(place));
+            }
+        }
+    }
+
+    /// A device ends the connection that it speaks over.
+    pub(super) fn hangs_up(&mut self, place: usize) {
+        if let Some(connection) = self.devices[place].current {
+            self.cut_by_device(place, connection);
+        }
     }
 
     /// A device reports something, and will again.

@@ -116,6 +116,8 @@ impl World {
             Todo::Reports(place) => self.reports(place),
             Todo::FleetChanges => self.fleet_changes(),
             Todo::Follows(follower, always) => self.follows(follower, always),
+            Todo::HangsUp(place) => self.hangs_up(place),
+            Todo::DiskFills => self.disk_fills(),
             Todo::BatchActs => self.batch_acts(),
             Todo::LeavesForGood(place) => self.leaves_for_good(place),
             Todo::Reply(to, reply, accepted) => {
