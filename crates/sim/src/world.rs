@@ -88,7 +88,7 @@ enum Todo {
     FleetChanges,
     LeavesForGood(usize),
     HangsUp(usize),
-    DiskFills,
+    DiskFills(bool),
     BatchActs,
     Follows(usize, bool),
     Reply(oneshot::Sender<Reply>, Reply, Option<(String, u32)>),
@@ -273,11 +273,9 @@ impl World {
             self.boot()?;
         }
         for place in 0..self.devices.len() {
-            // Some that are connected stay so: what was to be told of them has to be told all the same.
-            if self.devices[place].current.is_none() || self.chance.percent(30) {
-                self.plan(1000, Todo::Connect(place));
-            }
+            self.plan(1000, Todo::Connect(place));
         }
+        self.plan_last_trial();
         Ok(())
     }
 

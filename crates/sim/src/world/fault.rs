@@ -187,16 +187,15 @@ impl World {
         self.plan(after, Todo::DiskTurn);
     }
 
-    /// The disk is as good as full.
-    pub(super) fn disk_fills(&mut self) {
-        self.note(format_args!("disk fills"));
-        self.meet("disk full");
-        let full = DiskMood {
-            full_percent: 70,
+    /// The disk is as good as full, or is not any more.
+    pub(super) fn disk_fills(&mut self, full: bool) {
+        self.note(format_args!("disk full: {full}"));
+        let mood = DiskMood {
+            full_percent: if full { 70 } else { 0 },
             ..CALM_DISK
         };
         if let Some(life) = &self.life {
-            life.outside().set_mood(full);
+            life.outside().set_mood(mood);
         }
     }
 

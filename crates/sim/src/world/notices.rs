@@ -63,20 +63,19 @@ impl World {
             let before = self.chance.between(1_000, 60_000);
             self.plan(rough - before, Todo::LeavesForGood(place));
         }
-        if self.chance.percent(50) {
-            self.plan_full_end(rough);
-        }
     }
 
-    /// Shortly before all is well the disk is full, and devices come and go.
-    fn plan_full_end(&mut self, rough: u64) {
-        self.plan(rough - 16_000, Todo::DiskFills);
-        for place in 0..self.devices.len() {
-            if self.chance.percent(60) {
-                let before = self.chance.between(500, 15_000);
-                self.plan(rough - before, Todo::HangsUp(place));
-            }
+    /// A last trial in the calm: for some seconds the disk is full, while devices come and go. Nothing after it tells of them again.
+    pub(super) fn plan_last_trial(&mut self) {
+        if self.chance.percent(40) {
+            return;
         }
+        self.plan(10_000, Todo::DiskFills(true));
+        for place in 0..self.devices.len() {
+            let after = self.chance.between(10_500, 20_000);
+            self.plan(after, Todo::HangsUp(place));
+        }
+        self.plan(22_000, Todo::DiskFills(false));
     }
 
     /// A device ends the connection that it speaks over.

@@ -117,7 +117,7 @@ impl World {
             Todo::FleetChanges => self.fleet_changes(),
             Todo::Follows(follower, always) => self.follows(follower, always),
             Todo::HangsUp(place) => self.hangs_up(place),
-            Todo::DiskFills => self.disk_fills(),
+            Todo::DiskFills(full) => self.disk_fills(full),
             Todo::BatchActs => self.batch_acts(),
             Todo::LeavesForGood(place) => self.leaves_for_good(place),
             Todo::Reply(to, reply, accepted) => {
@@ -134,7 +134,8 @@ impl World {
     }
 
     fn connect(&mut self, place: usize) {
-        if self.is_away(place) {
+        // In the calm who is connected stays so: what was to be told of it has to be told all the same.
+        if self.is_away(place) || (!self.rough && self.devices[place].current.is_some()) {
             return;
         }
         self.serial += 1;
