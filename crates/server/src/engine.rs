@@ -14,6 +14,7 @@ mod deadlines;
 mod desires;
 mod feeds;
 pub(crate) mod gate;
+mod presence;
 mod removal;
 mod sessions;
 mod terms;
@@ -41,6 +42,7 @@ pub(crate) use crowded::Crowded;
 pub(crate) use deadlines::{DeadlineHint, Deadlines};
 pub(crate) use desires::DesireError;
 pub(crate) use feeds::{Follower, Followers};
+pub(crate) use presence::{Presence, Word};
 pub(crate) use sessions::{CloseReason, Inbox, Reach, SessionHandle, Sessions, Taken, ToSession};
 
 /// The door. Cheap to share; holds no command state itself.
@@ -48,6 +50,7 @@ pub(crate) struct Engine {
     store: Arc<dyn Store>,
     sessions: Sessions,
     contacts: Contacts,
+    presence: Presence,
     outdated: broadcast::Sender<Outdated>,
     crowded: Crowded,
     products: ProductBook,
@@ -142,6 +145,7 @@ impl Engine {
             store,
             sessions: Sessions::new(),
             contacts: Contacts::default(),
+            presence: Presence::default(),
             outdated: broadcast::channel(OUTDATED).0,
             crowded: Crowded::default(),
             products: ProductBook::new(),

@@ -345,6 +345,7 @@ pub(crate) fn store_options(config: &Config) -> SqliteOptions {
             of_mqtt: config.shadow.of_mqtt,
         },
         notice_writer: Arc::new(PlatformNotices),
+        notice_run: u64::from_le_bytes(secrets::random()),
         min_free_bytes: config.store.min_free_bytes,
         min_free_percent: config.store.min_free_percent,
     }

@@ -3,6 +3,8 @@
 //!
 //! Bytes and chance go in, what it does and when comes out.
 
+mod reports;
+
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
@@ -11,6 +13,7 @@ use downlink_fleet::packet::{self, Incoming, Qos};
 use downlink_fleet::topic::{Command, Family, Key};
 use serde_json::json;
 
+use self::reports::Reports;
 use crate::chance::Chance;
 
 /// The largest packet taken.
@@ -42,6 +45,10 @@ pub(crate) enum Act {
     Answers(u64, i64),
     /// The server acknowledged an answer to it.
     Confirmed(u64),
+    /// The server acknowledged this report (by its number).
+    Reported(u64),
+    /// This connection of it is open.
+    Ready(u64),
 }
 
 /// How a device takes commands.
@@ -71,6 +78,8 @@ pub(crate) struct Device {
     packet_id: u16,
     /// Which command each answer is to that the server has not acknowledged.
     unconfirmed: BTreeMap<u16, u64>,
+    /// What it reported.
+    pub(crate) reports: Reports,
     /// What others were asked, as far as it has heard.
     pub(crate) overheard: Vec<Key>,
     /// How it takes commands.
@@ -91,6 +100,7 @@ impl Device {
             current: None,
             packet_id: 0,
             unconfirmed: BTreeMap::new(),
+            reports: Reports::default(),
             overheard: Vec::new(),
             manner: Manner::ByChance,
             got: BTreeMap::new(),
@@ -178,8 +188,11 @@ impl Device {
                 }
             }
             Incoming::PingResp => acts.push(ping(connection)),
-            Incoming::PubAck { id } => acts.extend(self.unconfirmed.remove(&id).map(Act::Confirmed)),
-            Incoming::SubAck { granted: _ } => {}
+            Incoming::PubAck { id } => {
+                acts.extend(self.unconfirmed.remove(&id).map(Act::Confirmed));
+                acts.extend(self.reports.acknowledged(id));
+            }
+            Incoming::SubAck { granted: _ } => acts.push(Act::Ready(connection)),
         }
     }
 

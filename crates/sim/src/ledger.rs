@@ -12,10 +12,17 @@
 //! 8. All ends in bounded time once nothing is in the way, whatever was before; and not before its time, which a restart puts
 //!    off as [`crate::lives`] says.
 
+pub mod feed;
+pub mod notices;
+pub mod tasks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use self::feed::Feed;
+use self::notices::Notices;
+use self::tasks::Tasks;
 use crate::lives::Lives;
 
 /// What is known of one command, by the number in it.
@@ -27,8 +34,10 @@ pub struct Entry {
     pub sleeper: bool,
     /// Whether a send over its connection is repeated at all.
     pub once: bool,
-    /// Seconds after which it is not sent any more; 0: it is immediate.
+    /// Seconds after which it is not sent any more, as the call said; 0: it is immediate, or made by a task.
     pub expires: u64,
+    /// Whether it waits for its device: for as long as the call says, or until the time of its task is over.
+    pub cached: bool,
     /// The receiver that is told of it.
     pub receiver: u64,
     /// Whether its device acknowledges what it takes.
@@ -65,6 +74,12 @@ pub struct Ledger {
     ids: BTreeMap<String, u64>,
     /// When the server was up.
     pub lives: Lives,
+    /// What is known of reports and devices.
+    pub notices: Notices,
+    /// What was read of the feed.
+    pub feed: Feed,
+    /// What is known of batch tasks.
+    pub tasks: Tasks,
     /// What was broken.
     pub violations: Vec<String>,
 }
@@ -92,11 +107,16 @@ impl Ledger {
         }
     }
 
-    /// A push arrived. Gives the command's id and the place, if it is one of a command.
+    /// A push arrived. Gives what its id is made of: the command's and its place there, or a notice's.
     pub fn pushed(&mut self, webhook_id: &str, body: &[u8]) -> Option<(String, u32)> {
         let (id, seq) = webhook_id.rsplit_once('-')?;
         let seq: u32 = seq.parse().ok()?;
+        self.notices.tried(webhook_id);
         let text = String::from_utf8_lossy(body).into_owned();
+        if !is_of_command(id) {
+            self.notices.pushed(webhook_id, &text);
+            return Some((id.to_owned(), seq));
+        }
         let status = status_of(&text);
         let told = self.told.entry(id.to_owned()).or_default();
         if let Some((known, _)) = told.bodies.get(&seq) {
@@ -118,7 +138,17 @@ impl Ledger {
 
     /// Its receiver accepted it.
     pub fn accepted(&mut self, id: &str, seq: u32) {
+        if !is_of_command(id) {
+            self.notices.accepted(&format!("{id}-{seq}"));
+            return;
+        }
         self.told.entry(id.to_owned()).or_default().accepted.insert(seq);
+    }
+
+    /// Its receiver wants it no more: the next one comes as if it had accepted it.
+    pub fn refused(&mut self, id: &str, seq: u32) {
+        self.notices.refused(&format!("{id}-{seq}"));
+        self.accepted(id, seq);
     }
 
     /// The status of a command as it was told last; PENDING if nothing was.
@@ -135,6 +165,23 @@ impl Ledger {
         if status == 404 {
             self.violated(format!("1: {id} was answered 201 and is not there any more"));
         }
+    }
+
+    /// The changes that were told, of commands that are known and others.
+    pub fn told(&self) -> BTreeSet<(String, u32)> {
+        let of = |(id, told): (&String, &Told)| -> Vec<(String, u32)> {
+            told.bodies.keys().map(|seq| (id.clone(), *seq)).collect()
+        };
+        self.told.iter().flat_map(of).collect()
+    }
+
+    /// What was broken, here and in the parts.
+    pub fn all_violations(&mut self) -> Vec<String> {
+        let mut all = std::mem::take(&mut self.violations);
+        all.append(&mut self.notices.violations);
+        all.append(&mut self.tasks.violations);
+        all.append(&mut self.feed.violations);
+        all
     }
 
     /// Whether all that the record says was told and accepted. `record`: as the server has it.
@@ -216,6 +263,11 @@ impl Ledger {
     }
 }
 
+/// The other ids are shorter.
+fn is_of_command(id: &str) -> bool {
+    id.len() == 32
+}
+
 /// The entry of a number.
 pub fn entry(entries: &mut Vec<Entry>, number: u64) -> &mut Entry {
     let place = usize::try_from(number).unwrap_or(0);
@@ -231,7 +283,8 @@ fn status_of(body: &str) -> String {
     status.unwrap_or_default().to_owned()
 }
 
-fn events(record: &Value) -> Vec<(u32, String)> {
+/// What happened to a command by its record, with the numbers.
+pub(crate) fn events(record: &Value) -> Vec<(u32, String)> {
     let events = record.get("events").and_then(Value::as_array);
     let seq = |event: &Value| u32::try_from(event.get("seq")?.as_u64()?).ok();
     let status = |event: &Value| Some(event.get("status")?.as_str()?.to_owned());

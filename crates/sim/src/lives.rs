@@ -158,7 +158,7 @@ impl Lives {
         if from.status == "DELIVERED" {
             return Due::at(from.at + RESPONSE);
         }
-        if entry.expires > 0 {
+        if entry.cached {
             return self.of_cached(entry, stretch);
         }
         // Over LwM2M a session may give it up before its time, but only its own.

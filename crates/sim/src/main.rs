@@ -54,6 +54,7 @@ struct Sum {
     broken: u64,
     steps: u64,
     commands: u64,
+    reports: u64,
     commits: (u64, u64),
     lasted: u64,
     met: BTreeMap<(&'static str, String), u64>,
@@ -65,6 +66,7 @@ impl Sum {
         self.broken += u64::from(!report.violations.is_empty());
         self.steps += report.steps;
         self.commands += report.commands;
+        self.reports += report.reports;
         self.commits = (
             self.commits.0 + report.commits.0,
             self.commits.1 + report.commits.1,
@@ -78,11 +80,12 @@ impl Sum {
     fn show(&self, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(
             out,
-            "{} seeds, {} broke a promise; {} steps, {} commands, {} commits ({} failed), {} virtual hours",
+            "{} seeds, {} broke a promise; {} steps, {} commands, {} reports, {} commits ({} failed), {} virtual hours",
             self.seeds,
             self.broken,
             self.steps,
             self.commands,
+            self.reports,
             self.commits.0,
             self.commits.1,
             self.lasted / 3_600_000,

@@ -6,8 +6,11 @@
 mod app;
 mod datagram;
 pub(crate) mod fault;
+mod feed;
+mod notices;
 pub(crate) mod script;
 mod step;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,6 +30,7 @@ use crate::sleeper::Sleeper;
 
 use self::app::Call;
 use self::fault::Mood;
+use self::notices::Fleet;
 
 /// The rough time, in milliseconds.
 const ROUGH: u64 = 12 * 60_000;
@@ -52,6 +56,8 @@ pub struct Report {
     pub steps: u64,
     /// Commands that were answered 201.
     pub commands: u64,
+    /// Reports of devices that were acknowledged.
+    pub reports: u64,
     /// Commits of the store, and those that failed.
     pub commits: (u64, u64),
     /// How often a fault met a command in this status.
@@ -80,6 +86,13 @@ enum Todo {
     SleeperReboots(usize),
     DatagramToServer(usize, Vec<u8>),
     DatagramToSleeper(usize, Vec<u8>),
+    Reports(usize),
+    FleetChanges,
+    LeavesForGood(usize),
+    HangsUp(usize),
+    DiskFills(bool),
+    BatchActs,
+    Follows(usize, bool),
     Reply(oneshot::Sender<Reply>, Reply, Option<(String, u32)>),
 }
 
@@ -111,6 +124,7 @@ struct World {
     /// When the latest of a device's answers, or of the datagrams from and to it, arrives.
     latest: BTreeMap<(&'static str, usize), u64>,
     ledger: Ledger,
+    fleet: Fleet,
     log: String,
     steps: u64,
     commits: (u64, u64),
@@ -138,7 +152,8 @@ pub fn run(seed: u64) -> anyhow::Result<Report> {
         .count();
     Ok(Report {
         seed,
-        violations: world.ledger.violations,
+        violations: world.ledger.all_violations(),
+        reports: world.ledger.notices.kept() as u64,
         log: world.log,
         steps: world.steps,
         commands: commands as u64,
@@ -180,6 +195,7 @@ impl World {
             arrivals: BTreeMap::new(),
             latest: BTreeMap::new(),
             ledger: Ledger::default(),
+            fleet: Fleet::default(),
             log: String::new(),
             steps: 0,
             commits: (0, 0),
@@ -203,6 +219,7 @@ impl World {
         self.boot()?;
         let app = self.life.as_ref().map(|life| life.make_app("app", app::TOKEN));
         app.transpose()?;
+        self.subscribe()?;
         for place in 0..4 {
             let (id, secret) = self.register(&format!("mqtt-{place}"), "MQTT")?;
             let family = if place % 2 == 0 {
@@ -226,6 +243,9 @@ impl World {
         self.rough = true;
         self.plan(500, Todo::AppActs);
         self.plan_faults();
+        self.plan_reports(ROUGH);
+        self.plan(3_000, Todo::BatchActs);
+        self.plan_feed(ROUGH);
         Ok(())
     }
 
@@ -236,6 +256,7 @@ impl World {
         let (status, answer) = self.ask("POST", "/iocm/app/reg/v2.0.0/deviceCredentials", Some(&body))?;
         let text = |member: &str| Some(answer.get(member)?.as_str()?.to_owned());
         let id = text("deviceId").ok_or_else(|| anyhow::anyhow!("{status}: {answer}"))?;
+        self.ledger.notices.added(&id);
         Ok((id, text("secret").unwrap_or_default()))
     }
 
@@ -265,26 +286,21 @@ impl World {
         for place in 0..self.devices.len() {
             self.plan(1000, Todo::Connect(place));
         }
+        self.plan_last_trial();
         Ok(())
     }
 
     /// Lives on until all is told, and then looks at each command.
     fn finish(&mut self) -> anyhow::Result<()> {
         let limit = self.now + CALM;
-        let ids: Vec<(u64, String)> = self.known();
         let mut records: BTreeMap<u64, Value> = BTreeMap::new();
         // The latest answers are on their way.
         self.live_until(self.now + LATEST)?;
         loop {
             self.live_until(self.now + 60_000)?;
-            let mut open = false;
-            for (number, id) in &ids {
-                let (status, record) = self.ask("GET", &format!("/downlink/v1/commands/{id}"), None)?;
-                self.ledger.read(id, status);
-                open |= !self.ledger.is_told(id, &record);
-                records.insert(*number, record);
-            }
-            if !open || self.now > limit || self.steps >= MOST_STEPS {
+            let late = self.now > limit || self.steps >= MOST_STEPS;
+            // Where nothing seems to be open all is looked at once more.
+            if (self.is_quiet(&mut records, false)? && self.is_quiet(&mut records, true)?) || late {
                 break;
             }
         }
@@ -294,11 +310,33 @@ impl World {
                 *self.met.entry(("grace", status)).or_default() += 1;
             }
         }
+        self.check_tasks(&records)?;
+        self.check_feed(&records)?;
+        let (online, answers) = (self.online(), self.answers(&records));
+        self.ledger.notices.check(&online, &answers);
         if let Some(life) = &self.life {
             let (done, refused) = life.outside().commits();
             self.commits = (self.commits.0 + done, self.commits.1 + refused);
         }
         Ok(())
+    }
+
+    /// Whether all is over and told, of what is read again: all, or what was not over and told when it was last read.
+    fn is_quiet(&mut self, records: &mut BTreeMap<u64, Value>, all: bool) -> anyhow::Result<bool> {
+        let mut quiet = self.look_at_tasks(all)? && self.ledger.notices.is_told(&self.online());
+        for (number, id) in &self.known() {
+            if !all
+                && let Some(record) = records.get(number)
+                && self.ledger.is_told(id, record)
+            {
+                continue;
+            }
+            let (status, record) = self.ask("GET", &format!("/downlink/v1/commands/{id}"), None)?;
+            self.ledger.read(id, status);
+            quiet &= self.ledger.is_told(id, &record);
+            records.insert(*number, record);
+        }
+        Ok(quiet)
     }
 
     /// The commands that were answered 201.

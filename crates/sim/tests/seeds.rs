@@ -27,6 +27,7 @@ fn the_seeds_keep_the_promises_and_each_fault_meets_each_status() {
     for report in &reports {
         let seed = report.seed;
         assert!(report.commands > 10, "seed {seed} did next to nothing");
+        assert!(report.reports > 10, "seed {seed}: next to nothing was reported");
         assert_eq!(report.violations, Vec::<String>::new(), "seed {seed}");
     }
     each_fault_met_each_status(&reports);

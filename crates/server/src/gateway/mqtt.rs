@@ -8,7 +8,6 @@ mod connection;
 mod login;
 mod outbox;
 mod payload;
-mod presence;
 mod reports;
 mod session;
 #[cfg(test)]

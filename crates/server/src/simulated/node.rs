@@ -89,7 +89,7 @@ pub async fn boot(
 }
 
 impl Node {
-    /// Makes an application whose access token is `token`, as the operator and a login would.
+    /// Makes an application that has a feed and whose access token is `token`, as the operator and a login would.
     ///
     /// # Errors
     /// The store failed, or the application is there.
@@ -99,7 +99,10 @@ impl Node {
             id: AppId::new(id),
             name: id.to_owned(),
             secret_hash: String::new(),
-            settings: AppSettings::default(),
+            settings: AppSettings {
+                feed: true,
+                ..AppSettings::default()
+            },
             created_at: now,
         };
         let made = Apps::create_app(&*self.store, new).await?;

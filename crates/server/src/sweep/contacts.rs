@@ -1,4 +1,4 @@
-//! Writes down which devices are there, and has it told which fell silent.
+//! Writes down which devices are there, and has it told which fell silent, and again what could not be told of those that came or went.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,9 @@ pub(super) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
         }
         if !goes_on {
             return;
+        }
+        if let Err(error) = engine.tell_presence_again().await {
+            tracing::error!(%error, "devices that came or went could not be told");
         }
         if let Err(error) = tell_silent(&engine).await {
             tracing::error!(%error, "devices that fell silent could not be told");

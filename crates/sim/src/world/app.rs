@@ -23,11 +23,18 @@ pub(super) struct Call {
     sent: bool,
 }
 
+/// What a call is for.
 #[derive(Clone)]
-enum What {
+pub(super) enum What {
     Create(u64),
     Cancel(String),
     Read(String),
+    Register,
+    Remove(String),
+    Task(usize),
+    TaskDetails(usize),
+    /// By which follower, and at which cursor it asked.
+    Feed(usize, Option<String>),
     /// Waited for by [`World::ask`].
     Asked,
 }
@@ -73,6 +80,7 @@ impl World {
         entry.sleeper = sleeper.is_some();
         entry.once = sleeper.is_none() && (expire == 0 || !acknowledges);
         entry.expires = expire;
+        entry.cached = expire > 0;
         entry.acknowledges = acknowledges;
         entry.receiver = receiver;
         self.note(format_args!("creates {number} for {device}, expires {expire}"));
@@ -133,7 +141,7 @@ impl World {
         );
     }
 
-    fn begin_call(
+    pub(super) fn begin_call(
         &mut self,
         method: &'static str,
         path: String,
@@ -198,6 +206,11 @@ impl World {
             }
             What::Cancel(id) => self.note(format_args!("canceled {id}: {status}")),
             What::Read(id) => self.ledger.read(id, status),
+            What::Register => self.spare_registered(status, &body),
+            What::Remove(id) => self.spare_removed(id, status),
+            What::Feed(follower, from) => self.fed(*follower, from.as_deref(), status, &body),
+            What::Task(task) => self.task_answered(*task, status, &body),
+            What::TaskDetails(task) => self.learn_commands(*task, &body),
             What::Asked => {}
         }
         // Now and then the answer is lost behind the server's back.

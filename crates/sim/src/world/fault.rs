@@ -23,6 +23,8 @@ pub enum Mood {
     Fails,
     /// It asks for less.
     Throttles,
+    /// It wants none of it any more.
+    Refuses,
     /// It never answers.
     Hangs,
     /// It accepts, and breaks the connection before it says so.
@@ -31,12 +33,13 @@ pub enum Mood {
     Mixed,
 }
 
-const MOODS: [Mood; 8] = [
+const MOODS: [Mood; 9] = [
     Mood::Good,
     Mood::Good,
     Mood::Slow,
     Mood::Fails,
     Mood::Throttles,
+    Mood::Refuses,
     Mood::Hangs,
     Mood::AcceptsAndBreaks,
     Mood::Mixed,
@@ -214,6 +217,18 @@ impl World {
         }
         let after = self.chance.between(5_000, 40_000);
         self.plan(after, Todo::DiskTurn);
+    }
+
+    /// The disk is as good as full, or is not any more.
+    pub(super) fn disk_fills(&mut self, full: bool) {
+        self.note(format_args!("disk full: {full}"));
+        let mood = DiskMood {
+            full_percent: if full { 70 } else { 0 },
+            ..CALM_DISK
+        };
+        if let Some(life) = &self.life {
+            life.outside().set_mood(mood);
+        }
     }
 
     /// A receiver becomes better or worse.

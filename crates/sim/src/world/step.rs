@@ -14,6 +14,9 @@ use crate::sleeper;
 use super::fault::Mood;
 use super::{Todo, World};
 
+/// A receiver's word that it wants a push no more.
+const GONE: Reply = Reply::Status(410, None);
+
 impl World {
     /// Lives to the next thing that happens, or to `end`.
     pub(super) fn step(&mut self, end: u64) -> anyhow::Result<()> {
@@ -109,9 +112,18 @@ impl World {
                 let acts = self.sleepers[place].hear(&bytes, self.now);
                 self.do_sleeper(place, acts);
             }
+            Todo::Reports(place) => self.reports(place),
+            Todo::FleetChanges => self.fleet_changes(),
+            Todo::Follows(follower, always) => self.follows(follower, always),
+            Todo::HangsUp(place) => self.hangs_up(place),
+            Todo::DiskFills(full) => self.disk_fills(full),
+            Todo::BatchActs => self.batch_acts(),
+            Todo::LeavesForGood(place) => self.leaves_for_good(place),
             Todo::Reply(to, reply, accepted) => {
-                if let Some((id, seq)) = accepted {
-                    self.ledger.accepted(&id, seq);
+                match accepted {
+                    Some((id, seq)) if reply == GONE => self.ledger.refused(&id, seq),
+                    Some((id, seq)) => self.ledger.accepted(&id, seq),
+                    None => {}
                 }
                 // A server that is gone does not hear it.
                 let _heard = to.send(reply);
@@ -121,6 +133,10 @@ impl World {
     }
 
     fn connect(&mut self, place: usize) {
+        // In the calm who is connected stays so: what was to be told of it has to be told all the same.
+        if self.is_away(place) || (!self.rough && self.devices[place].current.is_some()) {
+            return;
+        }
         self.serial += 1;
         let connection = self.serial;
         let Some(life) = &mut self.life else {
@@ -172,7 +188,7 @@ impl World {
         }
     }
 
-    fn cut_by_device(&mut self, place: usize, connection: u64) {
+    pub(super) fn cut_by_device(&mut self, place: usize, connection: u64) {
         if !self.devices[place].has(connection) {
             return;
         }
@@ -226,6 +242,7 @@ impl World {
     }
 
     pub(super) fn do_device(&mut self, place: usize, act: device::Act) {
+        let act = self.of_task(place, act);
         match act {
             device::Act::Write {
                 connection,
@@ -240,6 +257,8 @@ impl World {
                 self.plan(after, Todo::ToServer(place, connection, bytes, anyway));
             }
             device::Act::Cut(connection, after) => self.plan(after, Todo::CutByDevice(place, connection)),
+            device::Act::Reported(number) => self.ledger.notices.acknowledged(number),
+            device::Act::Ready(connection) => self.is_ready(place, connection),
             device::Act::Received(number, key) => {
                 self.note(format_args!("device {place} gets {number} as {key}"));
                 let entry = entry(&mut self.ledger.entries, number);
@@ -312,7 +331,7 @@ impl World {
     fn do_sleeper(&mut self, place: usize, acts: Vec<sleeper::Act>) {
         let device = self.devices.len() + place;
         for act in acts {
-            match act {
+            match self.of_sleeper_task(device, act) {
                 sleeper::Act::Datagram(bytes) => {
                     for after in self.datagram_times("to the server", place) {
                         self.plan(after, Todo::DatagramToServer(place, bytes.clone()));
@@ -354,6 +373,7 @@ impl World {
             | Mood::Slow
             | Mood::Fails
             | Mood::Throttles
+            | Mood::Refuses
             | Mood::Hangs
             | Mood::AcceptsAndBreaks => mood,
         };
@@ -374,6 +394,7 @@ impl World {
                 let pause = Some(Duration::from_secs(self.chance.between(1, 20)));
                 self.plan(soon, Todo::Reply(reply, Reply::Status(429, pause), None));
             }
+            Mood::Refuses => self.plan(soon, Todo::Reply(reply, GONE, pushed)),
             // Longer than anybody waits.
             Mood::Hangs => self.plan(100_000, Todo::Reply(reply, Reply::Broken, None)),
             Mood::AcceptsAndBreaks => self.plan(soon, Todo::Reply(reply, Reply::Broken, None)),

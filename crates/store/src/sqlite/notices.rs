@@ -9,8 +9,6 @@ mod silence;
 pub(super) use silence::silent;
 
 use std::collections::BTreeSet;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use downlink_core::lifecycle::State;
@@ -115,9 +113,9 @@ struct Last {
 }
 
 impl Notices {
-    pub(super) fn new(stirred: Arc<Stirred>) -> Self {
+    pub(super) fn new(stirred: Arc<Stirred>, run: u64) -> Self {
         Self {
-            run: RandomState::new().hash_one("notices"),
+            run,
             made: 0,
             ready: BTreeSet::new(),
             stirred,

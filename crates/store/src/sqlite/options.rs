@@ -1,5 +1,7 @@
 //! What the embedded store is opened with, and why it may refuse.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +46,8 @@ pub struct SqliteOptions {
     pub shadow: ShadowLimits,
     /// Makes the bodies of notices.
     pub notice_writer: Arc<dyn NoticeWriter>,
+    /// Stands in the ids of all notices of this run, so that none is given twice: a random number.
+    pub notice_run: u64,
 }
 
 impl SqliteOptions {
@@ -71,6 +75,7 @@ impl SqliteOptions {
                 of_mqtt: false,
             },
             notice_writer: Arc::new(KindOnly),
+            notice_run: RandomState::new().hash_one("notices"),
         }
     }
 }

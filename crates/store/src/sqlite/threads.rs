@@ -124,7 +124,7 @@ pub(super) fn open(options: SqliteOptions) -> Result<Parts, OpenError> {
     let desires = Desires::read(&sql).map_err(|failure| dir.open_error(failure))?;
     let told = ToldOf {
         subscribers,
-        notices: Notices::new(Arc::clone(&stirred)),
+        notices: Notices::new(Arc::clone(&stirred), options.notice_run),
         writer: options.notice_writer,
         history_rows: options.history_rows,
         shadow: options.shadow,

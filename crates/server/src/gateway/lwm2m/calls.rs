@@ -19,7 +19,7 @@ use super::keeping::{Row, try_again};
 use super::keys::Key;
 use super::translate::{self, Translator, Untranslated, Usable, codec_of};
 use crate::clock;
-use crate::engine::Engine;
+use crate::engine::{Engine, Word};
 use crate::secrets::Sealer;
 
 /// Between a failure of the store and the next try, where nobody waits for it.
@@ -255,12 +255,7 @@ impl Shared {
     pub(super) fn presence(&self, device: &Device, online: bool) -> Call {
         let (engine, app, key) = (Arc::clone(&self.engine), device.app, device.key);
         Box::pin(async move {
-            let store = engine.store();
-            if store.wants(app, &[NotifyType::DeviceInfoChanged])
-                && let Err(error) = store.presence(key, online, clock::now()).await
-            {
-                tracing::warn!(%error, online, "LwM2M: a device's coming or going could not be told");
-            }
+            engine.tell_presence(app, key, Word::There(online)).await;
             Done::Noted
         })
     }

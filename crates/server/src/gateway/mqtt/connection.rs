@@ -30,9 +30,9 @@ use tokio_util::sync::CancellationToken;
 use self::bytes::{farewell, poll_read, take_in};
 use super::outbox::Outbox;
 use super::session::{Close, Now, Out, Session, Tick};
-use super::{MqttGateway, Place, presence, wire};
+use super::{MqttGateway, Place, wire};
 use crate::clock;
-use crate::engine::{CloseReason, Engine, Inbox, Reach, SessionHandle, ToSession};
+use crate::engine::{CloseReason, Engine, Inbox, Reach, SessionHandle, ToSession, Word};
 
 /// What devices report and applications subscribe to.
 const REPORTS: &[NotifyType] = &[
@@ -105,8 +105,7 @@ struct Live<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
     async fn run(mut self: Box<Self>) {
-        let device = self.registered.handle.device;
-        Box::pin(presence::tell(&self.gateway.engine, self.app, device)).await;
+        Box::pin(self.tell_presence()).await;
         let close = self.talk().await;
         Box::pin(self.end(close)).await;
     }
@@ -128,6 +127,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
             let out = self.wait(timer.as_mut()).await;
             close = Box::pin(self.act(out)).await;
         }
+    }
+
+    /// Notes whether the device is connected, and tells the application, if it wants to know.
+    async fn tell_presence(&self) {
+        let (engine, device) = (&self.gateway.engine, self.registered.handle.device);
+        engine.contacts().connection(device, clock::now());
+        engine.tell_presence(self.app, device, Word::Session).await;
     }
 
     fn now(&self) -> Now {
@@ -394,9 +400,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Live<S> {
         unwritten.extend(self.outbox.take_untouched());
         self.give_back(unwritten).await;
         // Nobody who takes its place has come, and it is not the server that goes: the device went.
-        let device = handle.device;
         if self.gateway.engine.sessions().remove(&handle) && close != Close::Told(CloseReason::Stopping) {
-            presence::tell(&self.gateway.engine, self.app, device).await;
+            self.tell_presence().await;
         }
         if let Close::Fault(_) = close {
             self.gateway.engine.metrics().mqtt_protocol_errors.inc();

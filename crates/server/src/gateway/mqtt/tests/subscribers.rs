@@ -37,6 +37,23 @@ async fn coming_and_going_is_told_to_those_who_want_to_know() {
 }
 
 #[tokio::test]
+async fn a_going_that_could_not_be_kept_is_told_later() {
+    let rig = Rig::new().await;
+    rig.store.subscribed.store(true, Ordering::SeqCst);
+    let peer = rig.connect(Version::V3).await;
+    rig.store.failing.store(true, Ordering::SeqCst);
+    drop(peer);
+    gone(&rig).await;
+    eventually("a try that fails", || rig.engine.is_presence_owed()).await;
+    assert!(rig.engine.tell_presence_again().await.is_err());
+    rig.store.failing.store(false, Ordering::SeqCst);
+    rig.engine.tell_presence_again().await.unwrap();
+    assert_eq!(presence(&rig), [true, false]);
+    rig.engine.tell_presence_again().await.unwrap();
+    assert_eq!(presence(&rig), [true, false], "once");
+}
+
+#[tokio::test]
 async fn a_server_that_stops_says_nothing_of_its_devices() {
     let rig = Rig::new().await;
     rig.store.subscribed.store(true, Ordering::SeqCst);

@@ -266,6 +266,9 @@ impl Subscriptions for FakeStore {
     }
 
     async fn presence(&self, _: DeviceKey, online: bool, _: Timestamp) -> Result<(), StoreError> {
+        if self.failing.load(Ordering::SeqCst) {
+            return Err(StoreError::Busy);
+        }
         self.presence.lock().unwrap().push(online);
         Ok(())
     }

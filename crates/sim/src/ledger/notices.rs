@@ -1,0 +1,342 @@
+//! What the world knows of reports and of devices that come and go, and what subscribers have to be told of them.
+//!
+//! The promises, in words:
+//! N1. A report that was acknowledged is told, in both of its forms.
+//! N2. What is told of a device's reports comes in the order in which the device made them.
+//! N3. What one receiver is told of one device comes one after the other: the next only after the one before was accepted. Under
+//!     one id always comes the same.
+//! N4. Nothing is told that nobody said: of a report no more than it was sent, of a device added or removed one notice at the most.
+//! N5. The last word on whether a device is there is the right one.
+//! N6. A device whose registration was answered is told of as added, and one whose removal was answered as deleted, after that.
+//! N7. The result of a command is told as a notice too, as often as it changed.
+//! N8. A push that its receiver wants no more (410) is given up: that is told once, and it is not tried after that.
+
+mod said;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use self::said::{Notice, Report};
+
+/// What the application had done to a device, as it was answered.
+#[derive(Debug, Default)]
+struct Fleet {
+    added: bool,
+    removal_asked: bool,
+    removed: bool,
+}
+
+/// A push that its receiver wanted no more.
+#[derive(Debug, Default)]
+struct Refused {
+    /// It was its last answer.
+    at_last: bool,
+    tried: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Notices {
+    /// Which receiver is told of what.
+    subscribed: BTreeMap<String, usize>,
+    reports: Vec<Report>,
+    notices: BTreeMap<String, Notice>,
+    /// The newest notice of a receiver and a device.
+    newest: BTreeMap<(usize, String), String>,
+    fleet: BTreeMap<String, Fleet>,
+    /// Pushes that their receivers wanted no more, by their ids; of notices and of commands.
+    refused: BTreeMap<String, Refused>,
+    /// Orders all that happens here.
+    clock: u64,
+    /// What was broken.
+    pub violations: Vec<String>,
+}
+
+/// The forms in which a report is told.
+const FORMS: [&str; 2] = ["deviceDataChanged", "deviceDatasChanged"];
+
+const GIVEN_UP: &str = "pushGivenUp";
+
+impl Notices {
+    fn now(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// The application subscribed to notices of this kind.
+    pub fn subscribed(&mut self, kind: &str, receiver: usize) {
+        self.subscribed.insert(kind.to_owned(), receiver);
+    }
+
+    /// A device has a new report to make; its number.
+    pub fn new_report(&mut self, device: &str) -> u64 {
+        self.reports.push(Report {
+            device: device.to_owned(),
+            ..Report::default()
+        });
+        self.reports.len() as u64 - 1
+    }
+
+    /// A device sends a report, perhaps again.
+    pub fn sent(&mut self, number: u64, connection: u64) {
+        let now = self.now();
+        if let Some(report) = self.report(number) {
+            report.sent.push((now, connection));
+        }
+    }
+
+    /// The server acknowledged a report.
+    pub fn acknowledged(&mut self, number: u64) {
+        let now = self.now();
+        if let Some(report) = self.report(number) {
+            report.acknowledged.get_or_insert(now);
+        }
+    }
+
+    fn report(&mut self, number: u64) -> Option<&mut Report> {
+        self.reports.get_mut(usize::try_from(number).ok()?)
+    }
+
+    /// How many reports were acknowledged.
+    pub fn kept(&self) -> usize {
+        let kept = self.reports.iter().filter(|report| report.acknowledged.is_some());
+        kept.count()
+    }
+
+    /// A registration was answered with this id.
+    pub fn added(&mut self, device: &str) {
+        self.fleet.entry(device.to_owned()).or_default().added = true;
+    }
+
+    /// A device is being removed.
+    pub fn removing(&mut self, device: &str) {
+        self.fleet.entry(device.to_owned()).or_default().removal_asked = true;
+    }
+
+    /// Its removal was answered.
+    pub fn removed(&mut self, device: &str) {
+        self.fleet.entry(device.to_owned()).or_default().removed = true;
+    }
+
+    /// A push of any kind arrived.
+    pub fn tried(&mut self, webhook_id: &str) {
+        let now = self.now();
+        if let Some(refused) = self.refused.get_mut(webhook_id) {
+            (refused.tried, refused.at_last) = (now, false);
+        }
+    }
+
+    /// Its receiver wants it no more.
+    pub fn refused(&mut self, webhook_id: &str) {
+        self.refused.entry(webhook_id.to_owned()).or_default().at_last = true;
+    }
+
+    /// A notice arrived.
+    pub fn pushed(&mut self, webhook_id: &str, text: &str) {
+        if let Some(known) = self.notices.get(webhook_id) {
+            if known.text != text {
+                let broken = format!("N3: under {webhook_id} came {}, and then {text}", known.text);
+                self.violations.push(broken);
+            }
+            return;
+        }
+        let notice = Notice::read(text, self.now());
+        let receiver = self.subscribed.get(&notice.kind).copied().unwrap_or_default();
+        let before = self
+            .newest
+            .insert((receiver, notice.device.clone()), webhook_id.to_owned());
+        if let Some(before) = before
+            && !self.notices.get(&before).is_some_and(|before| before.accepted)
+        {
+            self.violations
+                .push(format!("N3: {webhook_id} came before {before} was accepted"));
+        }
+        self.notices.insert(webhook_id.to_owned(), notice);
+    }
+
+    /// Its receiver accepted it.
+    pub fn accepted(&mut self, webhook_id: &str) {
+        if let Some(notice) = self.notices.get_mut(webhook_id) {
+            notice.accepted = true;
+        }
+    }
+
+    /// Whether all is told that has to be. `online`: who of the devices has to be told of last as there, or not.
+    pub fn is_told(&self, online: &BTreeMap<String, bool>) -> bool {
+        self.notices.values().all(|notice| notice.accepted)
+            && self.missing_reports().is_empty()
+            && self.wrong_words(online).is_empty()
+            && self.wrong_fleet().is_empty()
+            && self.wrong_given_up().is_empty()
+    }
+
+    /// Checks all at the end of the run. `answers`: of each command that is known, how often its record says that its device
+    /// answered.
+    pub fn check(&mut self, online: &BTreeMap<String, bool>, answers: &BTreeMap<String, usize>) {
+        let mut broken = self.missing_reports();
+        broken.append(&mut self.disorder());
+        broken.append(&mut self.unsaid());
+        broken.append(&mut self.wrong_words(online));
+        broken.append(&mut self.wrong_fleet());
+        broken.append(&mut self.wrong_answers(answers));
+        broken.append(&mut self.wrong_given_up());
+        for (id, notice) in &self.notices {
+            if !notice.accepted {
+                broken.push(format!("N1: {id} was never accepted: {}", notice.text));
+            }
+        }
+        self.violations.append(&mut broken);
+    }
+
+    /// The notices of a kind, in the order of their first arrival.
+    fn of_kind<'a>(&'a self, kind: &'a str) -> Vec<&'a Notice> {
+        let mut of: Vec<&Notice> = self
+            .notices
+            .values()
+            .filter(|notice| notice.kind == kind)
+            .collect();
+        of.sort_by_key(|notice| notice.first);
+        of
+    }
+
+    /// When each report was first told in this form, and how often.
+    fn told(&self, form: &str) -> BTreeMap<u64, (u64, usize)> {
+        let mut told = BTreeMap::new();
+        for notice in self.of_kind(form) {
+            for number in notice.reports() {
+                told.entry(number).or_insert((notice.first, 0)).1 += 1;
+            }
+        }
+        told
+    }
+
+    fn numbered(&self) -> impl Iterator<Item = (u64, &Report)> {
+        (0..).zip(&self.reports)
+    }
+
+    fn missing_reports(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for form in FORMS {
+            let told = self.told(form);
+            let lost = self
+                .numbered()
+                .filter(|(number, report)| report.acknowledged.is_some() && !told.contains_key(number));
+            missing.extend(lost.map(|(number, _)| {
+                format!("N1: the report {number} was acknowledged and is not told as {form}")
+            }));
+        }
+        missing
+    }
+
+    fn disorder(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        for form in FORMS {
+            let told = self.told(form);
+            let first = |number: &u64| told.get(number).map(|(first, _)| *first);
+            for (one, earlier) in self.numbered() {
+                for (other, later) in self.numbered().filter(|(other, _)| *other > one) {
+                    if let (Some(a), Some(b)) = (first(&one), first(&other))
+                        && a > b
+                        && earlier.precedes(later)
+                    {
+                        broken.push(format!(
+                            "N2: the report {other} came after {one}, and was told first as {form}"
+                        ));
+                    }
+                }
+            }
+        }
+        broken
+    }
+
+    fn unsaid(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        for form in FORMS {
+            for (number, (_, times)) in self.told(form) {
+                let place = usize::try_from(number).unwrap_or(usize::MAX);
+                let sent = self.reports.get(place).map_or(0, |report| report.sent.len());
+                if times > sent {
+                    broken.push(format!(
+                        "N4: the report {number} was sent {sent} times, and told {times} times as {form}"
+                    ));
+                }
+            }
+        }
+        broken
+    }
+
+    fn wrong_words(&self, online: &BTreeMap<String, bool>) -> Vec<String> {
+        let words = self.of_kind("deviceInfoChanged");
+        let last = |device: &str| {
+            let of = words.iter().rev().find(|notice| notice.device == device)?;
+            of.body.pointer("/deviceInfo/status")?.as_str()
+        };
+        let wrong = online.iter().filter_map(|(device, there)| {
+            let expected = if *there { "ONLINE" } else { "OFFLINE" };
+            let told = last(device);
+            (told != Some(expected))
+                .then(|| format!("N5: {device} is {expected}, and was told of as {told:?}"))
+        });
+        wrong.collect()
+    }
+
+    fn wrong_fleet(&self) -> Vec<String> {
+        let (added, deleted) = (self.of_kind("deviceAdded"), self.of_kind("deviceDeleted"));
+        let same = self.subscribed.get("deviceAdded") == self.subscribed.get("deviceDeleted");
+        let mut broken = Vec::new();
+        for (device, known) in &self.fleet {
+            let of = |all: &[&Notice]| -> Vec<u64> {
+                let of = all.iter().filter(|notice| notice.device == *device);
+                of.map(|notice| notice.first).collect()
+            };
+            let (added, deleted) = (of(&added), of(&deleted));
+            if (known.added && added.is_empty()) || (known.removed && deleted.is_empty()) {
+                broken.push(format!("N6: of {device} is not told: {known:?}"));
+            }
+            if added.len() > 1 || deleted.len() > 1 || (!known.removal_asked && !deleted.is_empty()) {
+                broken.push(format!("N4: of {device} was told too much: {known:?}"));
+            }
+            if same && known.added && deleted.first() < added.first() && !deleted.is_empty() {
+                broken.push(format!("N6: {device} was deleted before it was added"));
+            }
+        }
+        broken
+    }
+
+    fn wrong_given_up(&self) -> Vec<String> {
+        let mut told: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+        let mut broken = Vec::new();
+        for notice in self.of_kind(GIVEN_UP) {
+            let of = notice.body.get("webhookId").and_then(Value::as_str);
+            told.entry(of.unwrap_or_default()).or_default().push(notice.first);
+        }
+        for (id, times) in &told {
+            let refused = self.refused.get(*id);
+            if times.len() > 1 || refused.is_none_or(|refused| refused.tried >= times[0]) {
+                broken.push(format!(
+                    "N8: {id} was told as given up at {times:?}, and was {refused:?}"
+                ));
+            }
+        }
+        for (id, refused) in self.refused.iter().filter(|(_, refused)| refused.at_last) {
+            let of_itself = self.notices.get(id).is_some_and(|notice| notice.kind == GIVEN_UP);
+            if !of_itself && !told.contains_key(id.as_str()) {
+                broken.push(format!("N8: {id} is not told as given up, and was {refused:?}"));
+            }
+        }
+        broken
+    }
+
+    fn wrong_answers(&self, answers: &BTreeMap<String, usize>) -> Vec<String> {
+        let told = self.of_kind("commandRsp");
+        let wrong = answers.iter().filter_map(|(command, times)| {
+            let of = told
+                .iter()
+                .filter(|notice| notice.request() == Some(command.as_str()));
+            let of = of.count();
+            (of != *times).then(|| format!("N7: {command} was answered {times} times, and told {of} times"))
+        });
+        wrong.collect()
+    }
+}
