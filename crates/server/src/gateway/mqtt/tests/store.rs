@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use downlink_core::lifecycle::{Flight, Input, Progress, Refusal, Sent, State, deadline, step};
 use downlink_core::{
-    AppId, AppKey, CommandBody, CommandId, DeviceId, DeviceKey, Event, Mid, Mode, Offer, Policy, Status,
-    Timestamp, TopicFamily,
+    AppKey, CommandBody, CommandId, DeviceId, DeviceKey, Event, Mid, Mode, Offer, Policy, Status, Timestamp,
+    TopicFamily,
 };
 use downlink_store::*;
 use tokio::sync::Semaphore;
@@ -427,76 +427,6 @@ impl Devices for FakeStore {
     }
 
     async fn remove_unbound(&self, _: Timestamp, _: u32) -> Result<Vec<DeviceKey>, StoreError> {
-        unimplemented!()
-    }
-}
-
-#[async_trait]
-impl Grants for FakeStore {
-    async fn grant(&self, _: AppKey, _: AppKey) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-
-    async fn withdraw(&self, _: AppKey, _: AppKey) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-
-    async fn granted(&self, _: AppKey, _: &AppId) -> Result<Option<App>, StoreError> {
-        unimplemented!()
-    }
-
-    async fn grants(&self, _: AppKey, _: u32) -> Result<Vec<App>, StoreError> {
-        unimplemented!()
-    }
-}
-
-#[async_trait]
-impl Apps for FakeStore {
-    async fn create_app(&self, _: NewApp) -> Result<Option<App>, StoreError> {
-        unimplemented!()
-    }
-
-    async fn app(&self, _: &AppId) -> Result<Option<App>, StoreError> {
-        unimplemented!()
-    }
-
-    async fn app_by_key(&self, _: AppKey) -> Result<Option<App>, StoreError> {
-        unimplemented!()
-    }
-
-    async fn apps(&self, _: u64, _: u32) -> Result<Vec<App>, StoreError> {
-        unimplemented!()
-    }
-
-    async fn set_app_settings(&self, _: AppKey, _: AppSettingsChange) -> Result<Option<App>, StoreError> {
-        unimplemented!()
-    }
-
-    async fn set_app_secret(&self, _: AppKey, _: String) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-
-    async fn remove_app(&self, _: AppKey, _: Timestamp) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-
-    async fn remove_left_devices(&self, _: Timestamp, _: u32) -> Result<Vec<DeviceKey>, StoreError> {
-        unimplemented!()
-    }
-
-    async fn add_token(&self, _: NewToken, _: u32) -> Result<(), StoreError> {
-        unimplemented!()
-    }
-
-    async fn token(&self, _: [u8; 32], _: TokenKind, _: Timestamp) -> Result<Option<Token>, StoreError> {
-        unimplemented!()
-    }
-
-    async fn revoke_token(&self, _: [u8; 32], _: TokenKind) -> Result<bool, StoreError> {
-        unimplemented!()
-    }
-
-    async fn prune_tokens(&self, _: Timestamp) -> Result<u64, StoreError> {
         unimplemented!()
     }
 }
