@@ -1,9 +1,11 @@
-//! Pushes alone: commands that wait for absent devices are all cancelled, which makes one push each. Beside it, in turns, the
-//! same server cancels as many that name no callback, and a bare client posts as many of the same to the same receiver: what
-//! the first costs more than the second is what pushing costs, and the third is the least that it can.
+//! Pushes alone: commands that wait for absent devices are all cancelled, which makes one push each; or commands go through
+//! their whole cycle, which makes three. Beside it, in turns, the same server does the same with commands that name no callback,
+//! and a bare client posts as many of the same to the same receiver: what the first costs more than the second is what pushing
+//! costs, and the third is the least that it can.
 
 mod bare;
 mod cancel;
+mod cycles;
 
 use std::process::Stdio;
 use std::rc::Rc;
@@ -33,15 +35,25 @@ const CANCELED: &[&str] = &["CANCELED"];
 pub(crate) struct Options {
     #[command(flatten)]
     common: Common,
-    /// Commands queued and cancelled, 20 for each device
+    /// Commands; those that are cancelled are queued before, 20 for each device
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     commands: u64,
     /// Runs, each of the server and then of the bare client
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// How they are cancelled
+    /// What makes the pushes
     #[arg(long, value_enum, default_value_t = By::Delete)]
     by: By,
+}
+
+impl Options {
+    /// All that there are of the commands.
+    fn pushes(&self) -> u64 {
+        match self.by {
+            By::Cycle => self.commands * sink::CYCLE.len() as u64,
+            By::Delete | By::Cancel => self.commands,
+        }
+    }
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
@@ -54,7 +66,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         eprintln!("run {turn} of {}: downlink without callbacks", options.runs);
         let silent = served(&options, Told::Nobody).await?;
         eprintln!("run {turn} of {}: bare client", options.runs);
-        let bare = LocalSet::new().run_until(bare(options.commands)).await?;
+        let bare = LocalSet::new().run_until(bare(options.pushes())).await?;
         let above = above(&pushing, &silent, &bare);
         report.add("downlink", pushing);
         report.add("silent", silent);
@@ -84,7 +96,11 @@ enum Told {
 async fn served(options: &Options, told: Told) -> anyhow::Result<Run> {
     let dir = &options.common.data_dir;
     disk::prepare(dir)?;
-    let run = LocalSet::new().run_until(measure(options, told)).await;
+    let run = LocalSet::new();
+    let run = match options.by {
+        By::Cycle => run.run_until(cycles::measure(options, told)).await,
+        By::Delete | By::Cancel => run.run_until(measure(options, told)).await,
+    };
     std::fs::remove_dir_all(dir)?;
     run
 }

@@ -166,9 +166,13 @@ impl Shared {
         Ok(id)
     }
 
-    /// Waits for the last push.
+    /// Waits for the last push; without a receiver until the device's result was acknowledged.
     async fn finish(&self, id: &str, number: u64, began: Instant) {
-        let done = tokio::time::timeout(LOST_AFTER, Pushed::done(&self.pushed, id)).await;
+        let name = match self.callback.is_empty() {
+            false => id.to_owned(),
+            true => number.to_string(),
+        };
+        let done = tokio::time::timeout(LOST_AFTER, Pushed::done(&self.pushed, &name)).await;
         let arrived = self.arrivals.borrow_mut().remove(&number);
         let mut legs = self.legs.borrow_mut();
         match (done, arrived) {

@@ -83,6 +83,12 @@ impl Stage {
         Ok(self)
     }
 
+    /// From now on commands name no callback: a cycle is over when its device's result was acknowledged.
+    pub(crate) fn tell_nobody(&mut self) {
+        self.callback.clear();
+        self.pushed.borrow_mut().expect(&[device::KEPT]);
+    }
+
     /// Registers devices by number; gives their ids.
     pub(crate) async fn enroll(&self, numbers: Range<u64>) -> anyhow::Result<Rc<Vec<String>>> {
         let devices = fleet::enroll(&self.server, &self.token, numbers).await?;
@@ -101,6 +107,7 @@ impl Stage {
         let habit = Habit {
             arrivals: Rc::clone(&self.arrivals),
             pad: self.plan.payload,
+            kept: self.callback.is_empty().then(|| Rc::clone(&self.pushed)),
         };
         for (device, stream) in devices.iter().zip(streams) {
             tokio::task::spawn_local(device::answer_all(stream, device.clone(), habit.clone()));

@@ -172,6 +172,7 @@ impl Devices {
             habit: Habit {
                 arrivals: Rc::clone(&stage.arrivals),
                 pad: 0,
+                kept: None,
             },
         }
     }

@@ -20,12 +20,14 @@ const EACH: u64 = 20;
 /// How long the server may take to write the rest after the last push.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// How commands are cancelled.
+/// What makes the pushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum By {
-    /// Devices are deleted, which cancels their queues
+    /// Whole cycles: three pushes for each command, which its device takes and answers
+    Cycle,
+    /// Devices are deleted, which cancels their queues: one push for each command
     Delete,
-    /// Each command is cancelled by a call of its own
+    /// Each command is cancelled by a call of its own: one push for each
     Cancel,
 }
 
@@ -49,11 +51,16 @@ pub(super) async fn queue(stage: &Stage, count: u64) -> anyhow::Result<(Queued, 
     Ok((Queued { devices, commands }, span.spent()?))
 }
 
+/// What is not urgent, such as that the last pushes were accepted, is written by then.
+pub(super) async fn settle() {
+    tokio::time::sleep(SETTLE).await;
+}
+
 impl Queued {
     /// Cancels all, and waits for the last push if there is a receiver. Gives what that took, and after what time the last call was answered.
     pub(super) async fn cancel(&self, stage: &Stage, by: By) -> anyhow::Result<(Spent, Duration)> {
         let (targets, method, path, body, status) = match by {
-            By::Delete => (&self.devices, "DELETE", "dm/v1.4.0/devices", "", 204),
+            By::Cycle | By::Delete => (&self.devices, "DELETE", "dm/v1.4.0/devices", "", 204),
             By::Cancel => {
                 let body = r#"{"status":"CANCELED"}"#;
                 (&self.commands, "PUT", "cmd/v1.4.0/deviceCommands", body, 200)
@@ -74,8 +81,7 @@ impl Queued {
             Pushed::all(&stage.pushed, self.commands.len() as u64).await;
         }
         let wall = span.wall();
-        // What is not urgent, such as that the last pushes were accepted, is written by then.
-        tokio::time::sleep(SETTLE).await;
+        settle().await;
         let spent = Spent {
             wall,
             ..span.spent()?

@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::server::Door;
+use super::sink::Pushed;
 use super::{SECRET, Stream, dial};
 
 const STAMP: &str = "2026010100";
@@ -26,7 +27,12 @@ pub(crate) struct Habit {
     pub(crate) arrivals: Arrivals,
     /// How much larger its result is than the smallest.
     pub(crate) pad: usize,
+    /// Where it notes that a result was acknowledged, by the command's number; none: nobody asks.
+    pub(crate) kept: Option<Rc<RefCell<Pushed>>>,
 }
+
+/// What is noted of a result that was acknowledged.
+pub(crate) const KEPT: &str = "kept";
 
 /// What a device needs to say it is itself, the same for all: an HMAC each would be the driver's burden, not the server's.
 pub(crate) struct Passwords(String);
@@ -75,13 +81,25 @@ pub(crate) async fn answer_all(mut stream: Stream, device: String, habit: Habit)
     let topic = data_topic(&device);
     let (mut buffer, mut out) = (Vec::with_capacity(1024), Vec::with_capacity(512));
     let mut packet_id = 0u16;
+    let mut unkept: HashMap<u16, u64> = HashMap::new();
     let mut ping = tokio::time::interval(Duration::from_secs(u64::from(KEEP_ALIVE) / 2));
     ping.tick().await;
     loop {
         while let Some((kind, from, to)) = frame(&buffer) {
             if kind >> 4 == 3 {
                 packet_id = packet_id.checked_add(1).unwrap_or(1);
-                answer(&buffer[from..to], &topic, packet_id, &habit, &mut out)?;
+                let number = answer(&buffer[from..to], &topic, packet_id, &habit, &mut out)?;
+                unkept.extend(
+                    number
+                        .filter(|_| habit.kept.is_some())
+                        .map(|number| (packet_id, number)),
+                );
+            }
+            if kind >> 4 == 4
+                && let Some(kept) = &habit.kept
+                && let Some(number) = unkept.remove(&u16::from_be_bytes([buffer[from], buffer[from + 1]]))
+            {
+                kept.borrow_mut().take(&number.to_string(), KEPT);
             }
             buffer.drain(..to);
         }
@@ -104,20 +122,21 @@ pub(crate) fn data_topic(device: &str) -> String {
     format!("/huawei/v1/devices/{device}/data/json")
 }
 
-/// PUBACK and result of a QoS 1 command.
+/// PUBACK and result of a QoS 1 command. Gives the number in it.
 fn answer(
     publish: &[u8],
     topic: &str,
     packet_id: u16,
     habit: &Habit,
     out: &mut Vec<u8>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<u64>> {
     let length = usize::from(u16::from_be_bytes([publish[0], publish[1]]));
     let id = publish.get(2 + length..4 + length).context("a packet id")?;
     out.extend_from_slice(&[0x40, 2, id[0], id[1]]);
     let payload = std::str::from_utf8(&publish[4 + length..])?;
     let mid = number(payload, "\"mid\":").context("a mid")?;
-    if let Some(number) = number(payload, "\"value\":") {
+    let number = number(payload, "\"value\":");
+    if let Some(number) = number {
         habit
             .arrivals
             .borrow_mut()
@@ -130,7 +149,7 @@ fn answer(
     };
     let text = format!(r#"{{"msgType":"deviceRsp","mid":{mid},"errcode":0,"body":{{"light":"on"{pad}}}}}"#);
     publish_to(out, topic, packet_id, text.as_bytes());
-    Ok(())
+    Ok(number)
 }
 
 fn number(text: &str, key: &str) -> Option<u64> {

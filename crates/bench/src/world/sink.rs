@@ -59,7 +59,8 @@ impl Pushed {
         self.expected = expected;
     }
 
-    fn take(&mut self, command: &str, status: &str) {
+    /// Takes note of a push, or of what else is waited for by a command's name.
+    pub(crate) fn take(&mut self, command: &str, status: &str) {
         let now = Instant::now();
         self.pushes += 1;
         self.last_at = Some(now);
