@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// Commands; those that are cancelled are queued before, 20 for each device
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     commands: u64,
+    /// Commands under way at any time, of whole cycles
+    #[arg(long, default_value_t = 64)]
+    in_flight: usize,
     /// Runs, each of the server and then of the bare client
     #[arg(long, default_value_t = 5)]
     runs: usize,
@@ -60,6 +63,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut report = Report::new("push");
     report.fact("commands", options.commands);
     report.fact("by", format!("{:?}", options.by));
+    report.fact("in_flight", options.in_flight);
     for turn in 1..=options.runs {
         eprintln!("run {turn} of {}: downlink", options.runs);
         let pushing = served(&options, Told::Pushed).await?;

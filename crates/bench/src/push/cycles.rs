@@ -6,8 +6,7 @@ use crate::report::Run;
 use crate::world::server::Target;
 use crate::world::usage::{Span, Spent};
 
-/// Commands under way at any time, and devices that take them.
-const AT_ONCE: usize = 64;
+/// Devices that take them.
 const DEVICES: usize = 256;
 
 /// A tenth of the commands, not measured, then all of them, measured.
@@ -24,7 +23,7 @@ pub(super) async fn measure(options: &Options, told: Told) -> anyhow::Result<Run
     }
     let devices = stage.enroll(0..DEVICES as u64).await?;
     stage.connect(devices).await?;
-    let load = stage.load(AT_ONCE);
+    let load = stage.load(options.in_flight);
     let commands = usize::try_from(options.commands)?;
     load.closed(commands / 10).await?;
     let span = Span::of(stage.server.pid()?)?;

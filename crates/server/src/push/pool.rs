@@ -114,9 +114,9 @@ impl Pool {
     }
 
     /// Gives a connection back whose answer was read to the end.
-    pub(super) fn give_back(&self, target: &Target, profile: &Arc<TlsProfile>, one: One) {
+    pub(super) fn give_back(&self, target: &Target, profile: &Arc<TlsProfile>, mut one: One) {
         let lanes = &self.lanes;
-        if lanes.most > 0 && !one.is_closed() {
+        if lanes.most > 0 && !one.was_closed() {
             let mut by_key = lanes.lock();
             let lane = by_key
                 .entry(key(target, profile))

@@ -167,7 +167,7 @@ impl Schedule {
         let Some(last) = duty.events.last().map(|event| event.seq) else {
             return Hinted::Known;
         };
-        if self.diverts.knows(duty.command, last) {
+        if self.diverts.knows(duty.command) {
             return Hinted::Known;
         }
         if !self.commands.contains_key(&duty.command) {

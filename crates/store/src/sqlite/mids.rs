@@ -4,7 +4,8 @@
 //! long rest) begins where a clock stands that runs faster than almost any device is sent commands: so a number does not come
 //! again soon, not after a restart either, and nothing has to be written for a device that gets few. One that gets more has
 //! the highest number of its block kept with it, and goes on behind that, as long as the clock is not past it. Numbers that an
-//! earlier round still maps are passed by. A wall clock that is set back does not set this one back ([`clock`]).
+//! earlier round still maps are passed by. A wall clock that is set back does not set this one back ([`clock`]); from then on
+//! the first block of a device is kept with it as well.
 
 pub(super) mod clock;
 
@@ -115,6 +116,7 @@ impl Batch {
             // Nothing but what is kept says where this block is: without it the next start would hand it out again.
             Some(first) if first != clock => self.kept_block(device, first),
             None if !self.has_others(device, id)? => self.block(device, Mid::FIRST, BY_CLOCK),
+            Some(_) | None if self.mid_clock.is_ahead() => self.kept_block(device, clock),
             Some(_) | None => self.block(device, clock, BY_CLOCK),
         }
     }

@@ -42,8 +42,12 @@ pub(in crate::push) struct One {
 }
 
 impl One {
-    /// Waits until the last exchange is over; false: it was closed.
+    /// Waits until the last exchange is over; false: it was closed. It may have been closed since it was last looked at: the
+    /// next exchange finds out, before anything is sent.
     pub(super) async fn ready(&mut self) -> bool {
+        if self.sender.is_ready() {
+            return true;
+        }
         self.mover.beside(pin!(self.sender.ready())).await.is_ok()
     }
 
@@ -69,7 +73,7 @@ impl One {
         self.mover.0.is_none() || self.sender.is_closed()
     }
 
-    /// Whether an idle one has been closed by now.
+    /// Lets it come to rest after an exchange, and looks whether it has been closed by now. Wakes nobody later on.
     pub(super) fn was_closed(&mut self) -> bool {
         self.mover.poll(&mut Context::from_waker(Waker::noop()));
         self.is_closed()

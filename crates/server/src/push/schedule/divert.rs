@@ -13,7 +13,7 @@ use foldhash::HashMap;
 #[derive(Default)]
 pub(super) struct Diverts {
     waiting: VecDeque<Diverted>,
-    /// Up to which change each is known here.
+    /// Up to which change each was known when it was diverted.
     known: HashMap<CommandId, u16>,
 }
 
@@ -23,15 +23,10 @@ impl Diverts {
         self.known.len()
     }
 
-    /// Whether the command is on its way. Notes that a change of it was heard of.
-    pub(super) fn knows(&mut self, command: CommandId, seq: u16) -> bool {
-        match self.known.get_mut(&command) {
-            Some(upto) => {
-                *upto = seq.max(*upto);
-                true
-            }
-            None => false,
-        }
+    /// Whether the command is on its way. What is heard of it now is stored with it, or told by the sweep if nothing of the
+    /// command waits in the table.
+    pub(super) fn knows(&self, command: CommandId) -> bool {
+        self.known.contains_key(&command)
     }
 
     pub(super) fn add(
@@ -57,7 +52,7 @@ impl Diverts {
         self.waiting.drain(..some).collect()
     }
 
-    /// The store has it. Gives up to which change it was known here.
+    /// The store has it. Gives up to which change it was known.
     pub(super) fn done(&mut self, command: CommandId) -> u16 {
         self.known.remove(&command).unwrap_or(0)
     }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use downlink_core::Span;
+use downlink_store::{Diverted, Stowed};
 
 use super::rig::{Rig, duty, failed, id, wall};
 use super::*;
@@ -37,6 +38,8 @@ struct World {
     /// Hints on their way, possibly overtaken by what happened since.
     hints: VecDeque<PushDuty>,
     accepted: HashMap<CommandId, Vec<u32>>,
+    /// What the store has done and the schedule does not know of.
+    stowing: Option<(Vec<Diverted>, Vec<Option<Stowed>>)>,
     calm: bool,
 }
 
@@ -61,6 +64,7 @@ impl World {
             last: [0; 40],
             hints: VecDeque::new(),
             accepted: HashMap::default(),
+            stowing: None,
             calm: false,
             random,
         }
@@ -151,6 +155,7 @@ impl World {
             0..=5 => Ending::Accepted,
             6 => failed(Failure::Throttled(Some(Duration::from_millis(300)))),
             7 => failed(Failure::Rejected),
+            8 => failed(Failure::Gone),
             _ => failed(Failure::Trouble),
         };
         if matches!(ending, Ending::Accepted) {
@@ -177,15 +182,7 @@ impl World {
             }
             false => self.rig.schedule.not_recorded(&told),
         }
-        let diverted = self.rig.schedule.take_diverts(most);
-        match self.works() {
-            true => {
-                let stowed: Vec<_> = diverted.iter().map(|one| self.rig.divert(one)).collect();
-                let strangers = self.rig.schedule.diverted(&diverted, &stowed, now, at);
-                strangers.iter().for_each(|key| self.rig.look(key.0 as u16));
-            }
-            false => self.rig.schedule.not_diverted(diverted),
-        }
+        self.stow(most);
         let refill = self.rig.schedule.take_refill(now);
         let ready = refill.as_ref().map(|refill| self.rig.ready(refill));
         // What is recorded while a read is under way.
@@ -206,6 +203,27 @@ impl World {
         }
     }
 
+    /// One call is under way at a time; it may come back in another round than that in which the store did it.
+    fn stow(&mut self, most: usize) {
+        if self.stowing.is_none() {
+            let diverted = self.rig.schedule.take_diverts(most);
+            if !self.works() {
+                self.rig.schedule.not_diverted(diverted);
+                return;
+            }
+            let stowed = diverted.iter().map(|one| self.rig.divert(one)).collect();
+            self.stowing = Some((diverted, stowed));
+        }
+        if self.calm || self.random.chance(60) {
+            let Some((diverted, stowed)) = self.stowing.take() else {
+                return;
+            };
+            let (now, at) = (self.rig.now, wall(self.rig.now));
+            let strangers = self.rig.schedule.diverted(&diverted, &stowed, now, at);
+            strangers.iter().for_each(|key| self.rig.look(key.0 as u16));
+        }
+    }
+
     fn works(&mut self) -> bool {
         self.calm || self.random.chance(80)
     }
@@ -222,10 +240,21 @@ impl World {
             let before = self.accepted.get(&command).map_or(&[][..], Vec::as_slice);
             // Hints never outlive the memory of what was let go here, so each change is accepted once, in order.
             let expected = self.rig.rows[&command].events.iter().map(|seq| u32::from(*seq));
-            let expected = expected.into_iter().find(|seq| !before.contains(seq));
+            let over = |seq: &u32| before.contains(seq) || self.dead(command).contains(seq);
+            let expected = expected.into_iter().find(|seq| !over(seq));
             assert_eq!(Some(push.seq), expected, "out of order");
             self.rig.out.push(push);
         }
+    }
+
+    /// What was given up of a command.
+    fn dead(&self, command: CommandId) -> Vec<u32> {
+        self.rig.rows[&command]
+            .dead
+            .iter()
+            .copied()
+            .map(u32::from)
+            .collect()
     }
 
     fn check(&self) {
@@ -300,7 +329,8 @@ fn every_change_is_accepted_in_order_whatever_happens() {
         world.settle();
         for (command, row) in &world.rig.rows {
             let accepted = world.accepted.get(command).map_or(&[][..], Vec::as_slice);
-            let told: Vec<u32> = row.events.iter().map(|seq| u32::from(*seq)).collect();
+            let told = row.events.iter().filter(|seq| !row.dead.contains(seq));
+            let told: Vec<u32> = told.map(|seq| u32::from(*seq)).collect();
             assert_eq!(accepted, told, "command {command}");
         }
         assert_eq!((world.rig.schedule.weight, world.rig.schedule.loaded), (0, 0));

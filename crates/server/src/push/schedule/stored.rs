@@ -178,8 +178,9 @@ impl Schedule {
         let mut strangers = Vec::new();
         for (one, stowed) in diverted.iter().zip(stowed) {
             let known = self.diverts.done(one.command);
-            let upto = stowed.as_ref().map_or(0, |stowed| stowed.upto);
-            self.recent.keep(one.command, known.max(upto), now);
+            // What was heard of since may be in neither: nothing of the command waited, so that it did not join.
+            let upto = stowed.as_ref().map_or(known, |stowed| stowed.upto);
+            self.recent.keep(one.command, upto, now);
             let Some(stowed) = stowed else { continue };
             let due = match &one.failed {
                 Some((_, Fate::Again(at))) => Some(later(*at, now, wall)),

@@ -60,6 +60,25 @@ fn hints_that_come_while_a_command_is_being_stored_bring_nothing_back() {
     assert_eq!(rig.start_all(), [(id(1), 1)]);
 }
 
+/// Found by seed 6697 of the simulation: the second change was taken for told, and never was.
+#[test]
+fn a_change_that_comes_while_the_only_one_is_given_up_is_told_by_the_sweep() {
+    let mut rig = Rig::new(limits());
+    rig.hint(duty(1, 80, &[1]));
+    rig.start_all();
+    rig.end(1, failed(Failure::Gone));
+    let diverted = rig.schedule.take_diverts(9);
+    let stowed: Vec<_> = diverted.iter().map(|one| rig.divert(one)).collect();
+    // Nothing of the command waits in the table, so this does not join it there.
+    rig.hint(duty(1, 80, &[2]));
+    rig.schedule
+        .diverted(&diverted, &stowed, rig.now, Timestamp::default());
+    rig.hint(duty(1, 80, &[2, 3]));
+    assert_eq!(rig.start_all(), [(id(1), 2)]);
+    rig.accept(1);
+    assert_eq!(rig.start_all(), [(id(1), 3)]);
+}
+
 #[test]
 fn commands_do_not_wait_for_each_other() {
     let mut rig = Rig::new(limits());

@@ -2,7 +2,8 @@
 //!
 //! If the wall clock is set back, a block of before would be handed out again, and a late answer to a command of then would count
 //! for one of now. While the process runs, what was asked before says so. At a start the newest id does: it was minted by
-//! the wall clock of then. What happened after it, within [`BEYOND`], is passed by as well.
+//! the wall clock of then. What happened after it, within [`BEYOND`], is passed by as well. While it is ahead of the wall clock,
+//! what it gives is kept with the devices: newest ids stand still then.
 
 use downlink_core::{CommandId, Timestamp};
 
@@ -30,6 +31,11 @@ impl Clock {
         };
         let latest = up_since + ahead;
         Self { ahead, latest }
+    }
+
+    /// Whether it is ahead of the wall clock. What it shows then, nobody can tell after a restart.
+    pub(in crate::sqlite) fn is_ahead(&self) -> bool {
+        self.ahead > 0
     }
 
     /// What it shows at `now`.
@@ -68,6 +74,16 @@ mod tests {
         let mut clock = Clock::new(at(5000), None);
         let shown = [90_000, 10_000, 11_000, 90_000].map(|ms| clock.at(at(ms)).as_millis());
         assert_eq!(shown, [90_000, 90_000, 91_000, 170_000]);
+    }
+
+    #[test]
+    fn it_is_ahead_once_the_time_was_set_back() {
+        let mut clock = Clock::new(at(5000), Some(id(5000)));
+        clock.at(at(90_000));
+        assert!(!clock.is_ahead());
+        clock.at(at(10_000));
+        assert!(clock.is_ahead());
+        assert!(Clock::new(at(5000), Some(id(8000))).is_ahead());
     }
 
     #[test]
