@@ -27,6 +27,8 @@ const KINDS: [&str; 7] = [
 pub(super) struct Fleet {
     /// Devices that left for good, and in which life of the server; none: not while it ran.
     away: BTreeMap<usize, Option<u64>>,
+    /// Connections on which a server answered: it knows that their devices are there.
+    ready: BTreeSet<u64>,
     /// Devices that only exist, by id.
     spare: BTreeSet<String>,
     /// How many of them there were.
@@ -108,6 +110,7 @@ impl World {
 
     /// A connection is open: what was not acknowledged is said again, or forgotten.
     pub(super) fn is_ready(&mut self, place: usize, connection: u64) {
+        self.fleet.ready.insert(connection);
         let waiting = self.devices[place].reports.take();
         if self.chance.percent(60) {
             for number in waiting {
@@ -169,8 +172,11 @@ impl World {
         self.note(format_args!("device {place} leaves for good"));
         let connections = self.connections.iter().filter(|(_, of)| **of == place);
         let connections: Vec<u64> = connections.map(|(connection, _)| *connection).collect();
-        // Of one that is gone already it is not known in which life it went.
-        let life = (self.life.is_some() && !connections.is_empty()).then_some(self.lives);
+        // Of one that is gone already it is not known in which life it went; of one that was not let in, the server knows nothing.
+        let known = connections
+            .iter()
+            .any(|connection| self.fleet.ready.contains(connection));
+        let life = (self.life.is_some() && known).then_some(self.lives);
         self.fleet.away.insert(place, life);
         for connection in connections {
             self.cut_by_device(place, connection);
