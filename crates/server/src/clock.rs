@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use downlink_core::Timestamp;
 
 /// Now, to the millisecond. Before 1970: the epoch.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
 pub(crate) fn now() -> Timestamp {
     #[cfg(feature = "simulation")]
     if let Some(now) = crate::simulated::now() {

@@ -3,7 +3,10 @@
 //! [`run`] starts and stops everything. [`engine`] is the one door to command state. `gateway` speaks to devices,
 //! `http` to applications, `push` to their receivers, `admin` to the operator; `sweep` finds what no hint told of.
 
-#![cfg_attr(any(test, feature = "fuzzing"), allow(clippy::unwrap_used))]
+#![cfg_attr(
+    any(test, feature = "fuzzing"),
+    allow(clippy::unwrap_used, clippy::disallowed_methods)
+)]
 
 mod admin;
 mod clock;

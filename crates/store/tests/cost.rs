@@ -1,4 +1,5 @@
-//! What a full cycle costs the embedded store: create and Send, Acked and Replied, told three times.
+//! What a full cycle costs the embedded store (create and Send, Acked and Replied, told three times), and a row of the pass over
+//! open commands.
 //!
 //! Not run by default, since figures say something of a release build only:
 //! `cargo test --release -p downlink-store --test cost -- --ignored --nocapture`
@@ -144,5 +145,29 @@ async fn a_full_cycle() {
         .unwrap_or(0);
     for in_flight in [64, 256, 64, 256] {
         measure(in_flight, 40_000, queued).await;
+    }
+}
+
+/// What the server rests for each row after a round goes by this figure.
+#[tokio::test(flavor = "current_thread")]
+#[ignore = "a measurement, for release builds"]
+async fn a_row_of_the_pass_over_open_commands() {
+    const ROWS: usize = 100_000;
+    const ROUNDS: u64 = 5;
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = SqliteOptions::new(dir.path(), policy());
+    (options.min_free_bytes, options.min_free_percent) = (0, 0);
+    let world = Arc::new(World::new(Arc::new(SqliteStore::open(options).unwrap())).await);
+    fill(&world, ROWS).await;
+    for page in [100, 1000] {
+        let (mut after, mut rounds, cpu) = (None, 0, cpu_micros("store-"));
+        while rounds < ROUNDS {
+            let (found, next) = world.store.sweep_open(after, page).await.unwrap();
+            assert!(found.len() <= page as usize);
+            rounds += u64::from(next.is_none());
+            after = next;
+        }
+        let each = (cpu_micros("store-") - cpu) as f64 / (ROUNDS * ROWS as u64) as f64;
+        println!("pages of {page}: {each:.2} us CPU for each of {ROWS} rows");
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Parts {
     pub(super) socket: UdpSocket,
 }
 
-/// A socket of its own towards the server, on a free port. Servers on loopback get clients from several addresses, so that
+/// A socket of its own towards the server, on a free port, ready to send. Servers on loopback get clients from several addresses, so that
 /// ports do not run out.
 pub(super) async fn socket(server: SocketAddr, index: usize) -> std::io::Result<UdpSocket> {
     let local = match server.ip() {
@@ -48,6 +48,8 @@ pub(super) async fn socket(server: SocketAddr, index: usize) -> std::io::Result<
     };
     let socket = UdpSocket::bind((local, 0)).await?;
     socket.connect(server).await?;
+    // Before that it is not known to be writable, and what it is given is lost.
+    socket.writable().await?;
     Ok(socket)
 }
 
@@ -173,9 +175,18 @@ impl Link {
     fn obey_tunnel(&mut self, said: Vec<Said>, now: Instant) {
         for said in said {
             match said {
-                Said::Datagram(datagram) => self.air.put(Way::ToServer, &datagram, now),
+                Said::Datagram(datagram) => {
+                    if !self.tunnel.as_ref().is_some_and(Tunnel::is_secured) {
+                        self.machine.transmitted(now);
+                    }
+                    self.air.put(Way::ToServer, &datagram, now);
+                }
                 Said::Message(message) => self.machine.received(&message, now),
-                Said::Secured => self.parts.observer.note(Event::Secured),
+                Said::Secured => {
+                    // What waited for that goes out now.
+                    self.machine.transmitted(now);
+                    self.parts.observer.note(Event::Secured);
+                }
                 Said::Ended(reason) => {
                     self.tunnel = None;
                     self.parts.observer.note(Event::Unsecured(reason));
@@ -252,5 +263,20 @@ async fn at(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_new_socket_does_not_lose_its_first_datagram() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        for index in 0..20 {
+            let device = socket(address, index).await.unwrap();
+            assert_eq!(device.try_send(b"hello").unwrap(), 5, "{index}");
+        }
     }
 }

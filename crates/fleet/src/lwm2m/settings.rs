@@ -61,7 +61,8 @@ pub enum Outcome {
 /// A device that saves power: what arrives while it sleeps is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sleep {
-    /// How long it listens after it sent a request or a report. Its acknowledgements do not make that longer.
+    /// How long it listens after it sent a request or a report, or, over DTLS, what had to be sent before that. Its
+    /// acknowledgements do not make that longer.
     pub awake: Duration,
     /// How long it sleeps unless something is to be said earlier. It wakes with an update (LwM2M) or a report.
     pub asleep: Duration,

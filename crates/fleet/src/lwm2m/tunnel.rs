@@ -104,6 +104,11 @@ impl Tunnel {
         }
     }
 
+    /// Whether the handshake is done.
+    pub(super) const fn is_secured(&self) -> bool {
+        self.secured
+    }
+
     /// When to call [`Self::run`]; `None` if the session has ended.
     pub(super) fn due(&self) -> Option<Instant> {
         (!self.ended).then_some(self.due)

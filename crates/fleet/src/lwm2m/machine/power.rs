@@ -48,6 +48,14 @@ impl Power {
 }
 
 impl Machine {
+    /// Something of its own went out later than it was said, as over a session that had to be made first: it listens from
+    /// now on for as long as it does. What sleeps is not woken by that.
+    pub fn transmitted(&mut self, now: Instant) {
+        if matches!(self.power, Power::Awake(..)) {
+            self.power.said(now);
+        }
+    }
+
     /// Wakes if it has slept long enough or has something to say.
     pub(super) fn wake(&mut self, now: Instant) {
         let Power::Asleep(_, until) = self.power else {

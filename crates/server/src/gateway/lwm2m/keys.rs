@@ -106,9 +106,10 @@ pub(super) struct Resolver(pub(super) Arc<KeyBook>);
 
 impl dtls::Keys for Resolver {
     fn key(&self, identity: &[u8]) -> Option<Vec<u8>> {
+        let now = tokio::time::Instant::now().into_std();
         let known = self.0.lock();
         // Looked at again: an identity that came in pieces was not read from its datagram, and so not looked up.
-        let (_, key) = known.get(identity).filter(|(until, _)| *until > Instant::now())?;
+        let (_, key) = known.get(identity).filter(|(until, _)| *until > now)?;
         key.as_ref().map(|key| key.bytes.clone())
     }
 }

@@ -74,7 +74,7 @@ enum Event {
 
 impl Owner {
     pub(super) fn new(shared: Shared, sockets: Sockets, config: &config::Lwm2m) -> Self {
-        let now = std::time::Instant::now();
+        let now = Instant::now().into_std();
         let changes = shared.engine.outdated();
         let secure = sockets
             .secure
@@ -116,7 +116,7 @@ impl Owner {
             let now = self.now();
             self.station.tick(now);
             if let Some(secure) = &mut self.secure {
-                secure.tick(std::time::Instant::now());
+                secure.tick(Instant::now().into_std());
             }
             self.act();
             self.keep_up();
@@ -183,7 +183,7 @@ impl Owner {
             let Some(secure) = &mut self.secure else { return };
             match secure.socket.try_recv_from(buffer) {
                 Ok((length, from)) => {
-                    let now = std::time::Instant::now();
+                    let now = Instant::now().into_std();
                     let wanted = secure.receive(now, unmapped(from), &buffer[..length]);
                     self.calls
                         .extend(wanted.map(|identity| self.shared.look_up_key(identity)));
@@ -275,7 +275,7 @@ impl Owner {
             }
             Peer::Secure(session) => {
                 if let Some(secure) = &mut self.secure {
-                    secure.send(std::time::Instant::now(), session, bytes);
+                    secure.send(Instant::now().into_std(), session, bytes);
                 }
             }
         }
@@ -301,7 +301,7 @@ impl Owner {
     fn key(&mut self, identity: Box<[u8]>, key: Result<Option<Key>, StoreError>) {
         let Some(secure) = &mut self.secure else { return };
         match key {
-            Ok(key) => secure.found(std::time::Instant::now(), identity, key),
+            Ok(key) => secure.found(Instant::now().into_std(), identity, key),
             Err(error) => {
                 tracing::warn!(%error, "LwM2M: the key of a device could not be read");
                 secure.not_found(&identity);

@@ -55,3 +55,20 @@ fn a_result_wakes_a_sleeper() {
     assert_eq!(bench.pass(), Duration::from_secs(15));
     assert_eq!(bench.next().payload, RESULT);
 }
+
+#[test]
+fn a_sleeper_listens_from_when_its_update_really_went_out() {
+    let awake = Duration::from_secs(10);
+    let mut bench = ready(binary().sleeping(awake, Duration::from_secs(60)));
+    bench.pass();
+    bench.device.transmitted(bench.now);
+    assert!(bench.device.is_asleep());
+    bench.pass();
+    let update = bench.next();
+    // The session that it goes over took as long to be made.
+    bench.now += Duration::from_millis(1500);
+    bench.device.transmitted(bench.now);
+    bench.answer(&update, 0x44);
+    assert_eq!(bench.pass(), awake);
+    assert!(bench.device.is_asleep());
+}
