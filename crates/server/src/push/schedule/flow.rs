@@ -3,10 +3,14 @@
 //! It begins with a few and takes one more for each success while all it has are in use. A failure takes it back to
 //! where the attempt that failed did not exist, and what failed once is tried again only later, and later each time
 //! it fails again; only more that has proved to hold shortens that. So a receiver that takes ten at once gets ten, and
-//! eleven once in five minutes. After a pause of failures only
-//! it begins with one, and with few a second.
+//! eleven once in five minutes. One that is fast with few is given more only if that makes it faster ([`worth`]). After a pause of
+//! failures only it begins with one, and with few a second.
+
+mod worth;
 
 use std::time::Duration;
+
+use self::worth::{Advice, Worth};
 
 /// Attempts at once before anything is known.
 const FIRST: usize = 8;
@@ -44,6 +48,7 @@ pub(super) struct Flow {
     floor: usize,
     ramp: Option<Ramp>,
     rate: Option<Rate>,
+    worth: Worth,
 }
 
 #[derive(Debug)]
@@ -75,6 +80,7 @@ impl Flow {
             floor: 1,
             ramp: None,
             rate: None,
+            worth: Worth::new(Duration::ZERO),
         }
     }
 
@@ -125,10 +131,18 @@ impl Flow {
         if nth * 2 < self.limit {
             return;
         }
+        let advice = self.worth.succeeded(self.limit, self.ceiling, now);
         if self.limit >= self.ceiling {
             self.try_higher(now);
-            return;
         }
+        match advice {
+            Advice::Set(limit) => self.limit = limit,
+            Advice::Grow if self.limit < self.ceiling => self.grow(),
+            Advice::Grow => {}
+        }
+    }
+
+    fn grow(&mut self) {
         self.credit += 1;
         if self.eager || self.credit >= self.limit {
             self.credit = 0;
@@ -160,12 +174,14 @@ impl Flow {
         self.ceiling = self.ceiling.min(holds.max(self.floor));
         self.limit = self.limit.min(self.ceiling).max(1);
         (self.eager, self.raised, self.credit) = (false, false, 0);
+        self.worth = Worth::new(now);
         self.raise_at = now + self.hesitate;
     }
 
     /// It works again after a time of failures only: begins anew, slowly.
     pub(super) fn restart(&mut self, now: Duration) {
         (self.limit, self.ceiling, self.credit, self.eager) = (1, self.most, 0, true);
+        self.worth = Worth::new(now);
         self.ramp = Some(Ramp {
             since: now,
             step: 0,
