@@ -3,12 +3,15 @@
 //! The promises, in words:
 //! T1. A task that was answered is there ever after, and has each device of its list once.
 //! T2. Each of its devices gets its command exactly once, whatever happens between: of a task that nobody was answered, at the most
-//!     once. A device that is unknown fails alone.
+//!     once. A device that is unknown fails alone, and so does one whose queue is full, which its sub-task says.
 //! T3. It ends, and its counts are those of its sub-tasks, which say what the records of the commands say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+
+/// What a device whose queue is full fails with.
+const QUEUE_FULL: &str = "100223";
 
 /// A task that was asked for.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Task {
     pub id: Option<String>,
     /// It was over when it was last looked at.
     pub is_over: bool,
+    /// The ids of those whose queues were full.
+    pub full: BTreeSet<String>,
 }
 
 /// See the module.
@@ -85,7 +90,13 @@ impl Tasks {
         details: &Value,
         paths: &BTreeMap<String, Vec<String>>,
     ) {
-        let Some(known) = self.all.get(task) else { return };
+        let Some(known) = self.all.get_mut(task) else {
+            return;
+        };
+        let of_full = subtasks(details).filter(|one| says_full(one));
+        known.full = of_full
+            .filter_map(|one| Some(text(one, "/param/deviceId")?.to_owned()))
+            .collect();
         let mut broken = Vec::new();
         let listed: BTreeSet<&str> = known.devices.iter().map(|(_, id)| id.as_str()).collect();
         let listed: BTreeSet<&str> = listed
@@ -141,7 +152,8 @@ impl Tasks {
             }
         }
         for task in self.all.iter().filter(|task| task.id.is_some()) {
-            for (_, device) in &task.devices {
+            let those = task.devices.iter().map(|(_, device)| device);
+            for device in those.filter(|device| !task.full.contains(*device)) {
                 if !made.contains_key(&(task.first, device.clone())) {
                     self.violations.push(format!(
                         "T2: the command {} was not made for {device}",
@@ -151,6 +163,13 @@ impl Tasks {
             }
         }
     }
+}
+
+/// Whether a sub-task has no command because its device's queue was full.
+fn says_full(subtask: &Value) -> bool {
+    let error = text(subtask, "/error").and_then(|error| serde_json::from_str::<Value>(error).ok());
+    let code = error.as_ref().and_then(|error| text(error, "/error_code"));
+    text(subtask, "/status") == Some("Fail") && code == Some(QUEUE_FULL)
 }
 
 fn subtasks(details: &Value) -> impl Iterator<Item = &Value> {
@@ -164,4 +183,39 @@ fn text<'a>(of: &'a Value, path: &str) -> Option<&'a str> {
 
 fn count(record: &Value, member: &str) -> u64 {
     record.get(member).and_then(Value::as_u64).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What is said of a task whose one device got no command, if its sub-task is this.
+    fn said_of(subtask: Value) -> Vec<String> {
+        let mut tasks = Tasks::default();
+        tasks.all.push(Task {
+            first: 7,
+            devices: vec![(0, "lamp".to_owned())],
+            nobody: Vec::new(),
+            id: Some("task".to_owned()),
+            is_over: true,
+            full: BTreeSet::new(),
+        });
+        let record = json!({"status": "Complete", "totalCnt": 1, "completeCnt": 1, "failCnt": 1});
+        tasks.check(0, &record, &json!({"taskDetails": [subtask]}), &BTreeMap::new());
+        tasks.check_made(&BTreeMap::new());
+        tasks.violations
+    }
+
+    #[test]
+    fn a_device_without_its_command_is_excused_only_by_a_full_queue() {
+        let subtask = |error: &str| json!({"status": "Fail", "error": error, "param": {"deviceId": "lamp"}});
+        let full = r#"{"error_code":"100223","error_desc":"Command counts has reached the upLimit."}"#;
+        assert_eq!(said_of(subtask(full)), Vec::<String>::new());
+        let other = said_of(subtask(
+            r#"{"error_code":"100418","error_desc":"no such device"}"#,
+        ));
+        assert_eq!(other.len(), 1, "{other:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Batch tasks: see the promises in `ledger/tasks.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::ensure;
 use downlink_fleet::packet::Qos;
@@ -79,6 +79,7 @@ impl World {
             nobody,
             id: None,
             is_over: false,
+            full: BTreeSet::new(),
         });
         self.begin_call("POST", TASKS.to_owned(), Some(body), None, What::Task(task));
     }
