@@ -1,7 +1,7 @@
 //! Pushes alone: commands that wait for absent devices are all cancelled, which makes one push each; or commands go through
 //! their whole cycle, which makes three. Beside it, in turns, the same server does the same with commands that name no callback,
-//! and a bare client posts as many of the same to the same receiver: what the first costs more than the second is what pushing
-//! costs, and the third is the least that it can.
+//! and a bare client posts as many of the same to the same receiver, as fast as the server did and as fast as it can: what the first costs
+//! more than the second is what pushing costs, and the others are the least that it can.
 
 mod bare;
 mod cancel;
@@ -25,8 +25,9 @@ use crate::world::tls::Tls;
 use crate::world::usage::{Spent, Usage};
 use crate::world::{Common, disk};
 
-/// The figure that the three are compared by.
+/// The figure that they are compared by.
 const CPU: &str = "cpu_us_per_push";
+const RATE: &str = "pushes_per_s";
 
 /// What is pushed of each command.
 const CANCELED: &[&str] = &["CANCELED"];
@@ -70,23 +71,27 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         eprintln!("run {turn} of {}: downlink without callbacks", options.runs);
         let silent = served(&options, Told::Nobody).await?;
         eprintln!("run {turn} of {}: bare client", options.runs);
-        let bare = LocalSet::new().run_until(bare(options.pushes())).await?;
-        let above = above(&pushing, &silent, &bare);
+        let rate = pushing.value(RATE);
+        let paced = LocalSet::new().run_until(bare(options.pushes(), rate)).await?;
+        let bare = LocalSet::new().run_until(bare(options.pushes(), None)).await?;
+        let above = above(&pushing, &silent, &bare, &paced);
         report.add("downlink", pushing);
         report.add("silent", silent);
         report.add("bare", bare);
+        report.add("bare_as_fast_as_downlink", paced);
         report.add("above_silent", above);
     }
     report.give(options.common.json.as_deref())
 }
 
-/// What pushing costs by itself, and how often the bare client's cost that is.
-fn above(pushing: &Run, silent: &Run, bare: &Run) -> Run {
+/// What pushing costs by itself, and how often the bare client's cost that is: as fast as it can, and as fast as the server was.
+fn above(pushing: &Run, silent: &Run, bare: &Run, paced: &Run) -> Run {
     let cost = |run: &Run| run.value(CPU).unwrap_or_default();
     let above = cost(pushing) - cost(silent);
     let mut run = Run::default();
     run.add("cpu_us_above_silent", above);
     run.add("times_bare", above / cost(bare));
+    run.add("times_bare_as_fast", above / cost(paced));
     run
 }
 
@@ -125,7 +130,7 @@ async fn measure(options: &Options, told: Told) -> anyhow::Result<Run> {
     let (spent, answered) = queued.cancel(&stage, options.by).await?;
     let mut run = Run::default();
     let count = options.commands;
-    run.add("pushes_per_s", spent.rate(count));
+    run.add(RATE, spent.rate(count));
     run.add(CPU, spent.cpu_us(count));
     run.add("pushes_per_s_per_core", 1e6 / spent.cpu_us(count));
     if told == Told::Pushed {
@@ -162,12 +167,13 @@ fn add_pushed(run: &mut Run, pushed: &Pushed, count: u64) {
 }
 
 /// The bare client is a process of its own, as the server is, and says itself what it used.
-async fn bare(count: u64) -> anyhow::Result<Run> {
+async fn bare(count: u64, rate: Option<f64>) -> anyhow::Result<Run> {
     let pushed = Pushed::new(CANCELED);
     let receiver = sink::start(Rc::clone(&pushed), Tls::Off).await?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["push-floor", "--to", &Tls::Off.url(receiver)]);
     command.args(["--count", &count.to_string()]);
+    command.args(rate.map(|rate| format!("--rate={rate}")));
     let before = Usage::own()?.cpu;
     let output = command
         .stderr(Stdio::inherit())
@@ -179,7 +185,7 @@ async fn bare(count: u64) -> anyhow::Result<Run> {
     let said = String::from_utf8(output.stdout)?;
     let spent = Outcome::read(&said).context("what the bare client said")?;
     let mut run = Run::default();
-    run.add("pushes_per_s", count as f64 / spent.wall.as_secs_f64());
+    run.add(RATE, count as f64 / spent.wall.as_secs_f64());
     let cpu_us = spent.cpu.as_secs_f64() * 1e6 / count as f64;
     run.add(CPU, cpu_us);
     run.add("pushes_per_s_per_core", 1e6 / cpu_us);

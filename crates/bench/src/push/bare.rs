@@ -1,5 +1,6 @@
 //! The bare client: the library that the server pushes with, and nothing around it. No record of what is due, none of
-//! what was accepted, no retries: the least that so many pushes cost.
+//! what was accepted, no retries: the least that so many pushes cost. As fast as it can, or at a rate: who sends less often has to wake
+//! the receiver, and itself, more often.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,7 +11,7 @@ use http::{Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::world::dial;
@@ -28,6 +29,9 @@ pub(crate) struct Options {
     /// Pushes
     #[arg(long)]
     count: u64,
+    /// Pushes a second, in portions of a millisecond; else as many as it can
+    #[arg(long)]
+    rate: Option<f64>,
 }
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -67,7 +71,16 @@ async fn push(options: &Options) -> anyhow::Result<Outcome> {
     let tasks = connections.iter().cycle().take(TASKS).cloned().collect();
     let to = options.to.clone();
     let (before, began) = (Usage::own()?, Instant::now());
+    let turns = Rc::new(Semaphore::new(0));
+    match options.rate {
+        Some(rate) => drop(spawn_local(give_turns(Rc::clone(&turns), rate))),
+        None => turns.close(),
+    }
     let work = async move |connection: &mut Rc<Mutex<Sender>>, n| {
+        // Closed: no turns to wait for.
+        if let Ok(turn) = turns.acquire().await {
+            turn.forget();
+        }
         let request = request(&to, n)?;
         let mut sender = connection.lock().await;
         sender.ready().await?;
@@ -81,6 +94,18 @@ async fn push(options: &Options) -> anyhow::Result<Outcome> {
         wall: began.elapsed(),
         cpu: Usage::own()?.cpu.saturating_sub(before.cpu),
     })
+}
+
+/// Gives so many turns a second.
+async fn give_turns(turns: Rc<Semaphore>, rate: f64) {
+    let (began, mut given) = (Instant::now(), 0);
+    let mut portions = tokio::time::interval(Duration::from_millis(1));
+    loop {
+        portions.tick().await;
+        let due = (began.elapsed().as_secs_f64() * rate) as usize;
+        turns.add_permits(due - given);
+        given = due;
+    }
 }
 
 async fn connect(to: &Uri) -> anyhow::Result<Sender> {
