@@ -8,6 +8,7 @@ mod datagram;
 pub(crate) mod fault;
 mod feed;
 mod notices;
+mod operator;
 pub(crate) mod script;
 mod step;
 mod tasks;
@@ -75,6 +76,7 @@ enum Todo {
     DiskTurn,
     ReceiverTurn(usize),
     AppActs,
+    OperatorActs,
     Request(u64),
     Answered(u64, u16, Vec<u8>),
     Connect(usize),
@@ -242,6 +244,7 @@ impl World {
         }
         self.rough = true;
         self.plan(500, Todo::AppActs);
+        self.plan(2_000, Todo::OperatorActs);
         self.plan_faults();
         self.plan_reports(ROUGH);
         self.plan(3_000, Todo::BatchActs);
@@ -283,6 +286,7 @@ impl World {
         if self.life.is_none() {
             self.boot()?;
         }
+        self.release_all()?;
         for place in 0..self.devices.len() {
             self.plan(1000, Todo::Connect(place));
         }
@@ -313,7 +317,9 @@ impl World {
         self.check_tasks(&records)?;
         self.check_feed(&records)?;
         let (online, answers) = (self.online(), self.answers(&records));
-        self.ledger.notices.check(&online, &answers);
+        let (notices, operator) = (&mut self.ledger.notices, &self.ledger.operator);
+        notices.check(&online, &answers, operator);
+        self.ledger.operator.check_notices();
         if let Some(life) = &self.life {
             let (done, refused) = life.outside().commits();
             self.commits = (self.commits.0 + done, self.commits.1 + refused);
@@ -323,7 +329,9 @@ impl World {
 
     /// Whether all is over and told, of what is read again: all, or what was not over and told when it was last read.
     fn is_quiet(&mut self, records: &mut BTreeMap<u64, Value>, all: bool) -> anyhow::Result<bool> {
-        let mut quiet = self.look_at_tasks(all)? && self.ledger.notices.is_told(&self.online());
+        let mut quiet = self.look_at_tasks(all)?
+            && self.ledger.notices.is_told(&self.online(), &self.ledger.operator)
+            && self.ledger.operator.are_notices_told();
         for (number, id) in &self.known() {
             if !all
                 && let Some(record) = records.get(number)

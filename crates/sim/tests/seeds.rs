@@ -90,6 +90,12 @@ fn each_fault_met_each_status(reports: &[Report]) {
             );
         }
     }
+    for did in ["held", "released", "sent again", "dropped", "tried"] {
+        assert!(
+            met.contains_key(&("operator", did.to_owned())),
+            "nothing was {did} by the operator: {met:?}"
+        );
+    }
     assert!(
         met.contains_key(&("grace", "DELIVERED".to_owned())),
         "no restart ever gave a device the time to answer: {met:?}"

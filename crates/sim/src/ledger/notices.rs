@@ -9,7 +9,8 @@
 //! N5. The last word on whether a device is there is the right one.
 //! N6. A device whose registration was answered is told of as added, and one whose removal was answered as deleted, after that.
 //! N7. The result of a command is told as a notice too, as often as it changed.
-//! N8. A push that its receiver wants no more (410) is given up: that is told once, and it is not tried after that.
+//! N8. A push that its receiver wants no more (410) is given up: that is told once, and it is not tried after that, unless the
+//!     operator sends it again.
 
 mod said;
 
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use self::said::{Notice, Report};
+use super::operator::Operator;
 
 /// What the application had done to a device, as it was answered.
 #[derive(Debug, Default)]
@@ -162,25 +164,35 @@ impl Notices {
         }
     }
 
+    /// Whether it arrived, once at least.
+    pub fn arrived(&self, webhook_id: &str) -> bool {
+        self.notices.contains_key(webhook_id)
+    }
+
     /// Whether all is told that has to be. `online`: who of the devices has to be told of last as there, or not.
-    pub fn is_told(&self, online: &BTreeMap<String, bool>) -> bool {
+    pub fn is_told(&self, online: &BTreeMap<String, bool>, operator: &Operator) -> bool {
         self.notices.values().all(|notice| notice.accepted)
             && self.missing_reports().is_empty()
             && self.wrong_words(online).is_empty()
             && self.wrong_fleet().is_empty()
-            && self.wrong_given_up().is_empty()
+            && self.wrong_given_up(operator).is_empty()
     }
 
     /// Checks all at the end of the run. `answers`: of each command that is known, how often its record says that its device
     /// answered.
-    pub fn check(&mut self, online: &BTreeMap<String, bool>, answers: &BTreeMap<String, usize>) {
+    pub fn check(
+        &mut self,
+        online: &BTreeMap<String, bool>,
+        answers: &BTreeMap<String, usize>,
+        operator: &Operator,
+    ) {
         let mut broken = self.missing_reports();
         broken.append(&mut self.disorder());
         broken.append(&mut self.unsaid());
         broken.append(&mut self.wrong_words(online));
         broken.append(&mut self.wrong_fleet());
         broken.append(&mut self.wrong_answers(answers));
-        broken.append(&mut self.wrong_given_up());
+        broken.append(&mut self.wrong_given_up(operator));
         for (id, notice) in &self.notices {
             if !notice.accepted {
                 broken.push(format!("N1: {id} was never accepted: {}", notice.text));
@@ -304,7 +316,7 @@ impl Notices {
         broken
     }
 
-    fn wrong_given_up(&self) -> Vec<String> {
+    fn wrong_given_up(&self, operator: &Operator) -> Vec<String> {
         let mut told: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
         let mut broken = Vec::new();
         for notice in self.of_kind(GIVEN_UP) {
@@ -312,8 +324,9 @@ impl Notices {
             told.entry(of.unwrap_or_default()).or_default().push(notice.first);
         }
         for (id, times) in &told {
-            let refused = self.refused.get(*id);
-            if times.len() > 1 || refused.is_none_or(|refused| refused.tried >= times[0]) {
+            let (refused, replays) = (self.refused.get(*id), operator.replays_of(id));
+            let again = |refused: &Refused| replays == 0 && refused.tried >= times[0];
+            if times.len() > 1 + replays || refused.is_none_or(again) {
                 broken.push(format!(
                     "N8: {id} was told as given up at {times:?}, and was {refused:?}"
                 ));
@@ -321,7 +334,7 @@ impl Notices {
         }
         for (id, refused) in self.refused.iter().filter(|(_, refused)| refused.at_last) {
             let of_itself = self.notices.get(id).is_some_and(|notice| notice.kind == GIVEN_UP);
-            if !of_itself && !told.contains_key(id.as_str()) {
+            if !of_itself && !operator.is_dropped(id) && !told.contains_key(id.as_str()) {
                 broken.push(format!("N8: {id} is not told as given up, and was {refused:?}"));
             }
         }

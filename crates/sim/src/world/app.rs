@@ -2,10 +2,12 @@
 
 use axum::body::Body;
 use downlink_fleet::packet::Qos;
+use downlink_server::simulated::ADMIN_TOKEN;
 use http::Request;
 use serde_json::{Value, json};
 
 use crate::ledger::entry;
+use crate::ledger::operator::Ask;
 
 use super::{Todo, World};
 
@@ -19,7 +21,7 @@ pub(super) struct Call {
     path: String,
     body: Option<Value>,
     key: Option<String>,
-    what: What,
+    pub(super) what: What,
     sent: bool,
 }
 
@@ -35,6 +37,8 @@ pub(super) enum What {
     TaskDetails(usize),
     /// By which follower, and at which cursor it asked.
     Feed(usize, Option<String>),
+    /// By the operator, who has a door of his own.
+    Operator(Ask),
     /// Waited for by [`World::ask`].
     Asked,
 }
@@ -172,16 +176,24 @@ impl World {
             return Ok(());
         };
         call.sent = true;
+        let (admin, token) = match &call.what {
+            What::Operator(ask) => {
+                self.ledger.operator_asks(ask);
+                (true, ADMIN_TOKEN)
+            }
+            _ => (false, TOKEN),
+        };
         let mut request = Request::builder()
             .method(call.method)
             .uri(&call.path)
-            .header("authorization", format!("Bearer {TOKEN}"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("host", "localhost")
             .header("content-type", "application/json");
         if let Some(key) = &call.key {
             request = request.header("idempotency-key", key);
         }
         let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
-        life.call(number, request.body(Body::from(body))?);
+        life.call(number, admin, request.body(Body::from(body))?);
         Ok(())
     }
 
@@ -210,6 +222,7 @@ impl World {
             What::Remove(id) => self.spare_removed(id, status),
             What::Feed(follower, from) => self.fed(*follower, from.as_deref(), status, &body),
             What::Task(task) => self.task_answered(*task, status, &body),
+            What::Operator(ask) => self.operator_sees(ask, &body),
             What::TaskDetails(task) => self.learn_commands(*task, &body),
             What::Asked => {}
         }
