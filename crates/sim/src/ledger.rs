@@ -12,6 +12,7 @@
 //! 8. All ends in bounded time once nothing is in the way, whatever was before; and not before its time, which a restart puts
 //!    off as [`crate::lives`] says.
 
+pub mod cancel_tasks;
 pub mod feed;
 pub mod notices;
 pub mod operator;
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use self::cancel_tasks::CancelTasks;
 use self::feed::Feed;
 use self::notices::Notices;
 use self::operator::{Ask, Operator};
@@ -30,6 +32,8 @@ use crate::lives::Lives;
 /// What is known of one command, by the number in it.
 #[derive(Debug, Default, Clone)]
 pub struct Entry {
+    /// When it was first asked for, as the world orders things.
+    pub asked: u64,
     /// For which device.
     pub device: usize,
     /// Whether it sleeps, over LwM2M.
@@ -84,6 +88,8 @@ pub struct Ledger {
     pub operator: Operator,
     /// What is known of batch tasks.
     pub tasks: Tasks,
+    /// What is known of cancel tasks.
+    pub cancel_tasks: CancelTasks,
     /// What was broken.
     pub violations: Vec<String>,
 }
@@ -211,6 +217,7 @@ impl Ledger {
         all.append(&mut self.notices.violations);
         all.append(&mut self.operator.violations);
         all.append(&mut self.tasks.violations);
+        all.append(&mut self.cancel_tasks.violations);
         all.append(&mut self.feed.violations);
         all
     }

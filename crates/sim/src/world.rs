@@ -4,6 +4,7 @@
 //! to come right.
 
 mod app;
+mod cancel_tasks;
 mod datagram;
 pub(crate) mod fault;
 mod feed;
@@ -94,6 +95,7 @@ enum Todo {
     HangsUp(usize),
     DiskFills(bool),
     BatchActs,
+    Withdraws,
     Follows(usize, bool),
     Reply(oneshot::Sender<Reply>, Reply, Option<(String, u32)>),
 }
@@ -248,6 +250,7 @@ impl World {
         self.plan_faults();
         self.plan_reports(ROUGH);
         self.plan(3_000, Todo::BatchActs);
+        self.plan(4_000, Todo::Withdraws);
         self.plan_feed(ROUGH);
         Ok(())
     }
@@ -315,6 +318,7 @@ impl World {
             }
         }
         self.check_tasks(&records)?;
+        self.check_cancel_tasks(&records)?;
         self.check_feed(&records)?;
         let (online, answers) = (self.online(), self.answers(&records));
         let (notices, operator) = (&mut self.ledger.notices, &self.ledger.operator);
@@ -330,6 +334,7 @@ impl World {
     /// Whether all is over and told, of what is read again: all, or what was not over and told when it was last read.
     fn is_quiet(&mut self, records: &mut BTreeMap<u64, Value>, all: bool) -> anyhow::Result<bool> {
         let mut quiet = self.look_at_tasks(all)?
+            && (!all || self.are_cancel_tasks_over()?)
             && self.ledger.notices.is_told(&self.online(), &self.ledger.operator)
             && self.ledger.operator.are_notices_told();
         for (number, id) in &self.known() {

@@ -97,6 +97,10 @@ fn each_fault_met_each_status(reports: &[Report]) {
         );
     }
     assert!(
+        met.contains_key(&("cancel task", "some".to_owned())),
+        "no cancel task found anything: {met:?}"
+    );
+    assert!(
         met.contains_key(&("grace", "DELIVERED".to_owned())),
         "no restart ever gave a device the time to answer: {met:?}"
     );

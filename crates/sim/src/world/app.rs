@@ -35,6 +35,8 @@ pub(super) enum What {
     Remove(String),
     Task(usize),
     TaskDetails(usize),
+    CancelTask(usize),
+    ReadCancelTask(usize),
     /// By which follower, and at which cursor it asked.
     Feed(usize, Option<String>),
     /// By the operator, who has a door of his own.
@@ -80,6 +82,7 @@ impl World {
         let sleeper = device.checked_sub(self.devices.len());
         let acknowledges = sleeper.is_some() || self.devices[device].qos == Qos::One;
         let entry = entry(&mut self.ledger.entries, number);
+        entry.asked = self.serial;
         entry.device = device;
         entry.sleeper = sleeper.is_some();
         entry.once = sleeper.is_none() && (expire == 0 || !acknowledges);
@@ -176,13 +179,11 @@ impl World {
             return Ok(());
         };
         call.sent = true;
-        let (admin, token) = match &call.what {
-            What::Operator(ask) => {
-                self.ledger.operator_asks(ask);
-                (true, ADMIN_TOKEN)
-            }
-            _ => (false, TOKEN),
-        };
+        let (mut admin, mut token) = (false, TOKEN);
+        if let What::Operator(ask) = &call.what {
+            self.ledger.operator_asks(ask);
+            (admin, token) = (true, ADMIN_TOKEN);
+        }
         let mut request = Request::builder()
             .method(call.method)
             .uri(&call.path)
@@ -224,6 +225,8 @@ impl World {
             What::Task(task) => self.task_answered(*task, status, &body),
             What::Operator(ask) => self.operator_sees(ask, &body),
             What::TaskDetails(task) => self.learn_commands(*task, &body),
+            What::CancelTask(task) => self.withdrawn(*task, status, &body),
+            What::ReadCancelTask(task) => self.cancel_task_read(*task, status, &body),
             What::Asked => {}
         }
         // Now and then the answer is lost behind the server's back.

@@ -121,6 +121,7 @@ impl World {
             Todo::HangsUp(place) => self.hangs_up(place),
             Todo::DiskFills(full) => self.disk_fills(full),
             Todo::BatchActs => self.batch_acts(),
+            Todo::Withdraws => self.withdraws(),
             Todo::LeavesForGood(place) => self.leaves_for_good(place),
             Todo::Reply(to, reply, accepted) => {
                 match accepted {
