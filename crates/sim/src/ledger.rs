@@ -125,7 +125,7 @@ impl Ledger {
         self.notices.tried(webhook_id);
         let text = String::from_utf8_lossy(body).into_owned();
         if !is_of_command(id) {
-            self.notices.pushed(webhook_id, &text);
+            self.notices.pushed(receiver, webhook_id, &text);
             return Some((id.to_owned(), seq));
         }
         let status = status_of(&text);

@@ -12,6 +12,7 @@ mod notices;
 mod operator;
 pub(crate) mod script;
 mod step;
+mod subscriptions;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ use crate::sleeper::Sleeper;
 use self::app::Call;
 use self::fault::Mood;
 use self::notices::Fleet;
+use self::subscriptions::Wish;
 
 /// The rough time, in milliseconds.
 const ROUGH: u64 = 12 * 60_000;
@@ -96,6 +98,7 @@ enum Todo {
     DiskFills(bool),
     BatchActs,
     Withdraws,
+    ChangesMind,
     Follows(usize, bool),
     Reply(oneshot::Sender<Reply>, Reply, Option<(String, u32)>),
 }
@@ -129,6 +132,7 @@ struct World {
     latest: BTreeMap<(&'static str, usize), u64>,
     ledger: Ledger,
     fleet: Fleet,
+    wishes: Vec<Wish>,
     log: String,
     steps: u64,
     commits: (u64, u64),
@@ -200,6 +204,7 @@ impl World {
             latest: BTreeMap::new(),
             ledger: Ledger::default(),
             fleet: Fleet::default(),
+            wishes: Vec::new(),
             log: String::new(),
             steps: 0,
             commits: (0, 0),
@@ -251,6 +256,7 @@ impl World {
         self.plan_reports(ROUGH);
         self.plan(3_000, Todo::BatchActs);
         self.plan(4_000, Todo::Withdraws);
+        self.plan(20_000, Todo::ChangesMind);
         self.plan_feed(ROUGH);
         Ok(())
     }

@@ -96,6 +96,12 @@ fn each_fault_met_each_status(reports: &[Report]) {
             "nothing was {did} by the operator: {met:?}"
         );
     }
+    for kind in ["deviceDataChanged", "deviceDatasChanged"] {
+        assert!(
+            met.contains_key(&("unsubscribed", kind.to_owned())),
+            "no subscription to {kind} ended: {met:?}"
+        );
+    }
     assert!(
         met.contains_key(&("cancel task", "some".to_owned())),
         "no cancel task found anything: {met:?}"

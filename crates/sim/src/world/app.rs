@@ -37,6 +37,8 @@ pub(super) enum What {
     TaskDetails(usize),
     CancelTask(usize),
     ReadCancelTask(usize),
+    Subscribe(usize),
+    Unsubscribe(usize),
     /// By which follower, and at which cursor it asked.
     Feed(usize, Option<String>),
     /// By the operator, who has a door of his own.
@@ -225,6 +227,8 @@ impl World {
             What::Task(task) => self.task_answered(*task, status, &body),
             What::Operator(ask) => self.operator_sees(ask, &body),
             What::TaskDetails(task) => self.learn_commands(*task, &body),
+            What::Subscribe(place) => self.subscribed(*place, status, &body),
+            What::Unsubscribe(place) => self.unsubscribed(*place, status),
             What::CancelTask(task) => self.withdrawn(*task, status, &body),
             What::ReadCancelTask(task) => self.cancel_task_read(*task, status, &body),
             What::Asked => {}

@@ -122,6 +122,7 @@ impl World {
             Todo::DiskFills(full) => self.disk_fills(full),
             Todo::BatchActs => self.batch_acts(),
             Todo::Withdraws => self.withdraws(),
+            Todo::ChangesMind => self.changes_mind(),
             Todo::LeavesForGood(place) => self.leaves_for_good(place),
             Todo::Reply(to, reply, accepted) => {
                 match accepted {
