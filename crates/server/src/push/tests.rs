@@ -418,14 +418,8 @@ async fn nothing_is_sent_before_it_is_known_who_is_held() {
     // It has not run yet: nothing was waited for.
     running.store.hide_receivers(true);
     running.push(sent(1, &receiver.url("/"))).await;
-    let taken = || {
-        running
-            .metrics
-            .render()
-            .contains("downlink_push_backlog 1\n")
-            .then_some(())
-    };
-    until(|| async { taken() }).await;
+    let metrics = || running.metrics.render();
+    until(|| async { metrics().contains("downlink_push_backlog 1\n").then_some(()) }).await;
     assert_eq!(receiver.requests().len(), 0);
     running.store.hide_receivers(false);
     running.told(1, 1).await;
