@@ -58,13 +58,7 @@ pub(crate) fn start(
     stop: &CancellationToken,
 ) {
     let address = listener.local_addr().ok();
-    let admin = Admin {
-        northbound: Arc::clone(northbound),
-        trust,
-        desk,
-        tasks: tasks.clone(),
-        stop: stop.clone(),
-    };
+    let admin = Admin::new(northbound, trust, desk, tasks, stop);
     let router = router(admin, guard::Guard::new(token, address));
     // Room of its own: applications that take all of theirs must not shut the operator out.
     let counted = Counted {
@@ -74,6 +68,20 @@ pub(crate) fn start(
         requests: Counter::default(),
     };
     http::answer_on(northbound, router, counted, listener, None, tasks, stop);
+}
+
+/// Answers the operator's requests that come over no listener.
+#[cfg(feature = "simulation")]
+pub(crate) fn serving(
+    northbound: &Arc<Northbound>,
+    trust: Arc<TrustBook>,
+    desk: Arc<Desk>,
+    token: String,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> http::Serving {
+    let admin = Admin::new(northbound, trust, desk, tasks, stop);
+    http::serving_by(northbound, router(admin, guard::Guard::new(token, None)))
 }
 
 /// What handlers are given.
@@ -87,6 +95,22 @@ struct Admin {
 }
 
 impl Admin {
+    fn new(
+        northbound: &Arc<Northbound>,
+        trust: Arc<TrustBook>,
+        desk: Arc<Desk>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Self {
+        Self {
+            northbound: Arc::clone(northbound),
+            trust,
+            desk,
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        }
+    }
+
     fn store(&self) -> &dyn Store {
         self.northbound.engine.store()
     }

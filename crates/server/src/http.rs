@@ -192,8 +192,14 @@ pub(crate) fn serving(
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
+    serving_by(northbound, router(api))
+}
+
+/// Answers requests that come over no listener, by `router`.
+#[cfg(feature = "simulation")]
+pub(crate) fn serving_by(northbound: &Arc<Northbound>, router: Router) -> Serving {
     Serving {
-        router: router(api),
+        router,
         limit: northbound.request_limit(),
         fault: Fault::of_trouble,
         ids: RequestIds::new(),

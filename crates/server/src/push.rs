@@ -59,7 +59,7 @@ pub(crate) struct Hints {
     pub(crate) look_every: Duration,
 }
 
-/// Starts the dispatcher with something else than connections to make the attempts.
+/// Starts the dispatcher with something else than connections to make the attempts. Gives what the operator may ask.
 #[cfg(feature = "simulation")]
 pub(crate) fn start_simulated(
     store: Arc<dyn Store>,
@@ -69,21 +69,18 @@ pub(crate) fn start_simulated(
     metrics: Arc<Metrics>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) {
+) -> Arc<Desk> {
     let sender = Arc::new(simulated::Sender::new(config, receivers));
-    let dispatcher = Dispatcher::new(limits(config), sender, store, metrics, hints.look_every);
-    // The end of asks that nobody holds would end the dispatcher's hearing.
     let (ask, asks) = mpsc::channel(desk::ASKS);
     let inbox = Inbox {
         duties: hints.duties,
         receivers: hints.receivers,
         asks,
     };
-    let running = dispatcher.run(inbox, stop.clone());
-    tasks.spawn(async move {
-        running.await;
-        drop(ask);
-    });
+    let desk = Desk::new(Trial::new(Arc::clone(&sender)), ask);
+    let dispatcher = Dispatcher::new(limits(config), sender, store, metrics, hints.look_every);
+    tasks.spawn(dispatcher.run(inbox, stop.clone()));
+    Arc::new(desk)
 }
 
 /// The scheme, host and port that a callback URL names: with the application, its receiver. None: it cannot be pushed to.

@@ -11,7 +11,7 @@ mod wires;
 pub use downlink_store::sqlite::by_hand::Fate;
 
 pub use self::hands::Disk;
-pub use self::node::{Node, boot};
+pub use self::node::{ADMIN_TOKEN, Node, boot};
 pub use self::wires::{Datagrams, Letter, Receivers, Reply};
 
 use std::cell::{Cell, RefCell};

@@ -12,22 +12,28 @@
 //! 8. All ends in bounded time once nothing is in the way, whatever was before; and not before its time, which a restart puts
 //!    off as [`crate::lives`] says.
 
+pub mod cancel_tasks;
 pub mod feed;
 pub mod notices;
+pub mod operator;
 pub mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use self::cancel_tasks::CancelTasks;
 use self::feed::Feed;
 use self::notices::Notices;
+use self::operator::{Ask, Operator};
 use self::tasks::Tasks;
 use crate::lives::Lives;
 
 /// What is known of one command, by the number in it.
 #[derive(Debug, Default, Clone)]
 pub struct Entry {
+    /// When it was first asked for, as the world orders things.
+    pub asked: u64,
     /// For which device.
     pub device: usize,
     /// Whether it sleeps, over LwM2M.
@@ -78,8 +84,12 @@ pub struct Ledger {
     pub notices: Notices,
     /// What was read of the feed.
     pub feed: Feed,
+    /// What the operator asked for.
+    pub operator: Operator,
     /// What is known of batch tasks.
     pub tasks: Tasks,
+    /// What is known of cancel tasks.
+    pub cancel_tasks: CancelTasks,
     /// What was broken.
     pub violations: Vec<String>,
 }
@@ -107,14 +117,15 @@ impl Ledger {
         }
     }
 
-    /// A push arrived. Gives what its id is made of: the command's and its place there, or a notice's.
-    pub fn pushed(&mut self, webhook_id: &str, body: &[u8]) -> Option<(String, u32)> {
+    /// A push arrived at this receiver. Gives what its id is made of: the command's and its place there, or a notice's.
+    pub fn pushed(&mut self, receiver: usize, webhook_id: &str, body: &[u8]) -> Option<(String, u32)> {
         let (id, seq) = webhook_id.rsplit_once('-')?;
         let seq: u32 = seq.parse().ok()?;
+        self.operator.arrived(receiver, webhook_id);
         self.notices.tried(webhook_id);
         let text = String::from_utf8_lossy(body).into_owned();
         if !is_of_command(id) {
-            self.notices.pushed(webhook_id, &text);
+            self.notices.pushed(receiver, webhook_id, &text);
             return Some((id.to_owned(), seq));
         }
         let status = status_of(&text);
@@ -138,6 +149,12 @@ impl Ledger {
 
     /// Its receiver accepted it.
     pub fn accepted(&mut self, id: &str, seq: u32) {
+        self.operator.ended(id, seq);
+        self.is_out_of_the_way(id, seq);
+    }
+
+    /// What comes after it may come.
+    fn is_out_of_the_way(&mut self, id: &str, seq: u32) {
         if !is_of_command(id) {
             self.notices.accepted(&format!("{id}-{seq}"));
             return;
@@ -149,6 +166,25 @@ impl Ledger {
     pub fn refused(&mut self, id: &str, seq: u32) {
         self.notices.refused(&format!("{id}-{seq}"));
         self.accepted(id, seq);
+    }
+
+    /// The operator's request arrives at the server.
+    pub fn operator_asks(&mut self, ask: &Ask) {
+        self.operator.asks(ask);
+        if let Ask::Drop(webhook_id) = ask
+            && let Some((id, seq)) = webhook_id.rsplit_once('-')
+            && let Ok(seq) = seq.parse()
+        {
+            self.is_out_of_the_way(id, seq);
+        }
+    }
+
+    /// Whether it is known what is not told if this push is dropped.
+    pub fn may_be_dropped(&self, webhook_id: &str) -> bool {
+        let of_command = webhook_id
+            .rsplit_once('-')
+            .is_some_and(|(id, _)| is_of_command(id));
+        of_command || self.notices.arrived(webhook_id)
     }
 
     /// The status of a command as it was told last; PENDING if nothing was.
@@ -179,7 +215,9 @@ impl Ledger {
     pub fn all_violations(&mut self) -> Vec<String> {
         let mut all = std::mem::take(&mut self.violations);
         all.append(&mut self.notices.violations);
+        all.append(&mut self.operator.violations);
         all.append(&mut self.tasks.violations);
+        all.append(&mut self.cancel_tasks.violations);
         all.append(&mut self.feed.violations);
         all
     }
@@ -188,7 +226,8 @@ impl Ledger {
     pub fn is_told(&self, id: &str, record: &Value) -> bool {
         let events = events(record);
         let accepted = |seq: u32| self.told.get(id).is_some_and(|told| told.accepted.contains(&seq));
-        events.iter().all(|(seq, _)| *seq == 1 || accepted(*seq)) && is_over(record)
+        let whole = self.operator.is_whole(id, &events);
+        events.iter().all(|(seq, _)| *seq == 1 || accepted(*seq)) && whole && is_over(record)
     }
 
     /// In which statuses the grace after a start helped a command.
@@ -221,7 +260,14 @@ impl Ledger {
                 .map(|(seq, (_, status))| (*seq, status.clone()))
                 .collect(),
         };
-        let recorded: Vec<(u32, String)> = events.iter().filter(|(seq, _)| *seq > 1).cloned().collect();
+        self.operator.check(&id, &events);
+        let dropped =
+            |seq: u32| self.operator.may_be_missing(&id, seq) && told.iter().all(|(other, _)| *other != seq);
+        let recorded: Vec<(u32, String)> = events
+            .iter()
+            .filter(|(seq, _)| *seq > 1 && !dropped(*seq))
+            .cloned()
+            .collect();
         if told != recorded {
             broken.push(format!(
                 "4: of {id} is recorded {recorded:?}, and was told {told:?}"

@@ -104,9 +104,13 @@ impl Life {
         made.map_err(|error| anyhow::anyhow!(error))
     }
 
-    /// A call of an application arrives; its answer is seen under `call`.
-    pub(crate) fn call(&self, call: u64, request: Request<Body>) {
-        let (rest, outside) = (self.node.rest(), Arc::clone(&self.outside));
+    /// A call of an application arrives, or of the operator; its answer is seen under `call`.
+    pub(crate) fn call(&self, call: u64, by_operator: bool, request: Request<Body>) {
+        let rest = match by_operator {
+            true => self.node.admin(),
+            false => self.node.rest(),
+        };
+        let outside = Arc::clone(&self.outside);
         self.runtime.spawn(async move {
             let response = rest.call(request).await;
             let status = response.status().as_u16();

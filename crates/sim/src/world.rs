@@ -4,12 +4,15 @@
 //! to come right.
 
 mod app;
+mod cancel_tasks;
 mod datagram;
 pub(crate) mod fault;
 mod feed;
 mod notices;
+mod operator;
 pub(crate) mod script;
 mod step;
+mod subscriptions;
 mod tasks;
 
 use std::collections::BTreeMap;
@@ -31,6 +34,7 @@ use crate::sleeper::Sleeper;
 use self::app::Call;
 use self::fault::Mood;
 use self::notices::Fleet;
+use self::subscriptions::Wish;
 
 /// The rough time, in milliseconds.
 const ROUGH: u64 = 12 * 60_000;
@@ -75,6 +79,7 @@ enum Todo {
     DiskTurn,
     ReceiverTurn(usize),
     AppActs,
+    OperatorActs,
     Request(u64),
     Answered(u64, u16, Vec<u8>),
     Connect(usize),
@@ -92,6 +97,8 @@ enum Todo {
     HangsUp(usize),
     DiskFills(bool),
     BatchActs,
+    Withdraws,
+    ChangesMind,
     Follows(usize, bool),
     Reply(oneshot::Sender<Reply>, Reply, Option<(String, u32)>),
 }
@@ -125,6 +132,7 @@ struct World {
     latest: BTreeMap<(&'static str, usize), u64>,
     ledger: Ledger,
     fleet: Fleet,
+    wishes: Vec<Wish>,
     log: String,
     steps: u64,
     commits: (u64, u64),
@@ -196,6 +204,7 @@ impl World {
             latest: BTreeMap::new(),
             ledger: Ledger::default(),
             fleet: Fleet::default(),
+            wishes: Vec::new(),
             log: String::new(),
             steps: 0,
             commits: (0, 0),
@@ -242,9 +251,12 @@ impl World {
         }
         self.rough = true;
         self.plan(500, Todo::AppActs);
+        self.plan(2_000, Todo::OperatorActs);
         self.plan_faults();
         self.plan_reports(ROUGH);
         self.plan(3_000, Todo::BatchActs);
+        self.plan(4_000, Todo::Withdraws);
+        self.plan(20_000, Todo::ChangesMind);
         self.plan_feed(ROUGH);
         Ok(())
     }
@@ -283,6 +295,7 @@ impl World {
         if self.life.is_none() {
             self.boot()?;
         }
+        self.release_all()?;
         for place in 0..self.devices.len() {
             self.plan(1000, Todo::Connect(place));
         }
@@ -311,9 +324,12 @@ impl World {
             }
         }
         self.check_tasks(&records)?;
+        self.check_cancel_tasks(&records)?;
         self.check_feed(&records)?;
         let (online, answers) = (self.online(), self.answers(&records));
-        self.ledger.notices.check(&online, &answers);
+        let (notices, operator) = (&mut self.ledger.notices, &self.ledger.operator);
+        notices.check(&online, &answers, operator);
+        self.ledger.operator.check_notices();
         if let Some(life) = &self.life {
             let (done, refused) = life.outside().commits();
             self.commits = (self.commits.0 + done, self.commits.1 + refused);
@@ -323,7 +339,10 @@ impl World {
 
     /// Whether all is over and told, of what is read again: all, or what was not over and told when it was last read.
     fn is_quiet(&mut self, records: &mut BTreeMap<u64, Value>, all: bool) -> anyhow::Result<bool> {
-        let mut quiet = self.look_at_tasks(all)? && self.ledger.notices.is_told(&self.online());
+        let mut quiet = self.look_at_tasks(all)?
+            && (!all || self.are_cancel_tasks_over()?)
+            && self.ledger.notices.is_told(&self.online(), &self.ledger.operator)
+            && self.ledger.operator.are_notices_told();
         for (number, id) in &self.known() {
             if !all
                 && let Some(record) = records.get(number)

@@ -136,6 +136,24 @@ fn an_answer_that_was_not_kept_is_not_acknowledged() -> anyhow::Result<()> {
     })
 }
 
+/// Found by most seeds: the hold was answered before it was known where pushes are sent.
+#[test]
+fn a_receiver_that_is_held_gets_nothing_over_a_restart_and_all_when_it_is_released() -> anyhow::Result<()> {
+    play(|script| {
+        let lamp = script.device(Family::Oc, Qos::One, Manner::Answers)?;
+        script.hold()?;
+        let held = script.create(lamp, 600)?;
+        script.until(held, "SUCCESSFUL")?;
+        script.crash_at(StopAt::AfterCommit(0));
+        let over = script.create(lamp, 600)?;
+        script.start()?;
+        script.create_again(over)?;
+        script.until(over, "SUCCESSFUL")?;
+        script.pass(60 * SECOND)?;
+        script.release()
+    })
+}
+
 #[test]
 fn a_restart_with_the_clock_set_back_hands_out_no_number_again() -> anyhow::Result<()> {
     play(|script| {

@@ -90,6 +90,22 @@ fn each_fault_met_each_status(reports: &[Report]) {
             );
         }
     }
+    for did in ["held", "released", "sent again", "dropped", "tried"] {
+        assert!(
+            met.contains_key(&("operator", did.to_owned())),
+            "nothing was {did} by the operator: {met:?}"
+        );
+    }
+    for kind in ["deviceDataChanged", "deviceDatasChanged"] {
+        assert!(
+            met.contains_key(&("unsubscribed", kind.to_owned())),
+            "no subscription to {kind} ended: {met:?}"
+        );
+    }
+    assert!(
+        met.contains_key(&("cancel task", "some".to_owned())),
+        "no cancel task found anything: {met:?}"
+    );
     assert!(
         met.contains_key(&("grace", "DELIVERED".to_owned())),
         "no restart ever gave a device the time to answer: {met:?}"

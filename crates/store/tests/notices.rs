@@ -6,6 +6,8 @@
 mod desires;
 #[path = "notices/plain.rs"]
 mod plain;
+#[path = "notices/presence.rs"]
+mod presence;
 #[path = "notices/silence.rs"]
 mod silence;
 
@@ -183,31 +185,6 @@ async fn a_registration_that_lapses_is_told() {
     world.device("d", Some(at(10))).await;
     assert_eq!(world.store.remove_unbound(at(11), 9).await.unwrap().len(), 1);
     assert_eq!(world.rows(), [row(1, 0, "bound d false"), row(2, 1, "deleted d")]);
-}
-
-#[tokio::test]
-async fn of_presence_only_the_newest_waits_behind() {
-    let world = World::new(&[NotifyType::DeviceInfoChanged, NotifyType::DeviceEvent]).await;
-    let device = world.device("d", None).await;
-    for (secs, online) in [(1, true), (2, false), (3, true), (4, false)] {
-        world.store.presence(device.key, online, at(secs)).await.unwrap();
-    }
-    // The first may be on its way.
-    assert_eq!(
-        world.rows(),
-        [row(1, 0, "online d true"), row(2, 1, "online d false")]
-    );
-    world
-        .sql()
-        .execute("UPDATE push SET tries = 1 WHERE seq = 2", [])
-        .unwrap();
-    world.store.presence(device.key, true, at(5)).await.unwrap();
-    assert_eq!(world.rows()[2..], [row(3, 1, "online d true")]);
-    let waiting: i64 = world
-        .sql()
-        .query_row("SELECT waiting FROM receiver", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(waiting, 3);
 }
 
 #[tokio::test]

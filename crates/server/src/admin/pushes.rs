@@ -99,8 +99,8 @@ pub(super) async fn remove(State(admin): State<Admin>, Path(id): Path<i64>) -> R
         let admin = admin.clone();
         async move {
             let dropped = admin.store().drop_pushes(only(id), clock::now(), 1).await;
-            // The one after it may be ready now.
-            admin.northbound.engine.hint_receiver(push.receiver);
+            // It may be in mind, and the one after it may be ready now.
+            admin.desk.changed(push.receiver).await;
             dropped
         }
     };
@@ -125,7 +125,7 @@ pub(super) async fn replay_some(
 ) -> Result<u64, downlink_store::StoreError> {
     let (replayed, receivers) = admin.store().replay(filter, clock::now(), PAGE.0).await?;
     for receiver in receivers {
-        admin.northbound.engine.hint_receiver(receiver);
+        admin.desk.sent_again(receiver).await;
         admin.desk.probe(receiver).await;
     }
     Ok(replayed)

@@ -161,10 +161,10 @@ async fn changed<W>(admin: Admin, work: W, probe: bool) -> Result<Response, Prob
 where
     W: Future<Output = Result<StoredReceiver, StoreError>> + Send + 'static,
 {
-    let (northbound, desk) = (Arc::clone(&admin.northbound), Arc::clone(&admin.desk));
+    let desk = Arc::clone(&admin.desk);
     let work = async move {
         let receiver = work.await?;
-        northbound.engine.hint_receiver(receiver.key);
+        desk.changed(receiver.key).await;
         if probe {
             desk.probe(receiver.key).await;
         }
@@ -224,7 +224,7 @@ pub(super) async fn drop_some(
         let admin = admin.clone();
         async move {
             let dropped = admin.store().drop_pushes(filter, clock::now(), AT_ONCE).await;
-            admin.northbound.engine.hint_receiver(ReceiverKey(key));
+            admin.desk.changed(ReceiverKey(key)).await;
             dropped
         }
     };

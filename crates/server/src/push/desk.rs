@@ -60,6 +60,18 @@ pub(super) enum Ask {
     Live(usize, oneshot::Sender<Vec<ReceiverState>>),
     /// If this one's breaker is open, it is to be probed now.
     Probe(Whom),
+    /// The store was changed at the operator's wish: what is known here is older.
+    Changed(Changed),
+}
+
+/// What was changed in the store, and who waits until the dispatcher acts on it.
+#[derive(Debug)]
+pub(super) struct Changed {
+    pub(super) receiver: ReceiverKey,
+    /// Pushes of commands are sent again, among them such as the dispatcher may have in mind.
+    pub(super) again: bool,
+    /// Dropped if the dispatcher stops.
+    pub(super) done: oneshot::Sender<()>,
 }
 
 /// A receiver, as one knows it.
@@ -97,6 +109,29 @@ impl Desk {
     /// The operator takes this receiver to work again: it is probed at once if its breaker is open.
     pub(crate) async fn probe(&self, receiver: ReceiverKey) {
         let _ = self.asks.send(Ask::Probe(Whom::Key(receiver))).await;
+    }
+
+    /// The store has a receiver held, released, or limited otherwise, or some of its pushes dropped. Comes back when the
+    /// dispatcher acts on it: whoever is answered then sees nothing of before but attempts that are under way.
+    pub(crate) async fn changed(&self, receiver: ReceiverKey) {
+        self.tell(receiver, false).await;
+    }
+
+    /// The same of a receiver of which pushes are sent again.
+    pub(crate) async fn sent_again(&self, receiver: ReceiverKey) {
+        self.tell(receiver, true).await;
+    }
+
+    async fn tell(&self, receiver: ReceiverKey, again: bool) {
+        let (done, heard) = oneshot::channel();
+        let changed = Changed {
+            receiver,
+            again,
+            done,
+        };
+        let _ = self.asks.send(Ask::Changed(changed)).await;
+        // A dispatcher that stops begins no attempt any more.
+        let _ = heard.await;
     }
 
     /// How it stands with these receivers, in order; none: not in memory, or nobody is there to say.

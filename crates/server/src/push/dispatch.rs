@@ -170,10 +170,16 @@ impl<S: Sends> Dispatcher<S> {
             }
             Ask::Live(most, answer) => drop(answer.send(self.schedule.live(most, now, wall))),
             Ask::Probe(whom) => self.schedule.probe(&whom, now),
+            Ask::Changed(changed) => self.calls.look_for(changed),
         }
     }
 
     fn start_attempts(&mut self) {
+        if !self.calls.knows_receivers() {
+            // One of them may be held. Alarms are taken note of all the same: they must not stay in the past.
+            self.schedule.wake(self.began.elapsed());
+            return;
+        }
         while let Some(push) = self.schedule.start(self.began.elapsed()) {
             self.attempts
                 .push(Box::pin(attempt(Arc::clone(&self.client), push)));

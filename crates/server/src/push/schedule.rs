@@ -338,7 +338,7 @@ impl Schedule {
     }
 
     /// Does what is due by time.
-    fn wake(&mut self, now: Duration) {
+    pub(super) fn wake(&mut self, now: Duration) {
         self.recent.forget(now);
         while let Some((at, id)) = self.alarms.first().copied()
             && at <= now

@@ -35,12 +35,13 @@ impl Sends for Sender {
             body: outgoing.body.clone(),
         };
         let reply = self.receivers.deliver(letter);
-        let (outcome, retry_after) = match timeout(self.timeout, reply).await {
-            Ok(Reply::Status(status, retry_after)) => (Outcome::of_status(status), retry_after),
-            Ok(Reply::Broken) => (Outcome::Broken("the connection broke".to_owned()), None),
-            Err(_) => (Outcome::Timeout(Phase::Answer), None),
+        let (outcome, status, retry_after) = match timeout(self.timeout, reply).await {
+            Ok(Reply::Status(status, retry_after)) => (Outcome::of_status(status), Some(status), retry_after),
+            Ok(Reply::Broken) => (Outcome::Broken("the connection broke".to_owned()), None, None),
+            Err(_) => (Outcome::Timeout(Phase::Answer), None, None),
         };
         Report {
+            status,
             retry_after,
             ..Report::unanswered(outcome, Phase::Answer)
         }

@@ -412,6 +412,21 @@ async fn what_the_store_refused_to_record_is_recorded_later_and_not_pushed_again
 }
 
 #[tokio::test]
+async fn nothing_is_sent_before_it_is_known_who_is_held() {
+    let receiver = Receiver::start(|_| Answer::Status(200)).await;
+    let running = Running::start(&config(&[receiver.address]));
+    // It has not run yet: nothing was waited for.
+    running.store.hide_receivers(true);
+    running.push(sent(1, &receiver.url("/"))).await;
+    let metrics = || running.metrics.render();
+    until(|| async { metrics().contains("downlink_push_backlog 1\n").then_some(()) }).await;
+    assert_eq!(receiver.requests().len(), 0);
+    running.store.hide_receivers(false);
+    running.told(1, 1).await;
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn at_stop_attempts_in_flight_are_finished_and_recorded_and_none_is_started() {
     let (release, gate) = tokio::sync::watch::channel(false);
     let receiver = Receiver::start(move |_| Answer::When(gate.clone())).await;

@@ -40,8 +40,8 @@ impl Roots {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn of(verifier: Result<Arc<dyn ServerCertVerifier>, String>, http2: bool) -> Self {
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn of(verifier: Result<Arc<dyn ServerCertVerifier>, String>, http2: bool) -> Self {
         Self { verifier, http2 }
     }
 }

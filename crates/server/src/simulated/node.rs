@@ -20,9 +20,13 @@ use crate::gateway::lwm2m;
 use crate::gateway::mqtt::MqttGateway;
 use crate::http::{self as northbound, Northbound, Serving};
 use crate::net;
+use crate::push::{Roots, TrustBook};
 use crate::secrets::{Sealer, TokenHash};
 use crate::telemetry::Metrics;
-use crate::{clock, push, run, sweep};
+use crate::{admin, clock, push, run, sweep};
+
+/// What the operator shows.
+pub const ADMIN_TOKEN: &str = "the-token-of-the-operator";
 
 /// What is wrong, for people: the simulation can do nothing but say it.
 type Trouble = Box<dyn std::error::Error + Send + Sync>;
@@ -31,6 +35,7 @@ type Trouble = Box<dyn std::error::Error + Send + Sync>;
 pub struct Node {
     store: Arc<dyn Store>,
     serving: Arc<Serving>,
+    admin: Arc<Serving>,
     mqtt: Arc<MqttGateway>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -51,10 +56,18 @@ pub async fn boot(
     let (store, writing, reading) = by_hand::open(run::store_options(config))?;
     tasks.spawn(hands::write(writing, Arc::clone(&disk)));
     tasks.spawn(hands::read(reading, disk));
-    let store: Arc<dyn Store> = Arc::new(store);
+    let store = Arc::new(store);
+    let sealer = Arc::new(Sealer::new(&[7; 32]));
+    let nobody = Roots::of(Err("nobody is trusted here".to_owned()), false);
+    let trust = Arc::new(TrustBook::new(
+        Arc::clone(&store) as _,
+        Arc::clone(&sealer),
+        nobody,
+    ));
+    let store: Arc<dyn Store> = store;
     let metrics = Arc::new(Metrics::new());
     let (engine, inboxes) = run::engine(&store, config, &metrics).await?;
-    push::start_simulated(
+    let desk = push::start_simulated(
         Arc::clone(&store),
         inboxes.push,
         &config.push,
@@ -64,7 +77,6 @@ pub async fn boot(
         &stop,
     );
     sweep::start(&engine, inboxes.deadlines, config, &tasks, &stop);
-    let sealer = Arc::new(Sealer::new(&[7; 32]));
     let most = config.commands.max_result_bytes;
     let sockets = lwm2m::Sockets {
         plain: Some(net::Datagrams::Wire(datagrams)),
@@ -82,6 +94,14 @@ pub async fn boot(
     Ok(Node {
         store,
         serving: Arc::new(northbound::serving(&north, &tasks, &stop)),
+        admin: Arc::new(admin::serving(
+            &north,
+            trust,
+            desk,
+            ADMIN_TOKEN.to_owned(),
+            &tasks,
+            &stop,
+        )),
         mqtt: Arc::new(mqtt),
         tasks,
         stop,
@@ -116,6 +136,11 @@ impl Node {
         Rest(Arc::clone(&self.serving))
     }
 
+    /// What answers requests of the operator, who shows [`ADMIN_TOKEN`].
+    pub fn admin(&self) -> Rest {
+        Rest(Arc::clone(&self.admin))
+    }
+
     /// A device connects over a wire.
     pub fn connect<S: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static>(&self, wire: S) {
         let (gateway, stop) = (Arc::clone(&self.mqtt), self.stop.clone());
@@ -123,7 +148,7 @@ impl Node {
     }
 }
 
-/// The REST interface.
+/// A REST interface.
 #[derive(Clone)]
 pub struct Rest(Arc<Serving>);
 

@@ -1,23 +1,28 @@
 //! What the world knows of reports and of devices that come and go, and what subscribers have to be told of them.
 //!
 //! The promises, in words:
-//! N1. A report that was acknowledged is told, in both of its forms.
-//! N2. What is told of a device's reports comes in the order in which the device made them.
+//! N1. A report that was acknowledged is told, in each of its forms that the application was subscribed to.
+//! N2. What one receiver is told of a device's reports comes in the order in which the device made them.
 //! N3. What one receiver is told of one device comes one after the other: the next only after the one before was accepted. Under
 //!     one id always comes the same.
 //! N4. Nothing is told that nobody said: of a report no more than it was sent, of a device added or removed one notice at the most.
 //! N5. The last word on whether a device is there is the right one.
 //! N6. A device whose registration was answered is told of as added, and one whose removal was answered as deleted, after that.
 //! N7. The result of a command is told as a notice too, as often as it changed.
-//! N8. A push that its receiver wants no more (410) is given up: that is told once, and it is not tried after that.
+//! N8. A push that its receiver wants no more (410) is given up: that is told once, and it is not tried after that, unless the
+//!     operator sends it again.
+//! N9. What happens between the answer to the end of a subscription and the call for a new one is not told, then or later.
 
 mod said;
+mod windows;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use self::said::{Notice, Report};
+use self::windows::Windows;
+use super::operator::Operator;
 
 /// What the application had done to a device, as it was answered.
 #[derive(Debug, Default)]
@@ -40,6 +45,8 @@ struct Refused {
 pub struct Notices {
     /// Which receiver is told of what.
     subscribed: BTreeMap<String, usize>,
+    /// When it was subscribed to what.
+    windows: BTreeMap<String, Windows>,
     reports: Vec<Report>,
     notices: BTreeMap<String, Notice>,
     /// The newest notice of a receiver and a device.
@@ -54,7 +61,7 @@ pub struct Notices {
 }
 
 /// The forms in which a report is told.
-const FORMS: [&str; 2] = ["deviceDataChanged", "deviceDatasChanged"];
+pub const FORMS: [&str; 2] = ["deviceDataChanged", "deviceDatasChanged"];
 
 const GIVEN_UP: &str = "pushGivenUp";
 
@@ -67,6 +74,24 @@ impl Notices {
     /// The application subscribed to notices of this kind.
     pub fn subscribed(&mut self, kind: &str, receiver: usize) {
         self.subscribed.insert(kind.to_owned(), receiver);
+        let now = self.now();
+        self.windows_of(kind).begins(true, now);
+    }
+
+    /// The application was answered that it is not subscribed to this kind any more.
+    pub fn unsubscribed(&mut self, kind: &str) {
+        let now = self.now();
+        self.windows_of(kind).begins(false, now);
+    }
+
+    /// It calls for one of both.
+    pub fn uncertain(&mut self, kind: &str) {
+        let now = self.now();
+        self.windows_of(kind).ends(now);
+    }
+
+    fn windows_of(&mut self, kind: &str) -> &mut Windows {
+        self.windows.entry(kind.to_owned()).or_default()
     }
 
     /// A device has a new report to make; its number.
@@ -132,8 +157,8 @@ impl Notices {
         self.refused.entry(webhook_id.to_owned()).or_default().at_last = true;
     }
 
-    /// A notice arrived.
-    pub fn pushed(&mut self, webhook_id: &str, text: &str) {
+    /// A notice arrived at this receiver.
+    pub fn pushed(&mut self, receiver: usize, webhook_id: &str, text: &str) {
         if let Some(known) = self.notices.get(webhook_id) {
             if known.text != text {
                 let broken = format!("N3: under {webhook_id} came {}, and then {text}", known.text);
@@ -141,8 +166,7 @@ impl Notices {
             }
             return;
         }
-        let notice = Notice::read(text, self.now());
-        let receiver = self.subscribed.get(&notice.kind).copied().unwrap_or_default();
+        let notice = Notice::read(text, receiver, self.now());
         let before = self
             .newest
             .insert((receiver, notice.device.clone()), webhook_id.to_owned());
@@ -162,25 +186,36 @@ impl Notices {
         }
     }
 
+    /// Whether it arrived, once at least.
+    pub fn arrived(&self, webhook_id: &str) -> bool {
+        self.notices.contains_key(webhook_id)
+    }
+
     /// Whether all is told that has to be. `online`: who of the devices has to be told of last as there, or not.
-    pub fn is_told(&self, online: &BTreeMap<String, bool>) -> bool {
+    pub fn is_told(&self, online: &BTreeMap<String, bool>, operator: &Operator) -> bool {
         self.notices.values().all(|notice| notice.accepted)
             && self.missing_reports().is_empty()
             && self.wrong_words(online).is_empty()
             && self.wrong_fleet().is_empty()
-            && self.wrong_given_up().is_empty()
+            && self.wrong_given_up(operator).is_empty()
     }
 
     /// Checks all at the end of the run. `answers`: of each command that is known, how often its record says that its device
     /// answered.
-    pub fn check(&mut self, online: &BTreeMap<String, bool>, answers: &BTreeMap<String, usize>) {
+    pub fn check(
+        &mut self,
+        online: &BTreeMap<String, bool>,
+        answers: &BTreeMap<String, usize>,
+        operator: &Operator,
+    ) {
         let mut broken = self.missing_reports();
         broken.append(&mut self.disorder());
+        broken.append(&mut self.unwanted());
         broken.append(&mut self.unsaid());
         broken.append(&mut self.wrong_words(online));
         broken.append(&mut self.wrong_fleet());
         broken.append(&mut self.wrong_answers(answers));
-        broken.append(&mut self.wrong_given_up());
+        broken.append(&mut self.wrong_given_up(operator));
         for (id, notice) in &self.notices {
             if !notice.accepted {
                 broken.push(format!("N1: {id} was never accepted: {}", notice.text));
@@ -200,12 +235,12 @@ impl Notices {
         of
     }
 
-    /// When each report was first told in this form, and how often.
-    fn told(&self, form: &str) -> BTreeMap<u64, (u64, usize)> {
+    /// When each report was first told in this form, how often, and where first.
+    fn told(&self, form: &str) -> BTreeMap<u64, (u64, usize, usize)> {
         let mut told = BTreeMap::new();
         for notice in self.of_kind(form) {
             for number in notice.reports() {
-                told.entry(number).or_insert((notice.first, 0)).1 += 1;
+                told.entry(number).or_insert((notice.first, 0, notice.receiver)).1 += 1;
             }
         }
         told
@@ -221,7 +256,7 @@ impl Notices {
             let told = self.told(form);
             let lost = self
                 .numbered()
-                .filter(|(number, report)| report.acknowledged.is_some() && !told.contains_key(number));
+                .filter(|(number, report)| self.fell(form, true, report) && !told.contains_key(number));
             missing.extend(lost.map(|(number, _)| {
                 format!("N1: the report {number} was acknowledged and is not told as {form}")
             }));
@@ -229,15 +264,40 @@ impl Notices {
         missing
     }
 
+    /// Whether a report was kept while the application was subscribed to this form, or while it was not.
+    fn fell(&self, form: &str, subscribed: bool, report: &Report) -> bool {
+        let times = report.sent.first().zip(report.acknowledged);
+        times.is_some_and(|((from, _), until)| {
+            let windows = self.windows.get(form);
+            windows.is_some_and(|windows| windows.was(subscribed, *from, until))
+        })
+    }
+
+    /// Reports that were sent once, while the application was not subscribed, and told.
+    fn unwanted(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        for form in FORMS {
+            let told = self.told(form);
+            let fell = self.numbered().filter(|(number, report)| {
+                told.contains_key(number) && report.sent.len() == 1 && self.fell(form, false, report)
+            });
+            broken.extend(fell.map(|(number, report)| {
+                format!("N9: nobody was subscribed to {form}, and is told {number}: {report:?}")
+            }));
+        }
+        broken
+    }
+
     fn disorder(&self) -> Vec<String> {
         let mut broken = Vec::new();
         for form in FORMS {
             let told = self.told(form);
-            let first = |number: &u64| told.get(number).map(|(first, _)| *first);
+            let first = |number: &u64| told.get(number).map(|(first, _, receiver)| (*first, *receiver));
             for (one, earlier) in self.numbered() {
                 for (other, later) in self.numbered().filter(|(other, _)| *other > one) {
-                    if let (Some(a), Some(b)) = (first(&one), first(&other))
+                    if let (Some((a, there)), Some((b, also_there))) = (first(&one), first(&other))
                         && a > b
+                        && there == also_there
                         && earlier.precedes(later)
                     {
                         broken.push(format!(
@@ -253,7 +313,7 @@ impl Notices {
     fn unsaid(&self) -> Vec<String> {
         let mut broken = Vec::new();
         for form in FORMS {
-            for (number, (_, times)) in self.told(form) {
+            for (number, (_, times, _)) in self.told(form) {
                 let place = usize::try_from(number).unwrap_or(usize::MAX);
                 let sent = self.reports.get(place).map_or(0, |report| report.sent.len());
                 if times > sent {
@@ -304,7 +364,7 @@ impl Notices {
         broken
     }
 
-    fn wrong_given_up(&self) -> Vec<String> {
+    fn wrong_given_up(&self, operator: &Operator) -> Vec<String> {
         let mut told: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
         let mut broken = Vec::new();
         for notice in self.of_kind(GIVEN_UP) {
@@ -312,8 +372,9 @@ impl Notices {
             told.entry(of.unwrap_or_default()).or_default().push(notice.first);
         }
         for (id, times) in &told {
-            let refused = self.refused.get(*id);
-            if times.len() > 1 || refused.is_none_or(|refused| refused.tried >= times[0]) {
+            let (refused, replays) = (self.refused.get(*id), operator.replays_of(id));
+            let again = |refused: &Refused| replays == 0 && refused.tried >= times[0];
+            if times.len() > 1 + replays || refused.is_none_or(again) {
                 broken.push(format!(
                     "N8: {id} was told as given up at {times:?}, and was {refused:?}"
                 ));
@@ -321,7 +382,7 @@ impl Notices {
         }
         for (id, refused) in self.refused.iter().filter(|(_, refused)| refused.at_last) {
             let of_itself = self.notices.get(id).is_some_and(|notice| notice.kind == GIVEN_UP);
-            if !of_itself && !told.contains_key(id.as_str()) {
+            if !of_itself && !operator.is_dropped(id) && !told.contains_key(id.as_str()) {
                 broken.push(format!("N8: {id} is not told as given up, and was {refused:?}"));
             }
         }

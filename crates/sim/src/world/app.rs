@@ -2,10 +2,12 @@
 
 use axum::body::Body;
 use downlink_fleet::packet::Qos;
+use downlink_server::simulated::ADMIN_TOKEN;
 use http::Request;
 use serde_json::{Value, json};
 
 use crate::ledger::entry;
+use crate::ledger::operator::Ask;
 
 use super::{Todo, World};
 
@@ -19,7 +21,7 @@ pub(super) struct Call {
     path: String,
     body: Option<Value>,
     key: Option<String>,
-    what: What,
+    pub(super) what: What,
     sent: bool,
 }
 
@@ -33,8 +35,14 @@ pub(super) enum What {
     Remove(String),
     Task(usize),
     TaskDetails(usize),
+    CancelTask(usize),
+    ReadCancelTask(usize),
+    Subscribe(usize),
+    Unsubscribe(usize),
     /// By which follower, and at which cursor it asked.
     Feed(usize, Option<String>),
+    /// By the operator, who has a door of his own.
+    Operator(Ask),
     /// Waited for by [`World::ask`].
     Asked,
 }
@@ -76,6 +84,7 @@ impl World {
         let sleeper = device.checked_sub(self.devices.len());
         let acknowledges = sleeper.is_some() || self.devices[device].qos == Qos::One;
         let entry = entry(&mut self.ledger.entries, number);
+        entry.asked = self.serial;
         entry.device = device;
         entry.sleeper = sleeper.is_some();
         entry.once = sleeper.is_none() && (expire == 0 || !acknowledges);
@@ -172,16 +181,22 @@ impl World {
             return Ok(());
         };
         call.sent = true;
+        let (mut admin, mut token) = (false, TOKEN);
+        if let What::Operator(ask) = &call.what {
+            self.ledger.operator_asks(ask);
+            (admin, token) = (true, ADMIN_TOKEN);
+        }
         let mut request = Request::builder()
             .method(call.method)
             .uri(&call.path)
-            .header("authorization", format!("Bearer {TOKEN}"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("host", "localhost")
             .header("content-type", "application/json");
         if let Some(key) = &call.key {
             request = request.header("idempotency-key", key);
         }
         let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
-        life.call(number, request.body(Body::from(body))?);
+        life.call(number, admin, request.body(Body::from(body))?);
         Ok(())
     }
 
@@ -210,7 +225,12 @@ impl World {
             What::Remove(id) => self.spare_removed(id, status),
             What::Feed(follower, from) => self.fed(*follower, from.as_deref(), status, &body),
             What::Task(task) => self.task_answered(*task, status, &body),
+            What::Operator(ask) => self.operator_sees(ask, &body),
             What::TaskDetails(task) => self.learn_commands(*task, &body),
+            What::Subscribe(place) => self.subscribed(*place, status, &body),
+            What::Unsubscribe(place) => self.unsubscribed(*place, status),
+            What::CancelTask(task) => self.withdrawn(*task, status, &body),
+            What::ReadCancelTask(task) => self.cancel_task_read(*task, status, &body),
             What::Asked => {}
         }
         // Now and then the answer is lost behind the server's back.

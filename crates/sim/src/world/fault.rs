@@ -45,6 +45,19 @@ const MOODS: [Mood; 9] = [
     Mood::Mixed,
 ];
 
+impl Mood {
+    /// What it answers; none: nothing.
+    pub(super) const fn status(self) -> Option<u16> {
+        match self {
+            Self::Good | Self::Slow | Self::Mixed => Some(204),
+            Self::Fails => Some(500),
+            Self::Throttles => Some(429),
+            Self::Refuses => Some(410),
+            Self::Hangs | Self::AcceptsAndBreaks => None,
+        }
+    }
+}
+
 impl World {
     pub(super) fn plan_faults(&mut self) {
         let after = self.chance.between(5_000, 90_000);

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::ensure;
 use serde_json::{Value, json};
 
+use crate::ledger::notices::FORMS;
+
 use super::app::What;
+use super::subscriptions::{SUBSCRIPTIONS, Stands, Wish, subscription};
 use super::{Todo, World};
 
-const SUBSCRIPTIONS: &str = "/iocm/app/sub/v1.2.0/subscriptions";
 const REGISTRATIONS: &str = "/iocm/app/reg/v2.0.0/deviceCredentials";
 const DEVICES: &str = "/iocm/app/dm/v1.4.0/devices";
 /// What the application wants to be told.
@@ -40,14 +42,18 @@ impl World {
     pub(super) fn subscribe(&mut self) -> anyhow::Result<()> {
         for kind in KINDS {
             let receiver = usize::try_from(self.chance.below(self.moods.len() as u64))?;
-            let body = json!({
-                "notifyType": kind,
-                "callbackUrl": format!("http://receiver-{receiver}.example:80/notices"),
-                "channel": "HTTP",
-            });
+            let body = subscription(kind, receiver);
             let (status, answer) = self.ask("POST", SUBSCRIPTIONS, Some(&body))?;
             ensure!(status == 201, "{kind}: {status} {answer}");
             self.ledger.notices.subscribed(kind, receiver);
+            let id = answer.get("subscriptionId").and_then(Value::as_str);
+            if FORMS.contains(&kind) {
+                self.wishes.push(Wish {
+                    kind,
+                    receiver,
+                    stands: Stands::There(id.unwrap_or_default().to_owned()),
+                });
+            }
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use downlink_server::simulated::set_chance;
 use serde_json::Value;
 
 use crate::device::{Device, Manner};
+use crate::ledger::operator::Ask;
 use crate::outside::{DiskMood, StopAt};
 
 use super::app;
@@ -75,7 +76,8 @@ impl Script {
         story(self)?;
         self.world.heal()?;
         self.world.finish()?;
-        let broken = &self.world.ledger.violations;
+        let ledger = &self.world.ledger;
+        let broken = [&ledger.violations[..], &ledger.operator.violations[..]].concat();
         ensure!(broken.is_empty(), "{}", broken.join("\n"));
         Ok(())
     }
@@ -242,6 +244,27 @@ impl Script {
     /// The receiver of all pushes is so from now on.
     pub fn receiver(&mut self, mood: Mood) {
         self.world.moods.fill(mood);
+    }
+
+    /// The operator holds the receiver of all pushes, and is answered.
+    ///
+    /// # Errors
+    /// He is not.
+    pub fn hold(&mut self) -> anyhow::Result<()> {
+        self.operate(Ask::Hold(0))
+    }
+
+    /// The operator releases it, and is answered.
+    ///
+    /// # Errors
+    /// He is not.
+    pub fn release(&mut self) -> anyhow::Result<()> {
+        self.operate(Ask::Release(0))
+    }
+
+    fn operate(&mut self, ask: Ask) -> anyhow::Result<()> {
+        self.world.operator_asks(ask);
+        self.wait("an answer to the operator", |world| !world.operator_waits())
     }
 
     fn wait(&mut self, what: &str, is_so: impl Fn(&World) -> bool) -> anyhow::Result<()> {

@@ -12,6 +12,7 @@ use crate::outside::Seen;
 use crate::sleeper;
 
 use super::fault::Mood;
+use super::operator::receiver_of;
 use super::{Todo, World};
 
 /// A receiver's word that it wants a push no more.
@@ -63,6 +64,7 @@ impl World {
             Seen::Datagram(to, bytes) => self.datagram_out(to, &bytes),
             Seen::Push(letter, reply) => self.push(&letter, reply),
             Seen::Answer(call, status, body) => {
+                self.operator_answered(call, status, &body);
                 let after = self.chance.below(20);
                 self.plan(after, Todo::Answered(call, status, body));
             }
@@ -93,6 +95,7 @@ impl World {
             Todo::DiskTurn => self.turn_disk(),
             Todo::ReceiverTurn(place) => self.turn_receiver(place),
             Todo::AppActs => self.app_acts(),
+            Todo::OperatorActs => self.operator_acts(),
             Todo::Request(call) => self.request(call)?,
             Todo::Answered(call, status, body) => {
                 self.answered(call, status, &body);
@@ -118,6 +121,8 @@ impl World {
             Todo::HangsUp(place) => self.hangs_up(place),
             Todo::DiskFills(full) => self.disk_fills(full),
             Todo::BatchActs => self.batch_acts(),
+            Todo::Withdraws => self.withdraws(),
+            Todo::ChangesMind => self.changes_mind(),
             Todo::LeavesForGood(place) => self.leaves_for_good(place),
             Todo::Reply(to, reply, accepted) => {
                 match accepted {
@@ -357,13 +362,16 @@ impl World {
     }
 
     fn push(&mut self, letter: &Letter, reply: oneshot::Sender<Reply>) {
-        let pushed = self.ledger.pushed(&letter.webhook_id, &letter.body);
         if self.rough && self.jumpy && self.chance.percent(2) {
             // At the moment when a command has just got its status.
             self.jump();
         }
-        let receiver = letter.origin.as_bytes().iter().find(|byte| byte.is_ascii_digit());
-        let place = receiver.map_or(0, |digit| usize::from(digit - b'0'));
+        let place = receiver_of(&letter.origin).unwrap_or(0);
+        let is_test = letter.webhook_id.starts_with("test-");
+        let pushed = match is_test {
+            true => None,
+            false => self.ledger.pushed(place, &letter.webhook_id, &letter.body),
+        };
         let mood = self.moods.get(place).copied().unwrap_or(Mood::Good);
         let mood = match mood {
             Mood::Mixed => *self
@@ -381,6 +389,9 @@ impl World {
             "receiver {place} {mood:?} gets {}",
             letter.webhook_id
         ));
+        if is_test {
+            self.ledger.operator.tested(mood.status());
+        }
         let soon = self.chance.below(50);
         let ok = Reply::Status(204, None);
         match mood {

@@ -45,6 +45,7 @@ impl World {
         for (number, (place, _)) in (first..).zip(&devices) {
             let quality = self.devices.get(*place).map(|device| device.qos);
             let entry = entry(&mut self.ledger.entries, number);
+            entry.asked = self.serial;
             entry.device = *place;
             entry.sleeper = quality.is_none();
             entry.once = quality == Some(Qos::Zero);

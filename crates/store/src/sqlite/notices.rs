@@ -108,7 +108,7 @@ struct Last {
     seq: i64,
     /// Something of the key waits.
     waits: bool,
-    /// It is a replaceable notice of this kind that was never attempted, and cannot be in flight.
+    /// It is a replaceable notice of this kind that was never attempted, and cannot be in flight: it was behind from the start.
     untouched: Option<String>,
 }
 

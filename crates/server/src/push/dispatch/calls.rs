@@ -21,6 +21,7 @@ use tokio::time::sleep;
 use super::Dispatcher;
 use crate::clock;
 use crate::push::attempt::Sends;
+use crate::push::desk::Changed;
 use crate::push::schedule::Refill;
 
 /// Records in one call of the store at the most.
@@ -56,10 +57,16 @@ pub(super) enum Done {
     Settled(Vec<Settled>, Result<Vec<ReceiverKey>, StoreError>),
     Diverted(Vec<Diverted>, Result<Vec<Option<Stowed>>, StoreError>),
     Read(ReceiverKey, Result<Ready, StoreError>),
-    Looked(Result<Option<StoredReceiver>, StoreError>),
+    Looked(Look, Result<Option<StoredReceiver>, StoreError>),
     Paged(Result<Vec<StoredReceiver>, StoreError>),
     /// Notices made something ready of these.
     Stirred(Vec<ReceiverKey>),
+}
+
+/// A receiver to be looked at, and who waits for that.
+pub(super) struct Look {
+    receiver: ReceiverKey,
+    asked: Vec<Changed>,
 }
 
 type Call = Pin<Box<dyn Future<Output = Done> + Send>>;
@@ -73,10 +80,14 @@ pub(super) struct Calls {
     diverting: bool,
     reads: usize,
     paging: bool,
+    /// Rows of receivers are read one call after the other, so that what was read last is what the store had last.
+    looking: bool,
+    /// All of them were read since the start.
+    looked_at_all: bool,
     listening: bool,
     /// Receivers that this round of looking has found held.
     held: HashSet<ReceiverKey>,
-    looks: VecDeque<ReceiverKey>,
+    looks: VecDeque<Look>,
     refusals: u32,
     look_every: Duration,
     next_page: Option<ReceiverKey>,
@@ -95,6 +106,8 @@ impl Calls {
             diverting: false,
             reads: 0,
             paging: false,
+            looking: false,
+            looked_at_all: false,
             listening: false,
             held: HashSet::new(),
             looks: VecDeque::new(),
@@ -113,7 +126,8 @@ impl Calls {
             Done::Told(..) => self.telling = false,
             Done::Settled(..) => self.settling = false,
             Done::Diverted(..) => self.diverting = false,
-            Done::Read(..) | Done::Looked(_) => self.reads -= 1,
+            Done::Read(..) => self.reads -= 1,
+            Done::Looked(..) => self.looking = false,
             Done::Paged(_) => self.paging = false,
             Done::Stirred(_) => self.listening = false,
         }
@@ -122,9 +136,29 @@ impl Calls {
 
     /// The store has news of this receiver.
     pub(super) fn look_at(&mut self, key: ReceiverKey) {
-        if self.has_room() && !self.looks.contains(&key) {
-            self.looks.push_back(key);
+        if self.has_room() {
+            self.look(key);
         }
+    }
+
+    /// The operator changed something of this receiver, and waits: of whom there are as many as calls of his.
+    pub(super) fn look_for(&mut self, changed: Changed) {
+        self.look(changed.receiver).asked.push(changed);
+    }
+
+    fn look(&mut self, receiver: ReceiverKey) -> &mut Look {
+        let known = self.looks.iter().position(|look| look.receiver == receiver);
+        let place = known.unwrap_or(self.looks.len());
+        if known.is_none() {
+            let asked = Vec::new();
+            self.looks.push_back(Look { receiver, asked });
+        }
+        &mut self.looks[place]
+    }
+
+    /// Whether it is known which receivers are held.
+    pub(super) fn knows_receivers(&self) -> bool {
+        self.looked_at_all
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -133,7 +167,7 @@ impl Calls {
 
     /// When to look which receivers have something waiting.
     pub(super) fn next_look(&self) -> Option<Duration> {
-        (!self.paging).then_some(self.next_look)
+        (!self.paging && !self.looking).then_some(self.next_look)
     }
 
     /// Whether acceptances can be recorded now: no call for that is under way.
@@ -182,8 +216,9 @@ impl<S: Sends> Dispatcher<S> {
         self.tell(stopping);
         self.record();
         if !stopping {
-            self.read();
             self.page();
+            self.look_at_receiver();
+            self.read();
             self.listen();
         }
     }
@@ -233,13 +268,30 @@ impl<S: Sends> Dispatcher<S> {
         }
     }
 
+    fn look_at_receiver(&mut self) {
+        if self.calls.paging || self.calls.looking {
+            return;
+        }
+        let Some(look) = self.calls.looks.pop_front() else {
+            return;
+        };
+        self.calls.looking = true;
+        let store = Arc::clone(&self.calls.store);
+        let call = async move {
+            let known = store.receiver(look.receiver).await;
+            if known.is_err() {
+                // It is asked for again at once.
+                sleep(READ_PAUSE).await;
+            }
+            Done::Looked(look, known)
+        };
+        self.calls.start(call, false);
+    }
+
     fn read(&mut self) {
         while self.calls.reads < READS {
             let store = Arc::clone(&self.calls.store);
-            if let Some(key) = self.calls.looks.pop_front() {
-                let call = async move { Done::Looked(store.receiver(key).await) };
-                self.calls.start(call, false);
-            } else if let Some(refill) = self.schedule.take_refill(self.began.elapsed()) {
+            if let Some(refill) = self.schedule.take_refill(self.began.elapsed()) {
                 let (now, key) = (clock::now(), refill.receiver);
                 let until = if refill.ahead { now + self.calls.ahead } else { now };
                 let call = async move { Done::Read(key, refill_from(&*store, refill, until).await) };
@@ -253,7 +305,7 @@ impl<S: Sends> Dispatcher<S> {
 
     /// Looks which receivers have something waiting: what hints did not tell, and all after a start.
     fn page(&mut self) {
-        if self.calls.paging || self.began.elapsed() < self.calls.next_look {
+        if self.calls.paging || self.calls.looking || self.began.elapsed() < self.calls.next_look {
             return;
         }
         self.calls.paging = true;
@@ -300,12 +352,18 @@ impl<S: Sends> Dispatcher<S> {
                 tracing::debug!(%error, "stored pushes were not read; trying on");
                 self.schedule.not_refilled(key, now);
             }
-            Done::Looked(Ok(known)) => {
+            Done::Looked(look, Ok(known)) => {
                 if let Some(known) = known {
                     self.schedule.stored(&known, now, wall);
                 }
+                self.changed(look, now, wall);
             }
-            Done::Looked(Err(error)) => tracing::debug!(%error, "a receiver was not read"),
+            Done::Looked(look, Err(error)) => {
+                tracing::debug!(%error, "a receiver was not read");
+                look.asked
+                    .into_iter()
+                    .for_each(|changed| self.calls.look_for(changed));
+            }
             Done::Stirred(keys) => {
                 for key in keys {
                     if !self.schedule.stir(key, now) {
@@ -321,6 +379,18 @@ impl<S: Sends> Dispatcher<S> {
         }
     }
 
+    /// What the operator changed of a receiver is known now. Who asked may be gone.
+    fn changed(&mut self, look: Look, now: Duration, wall: Timestamp) {
+        if look.asked.is_empty() {
+            return;
+        }
+        let again = look.asked.iter().any(|changed| changed.again);
+        self.schedule.changed(look.receiver, again, now, wall);
+        for changed in look.asked {
+            let _ = changed.done.send(());
+        }
+    }
+
     fn paged(&mut self, page: &[StoredReceiver], now: Duration, wall: Timestamp) {
         for known in page {
             self.schedule.stored(known, now, wall);
@@ -332,6 +402,7 @@ impl<S: Sends> Dispatcher<S> {
         self.calls.next_page = page.last().map(|last| last.key).filter(|_| full);
         if !full {
             self.calls.next_look = now + self.calls.look_every;
+            self.calls.looked_at_all = true;
             // One that was released and has nothing waiting is not among them.
             let held = std::mem::take(&mut self.calls.held);
             for key in self.schedule.held().filter(|key| !held.contains(key)) {

@@ -69,3 +69,24 @@ fn what_is_in_flight_ends_and_what_was_to_follow_it_is_left_to_the_store() {
         assert_eq!((rig.schedule.backlog(), rig.schedule.in_flight()), (0, 0));
     }
 }
+
+/// Found by the simulation: what was queued came before what is sent again.
+#[test]
+fn once_the_operator_is_answered_nothing_comes_from_memory_before_what_is_sent_again() {
+    let mut rig = given_up_and_more_in_memory();
+    rig.replay(1);
+    rig.schedule
+        .changed(ReceiverKey(80), true, rig.now, Timestamp::default());
+    for n in 2..6 {
+        rig.accept(n);
+    }
+    assert!(
+        rig.schedule.start(rig.now).is_none(),
+        "the store was not asked yet"
+    );
+    let of_it = rig.start_all().into_iter().filter(|one| one.0 == id(1));
+    let mut began: Vec<u32> = of_it.map(|one| one.1).collect();
+    began.extend(drain(&mut rig));
+    assert_eq!(began, [1, 2, 3]);
+    assert!(rig.rows.values().all(|row| row.stored.is_empty()));
+}

@@ -16,6 +16,8 @@ pub(super) struct Rows {
     out: HashSet<PushId>,
     /// Those recorded since the read that is under way began.
     reading: Option<HashSet<PushId>>,
+    /// What that read gives is older than the table: it is made again.
+    outdated: bool,
     may_have: bool,
     next_at: Option<Duration>,
     /// It works again after a time of failures: once all that is due is read, those that wait for their pause are.
@@ -104,6 +106,10 @@ impl Rows {
     ) -> usize {
         let recorded = self.reading.take().unwrap_or_default();
         let before = self.loaded.len();
+        if std::mem::take(&mut self.outdated) {
+            self.may_have = true;
+            return 0;
+        }
         for push in pushes {
             if !recorded.contains(&push.id) && self.out.insert(push.id) {
                 self.loaded.push_back(push);
@@ -127,6 +133,7 @@ impl Rows {
     /// The read failed: it is to be made again.
     pub(super) fn fail_read(&mut self) {
         self.reading = None;
+        self.outdated = false;
         self.may_have = true;
     }
 
@@ -147,6 +154,13 @@ impl Rows {
         }
         self.may_have |= count > 0;
         count
+    }
+
+    /// The table was changed: lets go of what is loaded, and of what a read under way gives. Gives how many.
+    pub(super) fn forget(&mut self) -> usize {
+        self.outdated = self.reading.is_some();
+        self.may_have = true;
+        self.unload()
     }
 }
 
@@ -188,6 +202,20 @@ mod tests {
         rows.recorded(taken.id);
         assert_eq!(rows.end_read(vec![row(1), row(2), row(3)], false, None), 1);
         assert_eq!((rows.loaded(), rows.may_have(Duration::ZERO)), (2, false));
+    }
+
+    #[test]
+    fn of_a_table_that_was_changed_nothing_is_kept_and_a_read_from_before_gives_nothing() {
+        let mut rows = Rows::default();
+        rows.begin_read(Duration::ZERO);
+        assert_eq!(rows.end_read(vec![row(1)], false, None), 1);
+        rows.stir();
+        rows.begin_read(Duration::ZERO);
+        assert_eq!(rows.forget(), 1);
+        assert_eq!(rows.end_read(vec![row(2)], false, None), 0);
+        assert!(!rows.has_loaded() && rows.may_have(Duration::ZERO));
+        assert_eq!(rows.begin_read(Duration::ZERO).except, []);
+        assert_eq!(rows.end_read(vec![row(1), row(2)], false, None), 2);
     }
 
     #[test]

@@ -44,6 +44,26 @@ impl Schedule {
         self.settle(id, now);
     }
 
+    /// The operator changed what is stored of a receiver: it is read anew. `again`: pushes of commands are sent again; what is
+    /// in mind of commands comes behind them in the table, or is told by the sweep if nothing of its command is there.
+    pub(in crate::push) fn changed(&mut self, key: ReceiverKey, again: bool, now: Duration, wall: Timestamp) {
+        let Some(id) = self.by_stored.get(&key).copied() else {
+            return;
+        };
+        if let Some(receiver) = self.receivers.get_mut(&id) {
+            self.loaded -= receiver.rows.forget();
+        }
+        if again {
+            self.divert_all(id, wall);
+            let of_it = self.commands.iter().filter(|(_, held)| held.receiver == id);
+            let of_it: Vec<CommandId> = of_it.map(|(command, _)| *command).collect();
+            for command in of_it {
+                self.give_way(command, now);
+            }
+        }
+        self.settle(id, now);
+    }
+
     /// The receivers that are held, as far as is known here.
     pub(in crate::push) fn held(&self) -> impl Iterator<Item = ReceiverKey> {
         let held = self.receivers.values().filter(|receiver| receiver.held);

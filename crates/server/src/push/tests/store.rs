@@ -14,6 +14,8 @@ pub(super) struct FakeStore {
     table: Mutex<Table>,
     told: Mutex<HashMap<CommandId, u16>>,
     refusals: Mutex<u32>,
+    /// Receivers cannot be read.
+    hidden: Mutex<bool>,
 }
 
 impl FakeStore {
@@ -25,6 +27,11 @@ impl FakeStore {
     /// Refuses the next so many calls.
     pub(super) fn refuse(&self, times: u32) {
         *self.refusals.lock().unwrap() = times;
+    }
+
+    /// From now on receivers can be read, or cannot.
+    pub(super) fn hide_receivers(&self, hidden: bool) {
+        *self.hidden.lock().unwrap() = hidden;
     }
 
     /// Up to which change the command's pushes were recorded as accepted.
@@ -221,6 +228,9 @@ impl Pushes for FakeStore {
         _busy: bool,
         _limit: u32,
     ) -> Result<Vec<StoredReceiver>, StoreError> {
+        if *self.hidden.lock().unwrap() {
+            return Err(StoreError::Busy);
+        }
         let table = self.table.lock().unwrap();
         Ok((0..).map_while(|key| table.known(ReceiverKey(key))).collect())
     }

@@ -15,6 +15,8 @@ pub(super) struct Report {
 #[derive(Debug)]
 pub(super) struct Notice {
     pub(super) kind: String,
+    /// Where it arrived.
+    pub(super) receiver: usize,
     pub(super) device: String,
     pub(super) text: String,
     pub(super) body: Value,
@@ -38,11 +40,12 @@ impl Report {
 }
 
 impl Notice {
-    pub(super) fn read(text: &str, first: u64) -> Self {
+    pub(super) fn read(text: &str, receiver: usize, first: u64) -> Self {
         let body: Value = serde_json::from_str(text).unwrap_or_default();
         let texts = |path: &str| body.pointer(path).and_then(Value::as_str).map(str::to_owned);
         Self {
             kind: texts("/notifyType").unwrap_or_default(),
+            receiver,
             device: texts("/deviceId")
                 .or_else(|| texts("/header/deviceId"))
                 .unwrap_or_default(),

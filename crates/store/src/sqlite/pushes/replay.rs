@@ -92,10 +92,11 @@ impl Batch {
         self.sql
             .prepare_cached("UPDATE push SET born = ?3 WHERE order_key = ?1 AND seq >= ?2 AND state < 2")?
             .execute(params![again.key.to_bytes(), again.from, born])?;
+        // Its receiver may know it by its id: what it says stays.
         let risen = self
             .sql
             .prepare_cached(
-                "UPDATE push SET state = 1, tries = 0, born = ?3, next_at = ?4, dead_because = NULL \
+                "UPDATE push SET state = 1, tries = 0, born = ?3, next_at = ?4, dead_because = NULL, replaceable = NULL \
                  WHERE order_key = ?1 AND seq >= ?2 AND state = 2",
             )?
             .execute(params![again.key.to_bytes(), again.from, born, now.as_millis()])?
@@ -180,8 +181,11 @@ impl Batch {
             .query_row([key.to_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         if let Some((id, 1)) = first {
+            // That one may be under way.
             self.sql
-                .prepare_cached("UPDATE push SET state = 1 WHERE order_key = ?1 AND state = 0")?
+                .prepare_cached(
+                    "UPDATE push SET state = 1, replaceable = NULL WHERE order_key = ?1 AND state = 0",
+                )?
                 .execute([key.to_bytes()])?;
             self.sql
                 .prepare_cached("UPDATE push SET state = 0, next_at = ?2 WHERE id = ?1")?
