@@ -8,6 +8,9 @@ const SECOND: u64 = 1000;
 /// Commands of a device until numbers of it are kept.
 const MANY: usize = 20;
 
+/// Commands that wait for a device, at the most.
+const QUEUE: usize = 20;
+
 /// Off for so long, and on again.
 fn restart(script: &mut Script, off: u64) -> anyhow::Result<()> {
     script.crash()?;
@@ -175,5 +178,18 @@ fn a_restart_with_the_clock_set_back_hands_out_no_number_again() -> anyhow::Resu
         script.until(after, "DELIVERED")?;
         script.answer(before, 0)?;
         ends(script, after, &["PENDING", "SENT", "DELIVERED"])
+    })
+}
+
+/// Said to be broken by seed 3508 in one run: a task asked for more than a queue holds.
+#[test]
+fn a_device_whose_queue_is_full_gets_no_command_of_a_task_and_its_sub_task_says_so() -> anyhow::Result<()> {
+    play(|script| {
+        let lamp = script.device(Family::Legacy, Qos::One, Manner::Silent)?;
+        for _ in 0..QUEUE {
+            script.create(lamp, 600)?;
+        }
+        script.task()?;
+        script.pass(5 * SECOND)
     })
 }

@@ -122,6 +122,23 @@ impl Script {
         self.answered(call)
     }
 
+    /// The application asks for a batch task for some of the devices: for the only one, if there is one. Comes back when it was
+    /// answered.
+    ///
+    /// # Errors
+    /// No answer comes.
+    pub fn task(&mut self) -> anyhow::Result<()> {
+        self.world.create_task();
+        self.wait("a task", |world| {
+            world
+                .ledger
+                .tasks
+                .all
+                .last()
+                .is_some_and(|task| task.id.is_some())
+        })
+    }
+
     fn answered(&mut self, call: u64) -> anyhow::Result<()> {
         self.wait("an answer", |world| !world.calls.contains_key(&call))
     }

@@ -40,7 +40,7 @@ impl World {
         self.plan(after, Todo::BatchActs);
     }
 
-    fn create_task(&mut self) {
+    pub(super) fn create_task(&mut self) {
         let (devices, first) = (self.some_devices(), self.ledger.entries.len() as u64);
         for (number, (place, _)) in (first..).zip(&devices) {
             let quality = self.devices.get(*place).map(|device| device.qos);
