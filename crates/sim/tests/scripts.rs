@@ -8,7 +8,7 @@ const SECOND: u64 = 1000;
 /// Commands of a device until numbers of it are kept.
 const MANY: usize = 20;
 
-/// Commands that wait for a device, at the most.
+/// Commands that wait for a device, at the most, besides the one that is on its way.
 const QUEUE: usize = 20;
 
 /// Off for so long, and on again.
@@ -186,7 +186,7 @@ fn a_restart_with_the_clock_set_back_hands_out_no_number_again() -> anyhow::Resu
 fn a_device_whose_queue_is_full_gets_no_command_of_a_task_and_its_sub_task_says_so() -> anyhow::Result<()> {
     play(|script| {
         let lamp = script.device(Family::Legacy, Qos::One, Manner::Silent)?;
-        for _ in 0..QUEUE {
+        for _ in 0..=QUEUE {
             script.create(lamp, 600)?;
         }
         script.task()?;
