@@ -126,11 +126,12 @@ fn a_rate_is_kept() {
 }
 
 /// A receiver that is always asked for all it is given, answers after `latency`, and `a_second` at the most, the others wait. Gives the
-/// rate, and how many were in flight on average, of the second half; both in microseconds.
-fn busy(flow: &mut Flow, latency: u64, a_second: u64, until: u64) -> (u64, usize) {
+/// rate, and how many were in flight on average, of the second half. `latency` in microseconds, the time in seconds.
+fn busy(flow: &mut Flow, latency: u64, a_second: u64, time: std::ops::Range<u64>) -> (u64, usize) {
     let us = Duration::from_micros;
     let mut out: std::collections::VecDeque<(u64, usize)> = std::collections::VecDeque::new();
-    let (mut now, mut free_at, mut done, mut in_flight) = (0, 0, 0, 0);
+    let (mut now, until) = (time.start * 1_000_000, time.end * 1_000_000);
+    let (half, mut free_at, mut done, mut in_flight) = ((now + until) / 2, 0, 0, 0);
     while now < until {
         while flow.allows(out.len(), us(now)) {
             flow.started(us(now));
@@ -140,35 +141,48 @@ fn busy(flow: &mut Flow, latency: u64, a_second: u64, until: u64) -> (u64, usize
         let (end, nth) = out.pop_front().unwrap();
         now = now.max(end);
         flow.succeeded(nth, us(now));
-        if now > until / 2 {
+        if now > half {
             done += 1;
             in_flight += out.len() + 1;
         }
     }
-    (done * 2_000_000 / until, in_flight / done as usize)
+    (done * 1_000_000 / (until - half), in_flight / done as usize)
 }
 
 #[test]
 fn one_that_is_fast_with_few_is_given_few() {
     let mut flow = Flow::new(256);
-    let (rate, in_flight) = busy(&mut flow, 200, 25_000, 10_000_000);
+    let (rate, in_flight) = busy(&mut flow, 200, 25_000, 0..10);
     assert!(rate > 24_000 && in_flight <= 24, "{rate}/s with {in_flight}");
 }
 
 #[test]
 fn one_that_needs_many_to_be_fast_is_given_many() {
     let mut flow = Flow::new(256);
-    let (rate, in_flight) = busy(&mut flow, 10_000, 20_000, 10_000_000);
+    let (rate, in_flight) = busy(&mut flow, 10_000, 20_000, 0..10);
     assert!(rate > 16_000 && in_flight > 128, "{rate}/s with {in_flight}");
-    let (rate, _) = busy(&mut Flow::new(256), 2_000, 1_000_000, 10_000_000);
+    let (rate, _) = busy(&mut Flow::new(256), 2_000, 1_000_000, 0..10);
     assert!(rate > 100_000, "{rate}/s of 128,000");
 }
 
 #[test]
 fn one_that_becomes_slower_is_given_more_again() {
     let mut flow = Flow::new(256);
-    busy(&mut flow, 200, 25_000, 3_000_000);
+    busy(&mut flow, 200, 25_000, 0..3);
     assert!(flow.limit() <= 32, "{}", flow.limit());
-    let (rate, _) = busy(&mut flow, 50_000, 25_000, 20_000_000);
+    let (rate, _) = busy(&mut flow, 50_000, 25_000, 3..23);
     assert!(rate > 4_500, "{rate}/s of 5,120");
+}
+
+#[test]
+fn one_that_is_fast_with_few_is_given_few_soon_after_a_rest_too() {
+    let mut flow = Flow::new(256);
+    busy(&mut flow, 200, 25_000, 0..10);
+    // As after a rest: what came meanwhile took long, and it was given more.
+    for half_ms in 0..2000 {
+        flow.succeeded(flow.limit(), Duration::from_micros(10_000_000 + 500 * half_ms));
+    }
+    assert_eq!(flow.limit(), 256);
+    let (_, in_flight) = busy(&mut flow, 200, 25_000, 11..12);
+    assert!(in_flight <= 24, "{in_flight}");
 }

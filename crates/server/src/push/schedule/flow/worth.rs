@@ -65,14 +65,25 @@ impl Worth {
 
     /// One succeeded of a receiver that uses its whole `limit`, which may become `most`.
     pub(super) fn succeeded(&mut self, limit: usize, most: usize, now: Duration) -> Advice {
-        let Some(rate) = self.measured(now) else {
-            return if self.fast {
-                Advice::Set(limit)
-            } else {
-                Advice::Grow
-            };
-        };
-        self.fast = (rate >= FAST && limit >= FEW.min(most)) || self.before.is_some();
+        if let Some(rate) = self.measured(now) {
+            let fast = (rate >= FAST && limit >= FEW.min(most)) || self.before.is_some();
+            if fast && !self.fast {
+                // It may have grown meanwhile.
+                (self.upwards, self.again_at, self.pause) = (false, now, PAUSE);
+            }
+            self.fast = fast;
+            if let Some(next) = self.judged(limit, rate, most, now) {
+                return Advice::Set(next);
+            }
+        }
+        match self.fast {
+            true => Advice::Set(limit),
+            false => Advice::Grow,
+        }
+    }
+
+    /// Gives another limit, if there is to be one after this rate.
+    fn judged(&mut self, limit: usize, rate: f64, most: usize, now: Duration) -> Option<usize> {
         if let Some((other, other_rate)) = self.before.take() {
             let (lower, higher) = if other < limit {
                 (other_rate, rate)
@@ -81,18 +92,13 @@ impl Worth {
             };
             let keeps = (higher >= lower * GAIN) == (other < limit);
             if !keeps {
-                return self.turn(other, limit, now);
+                return Some(self.turn(other, limit, now));
             }
             self.pause = PAUSE;
         }
-        match self.next(limit, most, now) {
-            Some(next) if self.fast => {
-                self.before = Some((limit, rate));
-                self.set(next, limit)
-            }
-            Some(_) | None if self.fast => Advice::Set(limit),
-            Some(_) | None => Advice::Grow,
-        }
+        let next = self.fast.then(|| self.next(limit, most, now)).flatten()?;
+        self.before = Some((limit, rate));
+        Some(self.set(next, limit))
     }
 
     /// What is tried next.
@@ -113,7 +119,7 @@ impl Worth {
     }
 
     /// It was in vain: back, and the other way next.
-    fn turn(&mut self, back: usize, limit: usize, now: Duration) -> Advice {
+    fn turn(&mut self, back: usize, limit: usize, now: Duration) -> usize {
         self.upwards = !self.upwards;
         self.wait(now);
         self.set(back, limit)
@@ -124,9 +130,9 @@ impl Worth {
         self.pause = (self.pause * 2).min(PAUSE_LONGEST);
     }
 
-    fn set(&mut self, next: usize, limit: usize) -> Advice {
+    fn set(&mut self, next: usize, limit: usize) -> usize {
         (self.count, self.skip) = (0, limit.max(next));
-        Advice::Set(next)
+        next
     }
 
     /// Counts one; gives the rate once there are enough.
