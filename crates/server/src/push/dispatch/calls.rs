@@ -373,7 +373,13 @@ impl<S: Sends> Dispatcher<S> {
             }
             Done::Paged(Ok(page)) => self.paged(&page, now, wall),
             Done::Paged(Err(error)) => {
-                tracing::debug!(%error, "receivers were not read; trying on");
+                match self.calls.looked_at_all {
+                    true => tracing::debug!(%error, "receivers were not read; trying on"),
+                    false => tracing::warn!(
+                        %error,
+                        "nothing is pushed until it is known which receivers are held; trying on"
+                    ),
+                }
                 self.calls.next_look = now + self.calls.look_every.min(Duration::from_secs(1));
             }
         }
