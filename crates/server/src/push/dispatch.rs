@@ -5,6 +5,7 @@
 //! awaited (their clock bounds that), and what they achieved is recorded.
 
 mod calls;
+mod ended;
 
 use std::future::Future;
 use std::hash::BuildHasher;
@@ -15,8 +16,8 @@ use std::time::Duration;
 use downlink_core::Timestamp;
 use downlink_store::{PushDuty, ReceiverKey, Store};
 use foldhash::fast::FixedState;
+use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -134,9 +135,9 @@ impl<S: Sends> Dispatcher<S> {
 
     /// Takes what is there besides, without waiting, so that no source starves another.
     fn take_waiting(&mut self, inbox: Option<&mut Inbox>) {
-        while let Some(Some(ended)) = self.attempts.next().now_or_never() {
-            self.ended(&ended);
-        }
+        let mut all = Vec::new();
+        ended::take(&mut self.attempts, |ended| all.push(ended));
+        all.iter().for_each(|ended| self.ended(ended));
         let Some(inbox) = inbox else { return };
         for _ in 0..HINTS_AT_ONCE {
             match inbox.duties.try_recv() {

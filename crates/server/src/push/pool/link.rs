@@ -7,7 +7,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,9 +99,13 @@ impl Mover {
         }
     }
 
-    /// Does `work`, and moves bytes whenever that or the connection may go on.
+    /// Does `work`, and moves bytes whenever that or the connection may go on. The work goes first, so that what it sends is moved
+    /// in the same turn, and last, so that it gets what came: neither has to wake the other.
     fn beside<T>(&mut self, mut work: Pin<&mut impl Future<Output = T>>) -> impl Future<Output = T> {
         poll_fn(move |context| {
+            if let Poll::Ready(done) = work.as_mut().poll(context) {
+                return Poll::Ready(done);
+            }
             self.poll(context);
             work.as_mut().poll(context)
         })
