@@ -65,6 +65,8 @@ pub(crate) fn start(
         permits: Arc::new(Semaphore::new(CONNECTIONS)),
         connections: Gauge::default(),
         refused: Counter::default(),
+        // The operator comes first.
+        rounds: None,
         requests: Counter::default(),
     };
     http::answer_on(northbound, router, counted, listener, None, tasks, stop);

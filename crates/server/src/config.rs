@@ -163,6 +163,7 @@ section! {
         max_connections: usize,
         max_calls_at_once: usize,
         max_lists_waiting: usize,
+        max_wait_ms: u64,
         request_timeout_secs: u64,
     }
 }

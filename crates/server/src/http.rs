@@ -25,6 +25,7 @@ mod paging;
 mod rates;
 mod request;
 mod room;
+mod rounds;
 mod routes;
 mod serve;
 mod shadow;
@@ -57,6 +58,7 @@ pub(crate) use accept::{Accepting, LongLived, accept};
 pub(crate) use error::{Fault, JSON};
 pub(crate) use finish::finish;
 use request::Query;
+pub(crate) use rounds::Rounds;
 use routes::Routes;
 pub(crate) use serve::{RequestId, RequestIds, Serving};
 pub(crate) use token_cache::TokenCache;
@@ -76,6 +78,7 @@ pub(crate) struct Northbound {
     rates: rates::Rates<AppKey>,
     callbacks: callback::Callbacks,
     room: room::Room,
+    rounds: Arc<Rounds>,
     connections: Arc<Semaphore>,
 }
 
@@ -87,6 +90,11 @@ impl Northbound {
             config.northbound.max_lists_waiting,
             engine.metrics().http_shed.clone(),
         );
+        let rounds = Rounds::new(
+            Duration::from_millis(config.northbound.max_wait_ms),
+            engine.metrics().http_waiting.clone(),
+            engine.metrics().http_shed.clone(),
+        );
         Self {
             engine,
             sealer,
@@ -95,6 +103,7 @@ impl Northbound {
             rates: rates::Rates::new(config.northbound.calls_per_minute, Span::from_secs(60)),
             callbacks: callback::Callbacks::default(),
             room,
+            rounds,
             connections: Arc::new(Semaphore::new(connections)),
             config,
         }
@@ -133,6 +142,7 @@ pub(crate) fn start(
         connections: metrics.http_connections.clone(),
         refused: metrics.http_connections_refused.clone(),
         requests: metrics.http_requests.clone(),
+        rounds: Some(Arc::clone(&northbound.rounds)),
     };
     answer_on(northbound, router(api), counted, listener, tls, tasks, stop);
 }
@@ -143,6 +153,8 @@ pub(crate) struct Counted {
     pub(crate) connections: Gauge,
     pub(crate) refused: Counter,
     pub(crate) requests: Counter,
+    /// Where its requests wait for their turn; none: nowhere.
+    pub(crate) rounds: Option<Arc<Rounds>>,
 }
 
 /// Answers on `listener` by `router` until `stop`, within the northbound limits of time.
@@ -169,6 +181,7 @@ pub(crate) fn answer_on(
     let requests = counted.requests;
     let serving = Arc::new(Serving {
         router,
+        rounds: counted.rounds,
         limit,
         fault: Fault::of_trouble,
         ids: RequestIds::new(),
@@ -192,7 +205,9 @@ pub(crate) fn serving(
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
-    serving_by(northbound, router(api))
+    let mut serving = serving_by(northbound, router(api));
+    serving.rounds = Some(Arc::clone(&northbound.rounds));
+    serving
 }
 
 /// Answers requests that come over no listener, by `router`.
@@ -200,6 +215,7 @@ pub(crate) fn serving(
 pub(crate) fn serving_by(northbound: &Arc<Northbound>, router: Router) -> Serving {
     Serving {
         router,
+        rounds: None,
         limit: northbound.request_limit(),
         fault: Fault::of_trouble,
         ids: RequestIds::new(),

@@ -187,6 +187,7 @@ impl Config {
                 "northbound.max_calls_at_once",
                 self.northbound.max_calls_at_once as u64,
             ),
+            ("northbound.max_wait_ms", self.northbound.max_wait_ms),
             ("auth.max_logins_at_once", self.auth.max_logins_at_once as u64),
             ("auth.max_tokens_per_app", u64::from(self.auth.max_tokens_per_app)),
             ("mqtt.max_connections", self.mqtt.max_connections as u64),

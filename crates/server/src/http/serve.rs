@@ -3,17 +3,19 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::{Fault, Rounds};
 use crate::secrets::random_hex;
 
 const HEADER: &str = "x-request-id";
@@ -80,6 +82,8 @@ pub(crate) enum Trouble {
 pub(crate) struct Serving {
     /// Where they go.
     pub(crate) router: Router,
+    /// Where they wait for their turn; none: nowhere.
+    pub(crate) rounds: Option<Arc<Rounds>>,
     /// The most time one may take.
     pub(crate) limit: Duration,
     /// What is answered where no handler could.
@@ -101,16 +105,9 @@ impl Serving {
         let keeps_order = request.version() < http::Version::HTTP_2;
         let with_body = with_body(&method, request.headers());
         request.extensions_mut().insert(id.clone());
-        let mut router = self.router.clone();
-        let handled = unpanicked(async move {
-            match router.call(request).await {
-                Ok(response) => response,
-            }
-        });
-        let mut response = match tokio::time::timeout(self.limit, handled).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(panic)) => self.troubled(Trouble::Panicked, said(&*panic)),
-            Err(_elapsed) => self.troubled(Trouble::TookTooLong, "not done in time"),
+        let (mut response, unread) = match self.turn().await {
+            Ok(()) => (self.handled(request).await, false),
+            Err(refused) => (refused.into_response(), true),
         };
         let cause = response.extensions_mut().remove::<Cause>();
         log(
@@ -121,13 +118,34 @@ impl Serving {
             began,
             cause,
         );
-        if keeps_order && with_body && may_be_unread(&method, response.status()) {
+        if keeps_order && with_body && (unread || may_be_unread(&method, response.status())) {
             response
                 .headers_mut()
                 .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
         response.headers_mut().insert(HEADER, id.0);
         response
+    }
+
+    async fn turn(&self) -> Result<(), Fault> {
+        match &self.rounds {
+            Some(rounds) => rounds.turn().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn handled(&self, request: Request<axum::body::Body>) -> Response {
+        let mut router = self.router.clone();
+        let handled = unpanicked(async move {
+            match router.call(request).await {
+                Ok(response) => response,
+            }
+        });
+        match tokio::time::timeout(self.limit, handled).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(panic)) => self.troubled(Trouble::Panicked, said(&*panic)),
+            Err(_elapsed) => self.troubled(Trouble::TookTooLong, "not done in time"),
+        }
     }
 
     fn troubled(&self, trouble: Trouble, cause: &str) -> Response {
@@ -272,6 +290,7 @@ mod tests {
         };
         Serving {
             router,
+            rounds: None,
             limit,
             fault,
             ids: RequestIds::new(),
@@ -297,6 +316,21 @@ mod tests {
             );
             let body = response.into_body().collect().await.unwrap().to_bytes();
             assert_eq!(body, told.as_bytes());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_whose_turn_does_not_come_is_refused_and_its_connection_with_an_unread_body_ends() {
+        let mut serving = serving(Duration::from_secs(30));
+        serving.rounds = Some(super::super::rounds::tests::standing());
+        for (method, ends) in [("POST", true), ("GET", false)] {
+            let request = Request::builder().method(method).uri("/never");
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            let response = serving.answer_any(request).await;
+            let told = response.headers().contains_key(http::header::CONNECTION);
+            assert_eq!((response.status().as_u16(), told), (503, ends), "{method}");
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert!(body.windows(6).any(|part| part == b"100501"), "{body:?}");
         }
     }
 

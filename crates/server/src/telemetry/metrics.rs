@@ -142,6 +142,7 @@ pub(crate) struct Metrics {
     pub(crate) http_requests: Counter,
     pub(crate) http_throttled: Counter,
     pub(crate) http_shed: Counter,
+    pub(crate) http_waiting: Gauge,
     pub(crate) http_connections_refused: Counter,
     pub(crate) logins_refused: Counter,
     pub(crate) http_connections: Gauge,
@@ -255,6 +256,7 @@ impl Metrics {
             "http_shed",
             "Northbound requests refused because too many were being worked on",
         );
+        let http_waiting = gauge(r, "http_waiting", "Northbound requests that wait for their turn");
         let http_connections_refused = counter(
             r,
             "http_connections_refused",
@@ -324,6 +326,7 @@ impl Metrics {
             http_requests,
             http_throttled,
             http_shed,
+            http_waiting,
             http_connections_refused,
             logins_refused,
             http_connections,
