@@ -2,6 +2,7 @@
 //! One for which none is free is not made, and counted.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,8 @@ pub(super) type Call = Rc<dyn Fn(u64) -> (&'static str, String, String)>;
 pub(super) struct Flood<'a> {
     stage: &'a Stage,
     call: Call,
-    free: Rc<RefCell<Vec<Client>>>,
+    /// The one that rested longest comes first: none rests for so long that the server closes it.
+    free: Rc<RefCell<VecDeque<Client>>>,
     /// What was answered so far.
     pub(super) answers: Rc<RefCell<Answers>>,
     connections: usize,
@@ -39,7 +41,7 @@ impl<'a> Flood<'a> {
         Ok(Self {
             stage,
             call,
-            free: Rc::new(RefCell::new(free)),
+            free: Rc::new(RefCell::new(free.into())),
             answers: Rc::default(),
             connections,
         })
@@ -72,7 +74,7 @@ impl<'a> Flood<'a> {
 
     fn make(&self, number: u64) {
         self.answers.borrow_mut().offered += 1;
-        let Some(mut client) = self.free.borrow_mut().pop() else {
+        let Some(mut client) = self.free.borrow_mut().pop_front() else {
             self.answers.borrow_mut().unsent += 1;
             return;
         };
@@ -94,12 +96,13 @@ impl<'a> Flood<'a> {
                     answers.borrow_mut().create(status, &body, sent.elapsed());
                     client
                 }
-                Err(_broken) => {
+                Err(broken) => {
+                    eprintln!("  call {number} was broken off: {broken:#}");
                     answers.borrow_mut().broken += 1;
                     again.await
                 }
             };
-            free.borrow_mut().push(client);
+            free.borrow_mut().push_back(client);
         });
     }
 
