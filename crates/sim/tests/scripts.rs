@@ -193,3 +193,18 @@ fn a_device_whose_queue_is_full_gets_no_command_of_a_task_and_its_sub_task_says_
         script.pass(5 * SECOND)
     })
 }
+
+#[test]
+fn what_waits_for_a_removed_device_is_cancelled_though_the_machine_stopped_between_the_two()
+-> anyhow::Result<()> {
+    play(|script| {
+        let lamp = script.device(Family::Oc, Qos::One, Manner::Silent)?;
+        // Holds the slot, so that the other waits.
+        script.create(lamp, 600)?;
+        let waits = script.create(lamp, 600)?;
+        script.crash_at(StopAt::AfterCommit(0));
+        script.remove(lamp)?;
+        script.start()?;
+        ends(script, waits, &["PENDING", "CANCELED"])
+    })
+}

@@ -31,6 +31,8 @@ pub enum Mood {
     AcceptsAndBreaks,
     /// Now this, now that.
     Mixed,
+    /// It answers each when a script says so.
+    Waits,
 }
 
 const MOODS: [Mood; 9] = [
@@ -53,7 +55,7 @@ impl Mood {
             Self::Fails => Some(500),
             Self::Throttles => Some(429),
             Self::Refuses => Some(410),
-            Self::Hangs | Self::AcceptsAndBreaks => None,
+            Self::Hangs | Self::AcceptsAndBreaks | Self::Waits => None,
         }
     }
 }
