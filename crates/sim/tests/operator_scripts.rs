@@ -8,8 +8,17 @@ use sim::{DiskMood, Manner, Mood, play};
 const SECOND: u64 = 1000;
 /// A disk whose reads take their time.
 const SLOW_TO_READ: DiskMood = DiskMood {
+    write_least: 0,
     write_most: 3,
     read_most: SECOND / 2,
+    full_percent: 0,
+};
+
+/// A disk whose writes all take as long.
+const SLOW_TO_WRITE: DiskMood = DiskMood {
+    write_least: 2 * SECOND,
+    write_most: 2 * SECOND,
+    read_most: 1,
     full_percent: 0,
 };
 
@@ -52,5 +61,33 @@ fn what_was_dropped_while_it_waited_in_memory_is_not_sent() -> anyhow::Result<()
         script.drop_push(waits.ok_or_else(|| anyhow::anyhow!("both are under way"))?)?;
         script.reply(Mood::Good)?;
         script.pass(5 * SECOND)
+    })
+}
+
+/// Found by seed 6697: what was heard after the refusal was kept, and before that was known, was taken for told. That takes the end
+/// of another attempt at the same instant.
+#[test]
+fn a_change_that_comes_while_the_only_other_one_is_given_up_is_told_soon() -> anyhow::Result<()> {
+    play(|script| {
+        let lamp = script.device(Family::Oc, Qos::One, Manner::Silent)?;
+        let other = script.device(Family::Oc, Qos::One, Manner::Silent)?;
+        script.receiver(Mood::Waits);
+        let number = script.create(lamp, 600)?;
+        script.arrive(1)?;
+        script.create(other, 600)?;
+        script.arrive(2)?;
+        script.receiver(Mood::Good);
+        script.disk(SLOW_TO_WRITE);
+        let kept = script.now() + SLOW_TO_WRITE.write_most;
+        script.reply(Mood::Refuses)?;
+        // It is kept together with what came of the refusal.
+        script.answer(number, 0)?;
+        script.pass(kept - script.now())?;
+        // The end of this wakes the same task, which hears of that first.
+        script.reply(Mood::Good)?;
+        script.pass(15 * SECOND)?;
+        let told = script.told(number)?;
+        anyhow::ensure!(told == [2, 3, 4], "told was {told:?}");
+        Ok(())
     })
 }

@@ -52,6 +52,7 @@ fn the_dispatcher_rests_while_the_store_is_slow_to_record_what_was_accepted() ->
     play(|script| {
         let lamp = script.device(Family::Oc, Qos::One, Manner::Answers)?;
         script.disk(DiskMood {
+            write_least: 0,
             write_most: 3 * SECOND,
             read_most: 0,
             full_percent: 0,

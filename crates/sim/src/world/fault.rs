@@ -7,6 +7,7 @@ use super::{Todo, World};
 
 /// A disk that does as it should.
 pub(super) const CALM_DISK: DiskMood = DiskMood {
+    write_least: 0,
     write_most: 3,
     read_most: 1,
     full_percent: 0,
@@ -219,6 +220,7 @@ impl World {
             return;
         }
         let mood = DiskMood {
+            write_least: 0,
             write_most: *self.chance.pick(&[0, 5, 50, 3_000]),
             read_most: *self.chance.pick(&[0, 0, 5, 500]),
             full_percent: *self.chance.pick(&[0, 0, 0, 10, 60]),

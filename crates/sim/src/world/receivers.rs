@@ -63,17 +63,18 @@ impl World {
             });
             return;
         }
-        self.respond(mood, reply, pushed);
+        let soon = self.chance.below(50);
+        self.respond(mood, soon, reply, pushed);
     }
 
-    /// A receiver that is so answers a push. `pushed`: what its id is made of, if it is no test.
+    /// A receiver that is so answers a push, `soon` if it does not take its time. `pushed`: what its id is made of, if it is no test.
     pub(super) fn respond(
         &mut self,
         mood: Mood,
+        soon: u64,
         reply: oneshot::Sender<Reply>,
         pushed: Option<(String, u32)>,
     ) {
-        let soon = self.chance.below(50);
         let ok = Reply::Status(204, None);
         match mood {
             Mood::Good | Mood::Mixed => self.plan(soon, Todo::Reply(reply, ok, pushed)),

@@ -63,7 +63,7 @@ impl Script {
         let app = world.life.as_ref().map(|life| life.make_app("app", app::TOKEN));
         app.transpose()?;
         let mut script = Self { world };
-        let told = script.told(story);
+        let told = script.lives(story);
         told.map_err(|error| {
             let mut text = format!("{error:#}\n");
             // A string takes all that is written to it.
@@ -72,7 +72,7 @@ impl Script {
         })
     }
 
-    fn told(&mut self, story: impl FnOnce(&mut Self) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    fn lives(&mut self, story: impl FnOnce(&mut Self) -> anyhow::Result<()>) -> anyhow::Result<()> {
         story(self)?;
         self.world.heal()?;
         self.world.finish()?;
@@ -212,8 +212,7 @@ impl Script {
     /// # Errors
     /// It has no id, or the server is off.
     pub fn path(&mut self, number: u64) -> anyhow::Result<Vec<String>> {
-        let id = self.entry(number)?.id.clone();
-        let id = id.ok_or_else(|| anyhow!("{number} was never answered"))?;
+        let id = self.id(number)?.to_owned();
         let (_, record) = self
             .world
             .ask("GET", &format!("/downlink/v1/commands/{id}"), None)?;
@@ -233,6 +232,11 @@ impl Script {
     fn entry(&self, number: u64) -> anyhow::Result<&crate::ledger::Entry> {
         let entry = self.world.ledger.entries.get(usize::try_from(number)?);
         entry.ok_or_else(|| anyhow!("there is no command {number}"))
+    }
+
+    fn id(&self, number: u64) -> anyhow::Result<&str> {
+        let id = self.entry(number)?.id.as_deref();
+        id.ok_or_else(|| anyhow!("{number} was never answered"))
     }
 
     /// How long the world has lasted.

@@ -32,14 +32,14 @@ impl Script {
         last.ok_or_else(|| anyhow!("no push was waited for"))
     }
 
-    /// The receiver answers the push that waits longest as one does that is so.
+    /// The receiver answers the push that waits longest as one does that is so, now.
     ///
     /// # Errors
     /// None waits.
     pub fn reply(&mut self, mood: Mood) -> anyhow::Result<()> {
         let first = self.world.unanswered.pop_front();
         let first = first.ok_or_else(|| anyhow!("no push waits for an answer"))?;
-        self.world.respond(mood, first.reply, first.pushed);
+        self.world.respond(mood, 0, first.reply, first.pushed);
         Ok(())
     }
 
@@ -48,9 +48,17 @@ impl Script {
     /// # Errors
     /// The command has no id.
     pub fn push_of(&self, number: u64, seq: u32) -> anyhow::Result<String> {
-        let id = self.entry(number)?.id.as_deref();
-        let id = id.ok_or_else(|| anyhow!("{number} was never answered"))?;
-        Ok(format!("{id}-{seq}"))
+        Ok(format!("{}-{seq}", self.id(number)?))
+    }
+
+    /// The changes of a command that arrived at its receiver, by their numbers.
+    ///
+    /// # Errors
+    /// The command has no id.
+    pub fn told(&self, number: u64) -> anyhow::Result<Vec<u32>> {
+        let id = self.id(number)?;
+        let told = self.world.ledger.told().into_iter();
+        Ok(told.filter(|(of, _)| of == id).map(|(_, seq)| seq).collect())
     }
 
     /// The operator holds the receiver of all pushes, and is answered.
