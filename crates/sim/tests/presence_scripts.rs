@@ -29,7 +29,8 @@ fn who_came_and_who_went_while_the_disk_was_full_is_told_of_when_there_is_room()
     })
 }
 
-/// Found by seeds 6 and 29 of their time: of two pushes that are sent again the second still took the newest word, and its receiver knew it with another.
+/// Found by seeds 6 and 29 of their time: of two pushes that are sent again the second still took the newest word, and its receiver
+/// knew it with another.
 #[test]
 fn a_word_that_is_sent_again_and_waits_stays_what_it_was() -> anyhow::Result<()> {
     play(|script| {
