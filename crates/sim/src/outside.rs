@@ -43,7 +43,9 @@ pub enum StopAt {
 /// How the disk is.
 #[derive(Debug, Clone, Copy)]
 pub struct DiskMood {
-    /// Milliseconds that a write takes at the most.
+    /// Milliseconds that a write takes at the least.
+    pub write_least: u64,
+    /// The same at the most.
     pub write_most: u64,
     /// The same of a read.
     pub read_most: u64,
@@ -169,22 +171,23 @@ impl Outside {
 }
 
 impl State {
-    fn time(&mut self, most: u64) -> Duration {
-        Duration::from_millis(self.chance.below(most + 1))
+    /// `most` is not less than `least`.
+    fn time(&mut self, least: u64, most: u64) -> Duration {
+        Duration::from_millis(least + self.chance.below(most.saturating_sub(least) + 1))
     }
 }
 
 impl Disk for Outside {
     fn write_time(&self) -> Duration {
         let mut state = self.state();
-        let most = state.mood.write_most;
-        state.time(most)
+        let (least, most) = (state.mood.write_least, state.mood.write_most);
+        state.time(least, most)
     }
 
     fn read_time(&self) -> Duration {
         let mut state = self.state();
         let most = state.mood.read_most;
-        state.time(most)
+        state.time(0, most)
     }
 
     fn fate(&self) -> Option<Fate> {

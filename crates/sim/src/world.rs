@@ -10,12 +10,13 @@ pub(crate) mod fault;
 mod feed;
 mod notices;
 mod operator;
+mod receivers;
 pub(crate) mod script;
 mod step;
 mod subscriptions;
 mod tasks;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
 use downlink_fleet::packet::Qos;
@@ -34,6 +35,7 @@ use crate::sleeper::Sleeper;
 use self::app::Call;
 use self::fault::Mood;
 use self::notices::Fleet;
+use self::receivers::Unanswered;
 use self::subscriptions::Wish;
 
 /// The rough time, in milliseconds.
@@ -118,6 +120,7 @@ struct World {
     /// Due times of the sleepers that stand in the queue.
     ticks: Vec<Option<u64>>,
     moods: Vec<Mood>,
+    unanswered: VecDeque<Unanswered>,
     /// How much the store keeps in its tail; none: as chance has it.
     tail: Option<i64>,
     /// Whether the wall clock jumps.
@@ -195,6 +198,7 @@ impl World {
             sleepers: Vec::new(),
             ticks: Vec::new(),
             moods: vec![Mood::Good; 3],
+            unanswered: VecDeque::new(),
             tail: None,
             jumpy: false,
             calls: BTreeMap::new(),

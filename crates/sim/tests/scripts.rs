@@ -52,6 +52,7 @@ fn the_dispatcher_rests_while_the_store_is_slow_to_record_what_was_accepted() ->
     play(|script| {
         let lamp = script.device(Family::Oc, Qos::One, Manner::Answers)?;
         script.disk(DiskMood {
+            write_least: 0,
             write_most: 3 * SECOND,
             read_most: 0,
             full_percent: 0,
@@ -191,5 +192,20 @@ fn a_device_whose_queue_is_full_gets_no_command_of_a_task_and_its_sub_task_says_
         }
         script.task()?;
         script.pass(5 * SECOND)
+    })
+}
+
+#[test]
+fn what_waits_for_a_removed_device_is_cancelled_though_the_machine_stopped_between_the_two()
+-> anyhow::Result<()> {
+    play(|script| {
+        let lamp = script.device(Family::Oc, Qos::One, Manner::Silent)?;
+        // Holds the slot, so that the other waits.
+        script.create(lamp, 600)?;
+        let waits = script.create(lamp, 600)?;
+        script.crash_at(StopAt::AfterCommit(0));
+        script.remove(lamp)?;
+        script.start()?;
+        ends(script, waits, &["PENDING", "CANCELED"])
     })
 }

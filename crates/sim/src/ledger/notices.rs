@@ -1,6 +1,6 @@
 //! What the world knows of reports and of devices that come and go, and what subscribers have to be told of them.
 //!
-//! The promises, in words:
+//! The promises, in words, each as far as the application subscribed to what it speaks of:
 //! N1. A report that was acknowledged is told, in each of its forms that the application was subscribed to.
 //! N2. What one receiver is told of a device's reports comes in the order in which the device made them.
 //! N3. What one receiver is told of one device comes one after the other: the next only after the one before was accepted. Under
@@ -13,13 +13,13 @@
 //!     operator sends it again.
 //! N9. What happens between the answer to the end of a subscription and the call for a new one is not told, then or later.
 
+mod given_up;
 mod said;
 mod windows;
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
+use self::given_up::Refused;
 use self::said::{Notice, Report};
 use self::windows::Windows;
 use super::operator::Operator;
@@ -30,14 +30,6 @@ struct Fleet {
     added: bool,
     removal_asked: bool,
     removed: bool,
-}
-
-/// A push that its receiver wanted no more.
-#[derive(Debug, Default)]
-struct Refused {
-    /// It was its last answer.
-    at_last: bool,
-    tried: u64,
 }
 
 /// See the module.
@@ -62,8 +54,6 @@ pub struct Notices {
 
 /// The forms in which a report is told.
 pub const FORMS: [&str; 2] = ["deviceDataChanged", "deviceDatasChanged"];
-
-const GIVEN_UP: &str = "pushGivenUp";
 
 impl Notices {
     fn now(&mut self) -> u64 {
@@ -142,19 +132,6 @@ impl Notices {
     /// Its removal was answered.
     pub fn removed(&mut self, device: &str) {
         self.fleet.entry(device.to_owned()).or_default().removed = true;
-    }
-
-    /// A push of any kind arrived.
-    pub fn tried(&mut self, webhook_id: &str) {
-        let now = self.now();
-        if let Some(refused) = self.refused.get_mut(webhook_id) {
-            (refused.tried, refused.at_last) = (now, false);
-        }
-    }
-
-    /// Its receiver wants it no more.
-    pub fn refused(&mut self, webhook_id: &str) {
-        self.refused.entry(webhook_id.to_owned()).or_default().at_last = true;
     }
 
     /// A notice arrived at this receiver.
@@ -250,6 +227,10 @@ impl Notices {
         (0..).zip(&self.reports)
     }
 
+    fn is_subscribed(&self, kind: &str) -> bool {
+        self.subscribed.contains_key(kind)
+    }
+
     fn missing_reports(&self) -> Vec<String> {
         let mut missing = Vec::new();
         for form in FORMS {
@@ -332,7 +313,8 @@ impl Notices {
             let of = words.iter().rev().find(|notice| notice.device == device)?;
             of.body.pointer("/deviceInfo/status")?.as_str()
         };
-        let wrong = online.iter().filter_map(|(device, there)| {
+        let wanted = online.iter().filter(|_| self.is_subscribed("deviceInfoChanged"));
+        let wrong = wanted.filter_map(|(device, there)| {
             let expected = if *there { "ONLINE" } else { "OFFLINE" };
             let told = last(device);
             (told != Some(expected))
@@ -351,7 +333,10 @@ impl Notices {
                 of.map(|notice| notice.first).collect()
             };
             let (added, deleted) = (of(&added), of(&deleted));
-            if (known.added && added.is_empty()) || (known.removed && deleted.is_empty()) {
+            let lacks = |kind, is_told: &[u64]| is_told.is_empty() && self.is_subscribed(kind);
+            if (known.added && lacks("deviceAdded", &added))
+                || (known.removed && lacks("deviceDeleted", &deleted))
+            {
                 broken.push(format!("N6: of {device} is not told: {known:?}"));
             }
             if added.len() > 1 || deleted.len() > 1 || (!known.removal_asked && !deleted.is_empty()) {
@@ -364,34 +349,10 @@ impl Notices {
         broken
     }
 
-    fn wrong_given_up(&self, operator: &Operator) -> Vec<String> {
-        let mut told: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-        let mut broken = Vec::new();
-        for notice in self.of_kind(GIVEN_UP) {
-            let of = notice.body.get("webhookId").and_then(Value::as_str);
-            told.entry(of.unwrap_or_default()).or_default().push(notice.first);
-        }
-        for (id, times) in &told {
-            let (refused, replays) = (self.refused.get(*id), operator.replays_of(id));
-            let again = |refused: &Refused| replays == 0 && refused.tried >= times[0];
-            if times.len() > 1 + replays || refused.is_none_or(again) {
-                broken.push(format!(
-                    "N8: {id} was told as given up at {times:?}, and was {refused:?}"
-                ));
-            }
-        }
-        for (id, refused) in self.refused.iter().filter(|(_, refused)| refused.at_last) {
-            let of_itself = self.notices.get(id).is_some_and(|notice| notice.kind == GIVEN_UP);
-            if !of_itself && !operator.is_dropped(id) && !told.contains_key(id.as_str()) {
-                broken.push(format!("N8: {id} is not told as given up, and was {refused:?}"));
-            }
-        }
-        broken
-    }
-
     fn wrong_answers(&self, answers: &BTreeMap<String, usize>) -> Vec<String> {
         let told = self.of_kind("commandRsp");
-        let wrong = answers.iter().filter_map(|(command, times)| {
+        let wanted = answers.iter().filter(|_| self.is_subscribed("commandRsp"));
+        let wrong = wanted.filter_map(|(command, times)| {
             let of = told
                 .iter()
                 .filter(|notice| notice.request() == Some(command.as_str()));

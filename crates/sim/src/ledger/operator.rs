@@ -4,7 +4,7 @@
 //! O1. From the answer to a hold until a release is asked for, its receiver gets no push that was not under way when the hold was
 //!     answered, over restarts too. What it has to be told is kept: after the release all is told (1, 4, N1).
 //! O2. After the answer to a replay come all pushes of the command from the one given up to the last, those that were accepted too, in
-//!     order: the next only after the one before was accepted since then, under their first ids with their first bodies (3). Of
+//!     order: the next only after all before it were accepted since then, under their first ids with their first bodies (3). Of
 //!     notices come those that were given up.
 //! O3. What was dropped is not sent any more, but by a replay; only that may be missing, and what comes after it is told.
 //! O4. A test push is one attempt, even at a receiver that is held, and its answer says what the receiver answered.
@@ -181,8 +181,10 @@ impl Operator {
         let Some((id, seq)) = split(webhook_id).filter(|(id, _)| is_of_command(id)) else {
             return;
         };
-        let early =
-            |round: &Round| round.done && round.id == id && seq > round.from && !self.is_over(round, seq - 1);
+        let early = |round: &Round| {
+            let mut before = round.from..seq;
+            round.done && round.id == id && before.any(|one| !self.is_over(round, one))
+        };
         if let Some(round) = self.rounds.iter().find(|round| early(round)) {
             let broken = format!("O2: {webhook_id} came too early in {round:?}");
             self.violations.push(broken);

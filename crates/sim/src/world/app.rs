@@ -45,6 +45,8 @@ pub(super) enum What {
     Operator(Ask),
     /// Waited for by [`World::ask`].
     Asked,
+    /// The same, by the operator.
+    AskedByOperator,
 }
 
 impl World {
@@ -184,6 +186,8 @@ impl World {
         let (mut admin, mut token) = (false, TOKEN);
         if let What::Operator(ask) = &call.what {
             self.ledger.operator_asks(ask);
+        }
+        if matches!(call.what, What::Operator(_) | What::AskedByOperator) {
             (admin, token) = (true, ADMIN_TOKEN);
         }
         let mut request = Request::builder()
@@ -206,7 +210,7 @@ impl World {
             return;
         };
         let (what, keyed) = (call.what.clone(), call.key.is_some());
-        if matches!(what, What::Asked) {
+        if matches!(what, What::Asked | What::AskedByOperator) {
             return;
         }
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -231,7 +235,7 @@ impl World {
             What::Unsubscribe(place) => self.unsubscribed(*place, status),
             What::CancelTask(task) => self.withdrawn(*task, status, &body),
             What::ReadCancelTask(task) => self.cancel_task_read(*task, status, &body),
-            What::Asked => {}
+            What::Asked | What::AskedByOperator => {}
         }
         // Now and then the answer is lost behind the server's back.
         let lost = keyed && self.rough && self.chance.percent(20);
@@ -272,7 +276,18 @@ impl World {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<(u16, Value)> {
-        let call = self.begin_call(method, path.to_owned(), body.cloned(), None, What::Asked);
+        self.ask_for(What::Asked, method, path, body)
+    }
+
+    /// The same, of a call that nothing else is done about.
+    pub(super) fn ask_for(
+        &mut self,
+        what: What,
+        method: &'static str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(u16, Value)> {
+        let call = self.begin_call(method, path.to_owned(), body.cloned(), None, what);
         let limit = self.now + 60_000;
         loop {
             self.step(limit)?;

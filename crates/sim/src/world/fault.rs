@@ -7,6 +7,7 @@ use super::{Todo, World};
 
 /// A disk that does as it should.
 pub(super) const CALM_DISK: DiskMood = DiskMood {
+    write_least: 0,
     write_most: 3,
     read_most: 1,
     full_percent: 0,
@@ -31,6 +32,8 @@ pub enum Mood {
     AcceptsAndBreaks,
     /// Now this, now that.
     Mixed,
+    /// It answers each when a script says so.
+    Waits,
 }
 
 const MOODS: [Mood; 9] = [
@@ -53,7 +56,7 @@ impl Mood {
             Self::Fails => Some(500),
             Self::Throttles => Some(429),
             Self::Refuses => Some(410),
-            Self::Hangs | Self::AcceptsAndBreaks => None,
+            Self::Hangs | Self::AcceptsAndBreaks | Self::Waits => None,
         }
     }
 }
@@ -217,6 +220,7 @@ impl World {
             return;
         }
         let mood = DiskMood {
+            write_least: 0,
             write_most: *self.chance.pick(&[0, 5, 50, 3_000]),
             read_most: *self.chance.pick(&[0, 0, 5, 500]),
             full_percent: *self.chance.pick(&[0, 0, 0, 10, 60]),

@@ -42,20 +42,26 @@ impl World {
     pub(super) fn subscribe(&mut self) -> anyhow::Result<()> {
         for kind in KINDS {
             let receiver = usize::try_from(self.chance.below(self.moods.len() as u64))?;
-            let body = subscription(kind, receiver);
-            let (status, answer) = self.ask("POST", SUBSCRIPTIONS, Some(&body))?;
-            ensure!(status == 201, "{kind}: {status} {answer}");
-            self.ledger.notices.subscribed(kind, receiver);
-            let id = answer.get("subscriptionId").and_then(Value::as_str);
+            let id = self.subscribe_to(kind, receiver)?;
             if FORMS.contains(&kind) {
                 self.wishes.push(Wish {
                     kind,
                     receiver,
-                    stands: Stands::There(id.unwrap_or_default().to_owned()),
+                    stands: Stands::There(id),
                 });
             }
         }
         Ok(())
+    }
+
+    /// The application subscribes. Gives the id of that.
+    pub(super) fn subscribe_to(&mut self, kind: &str, receiver: usize) -> anyhow::Result<String> {
+        let body = subscription(kind, receiver);
+        let (status, answer) = self.ask("POST", SUBSCRIPTIONS, Some(&body))?;
+        ensure!(status == 201, "{kind}: {status} {answer}");
+        self.ledger.notices.subscribed(kind, receiver);
+        let id = answer.get("subscriptionId").and_then(Value::as_str);
+        Ok(id.unwrap_or_default().to_owned())
     }
 
     /// Devices begin to report; one may leave for good when all is roughest.
@@ -149,8 +155,18 @@ impl World {
     }
 
     fn remove_spare(&mut self, id: String) {
-        self.note(format_args!("removes {id}"));
         self.fleet.spare.remove(&id);
+        self.remove(id);
+    }
+
+    /// The application removes a device that leaves, and does not come back.
+    pub(super) fn remove_device(&mut self, place: usize) {
+        self.leaves_for_good(place);
+        self.remove(self.devices[place].id.clone());
+    }
+
+    fn remove(&mut self, id: String) {
+        self.note(format_args!("removes {id}"));
         self.ledger.notices.removing(&id);
         self.begin_call("DELETE", format!("{DEVICES}/{id}"), None, None, What::Remove(id));
     }
@@ -187,6 +203,12 @@ impl World {
         for connection in connections {
             self.cut_by_device(place, connection);
         }
+    }
+
+    /// It comes back all the same.
+    pub(super) fn comes_back(&mut self, place: usize) {
+        self.fleet.away.remove(&place);
+        self.plan(0, Todo::Connect(place));
     }
 
     /// Whether it left for good.

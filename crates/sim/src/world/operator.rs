@@ -15,12 +15,13 @@ const RECEIVERS: &str = "/admin/v1/receivers";
 const MOST: u64 = 1000;
 
 /// A push as the operator sees it.
-#[derive(Clone)]
-struct Shown {
+#[derive(Debug, Clone)]
+pub(super) struct Shown {
     id: u64,
     receiver: u64,
     origin: String,
-    webhook_id: String,
+    pub(super) webhook_id: String,
+    pub(super) state: String,
     at: String,
 }
 
@@ -106,7 +107,12 @@ impl World {
             return;
         }
         let one = self.chance.pick(dead).clone();
-        let ask = Ask::Replay(vec![one.webhook_id], None);
+        self.replay_push(&one);
+    }
+
+    /// One is sent again, with all after it.
+    pub(super) fn replay_push(&mut self, one: &Shown) {
+        let ask = Ask::Replay(vec![one.webhook_id.clone()], None);
         self.operator_calls("POST", format!("{PUSHES}/{}/replay", one.id), None, ask);
     }
 
@@ -138,8 +144,20 @@ impl World {
             return;
         }
         let one = self.chance.pick(&shown).clone();
-        let ask = Ask::Drop(one.webhook_id);
+        self.drop_push(&one);
+    }
+
+    /// One is never to be told.
+    pub(super) fn drop_push(&mut self, one: &Shown) {
+        let ask = Ask::Drop(one.webhook_id.clone());
         self.operator_calls("DELETE", format!("{PUSHES}/{}", one.id), None, ask);
+    }
+
+    /// What the operator sees of stored pushes.
+    pub(super) fn stored_pushes(&mut self) -> anyhow::Result<Vec<Shown>> {
+        let path = format!("{PUSHES}?limit={MOST}");
+        let (_, list) = self.ask_for(What::AskedByOperator, "GET", &path, None)?;
+        Ok(shown(&list))
     }
 
     /// Whatever is held is released.
@@ -182,6 +200,7 @@ fn shown(list: &Value) -> Vec<Shown> {
             receiver: push.get("receiver")?.as_u64()?,
             origin: push.get("origin")?.as_str()?.to_owned(),
             webhook_id: push.get("webhookId")?.as_str()?.to_owned(),
+            state: push.get("state")?.as_str()?.to_owned(),
             at: (at.len() > 19).then(|| at.to_owned())?,
         })
     };

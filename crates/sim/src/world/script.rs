@@ -3,6 +3,8 @@
 //! A seed that found a bug finds another one, or none, as soon as the world changes. So each bug is told once more as a script, with
 //! as few steps as show it, and the promises are looked at when it has been played, as after any run.
 
+mod pushes;
+
 use std::fmt::Write as _;
 use std::sync::mpsc;
 use std::thread;
@@ -15,11 +17,9 @@ use downlink_server::simulated::set_chance;
 use serde_json::Value;
 
 use crate::device::{Device, Manner};
-use crate::ledger::operator::Ask;
 use crate::outside::{DiskMood, StopAt};
 
-use super::app;
-use super::fault::Mood;
+use super::app::{self, What};
 use super::{Todo, World};
 
 /// Where the small delays come from.
@@ -63,7 +63,7 @@ impl Script {
         let app = world.life.as_ref().map(|life| life.make_app("app", app::TOKEN));
         app.transpose()?;
         let mut script = Self { world };
-        let told = script.told(story);
+        let told = script.lives(story);
         told.map_err(|error| {
             let mut text = format!("{error:#}\n");
             // A string takes all that is written to it.
@@ -72,18 +72,11 @@ impl Script {
         })
     }
 
-    fn told(&mut self, story: impl FnOnce(&mut Self) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    fn lives(&mut self, story: impl FnOnce(&mut Self) -> anyhow::Result<()>) -> anyhow::Result<()> {
         story(self)?;
         self.world.heal()?;
         self.world.finish()?;
-        let ledger = &self.world.ledger;
-        // In a script nobody subscribes, and nobody follows the feed.
-        let said = [
-            &ledger.violations,
-            &ledger.operator.violations,
-            &ledger.tasks.violations,
-        ];
-        let broken: Vec<&str> = said.into_iter().flatten().map(String::as_str).collect();
+        let broken = self.world.ledger.all_violations();
         ensure!(broken.is_empty(), "{}", broken.join("\n"));
         Ok(())
     }
@@ -101,6 +94,32 @@ impl Script {
         self.world.plan(0, Todo::Connect(place));
         self.pass(1_000)?;
         Ok(place)
+    }
+
+    /// The device leaves, and does not come back by itself.
+    pub fn leave(&mut self, device: usize) {
+        self.world.leaves_for_good(device);
+    }
+
+    /// It is there again, with a session.
+    ///
+    /// # Errors
+    /// The server does not take it.
+    pub fn come(&mut self, device: usize) -> anyhow::Result<()> {
+        self.world.comes_back(device);
+        self.pass(1_000)
+    }
+
+    /// The application removes it. Comes back when that was answered, or the machine has stopped.
+    ///
+    /// # Errors
+    /// Neither comes.
+    pub fn remove(&mut self, device: usize) -> anyhow::Result<()> {
+        self.world.remove_device(device);
+        self.wait("the end of a removal", |world| {
+            let mut calls = world.calls.values();
+            !calls.any(|call| matches!(call.what, What::Remove(_)))
+        })
     }
 
     /// From now on the device takes commands in this manner.
@@ -193,8 +212,7 @@ impl Script {
     /// # Errors
     /// It has no id, or the server is off.
     pub fn path(&mut self, number: u64) -> anyhow::Result<Vec<String>> {
-        let id = self.entry(number)?.id.clone();
-        let id = id.ok_or_else(|| anyhow!("{number} was never answered"))?;
+        let id = self.id(number)?.to_owned();
         let (_, record) = self
             .world
             .ask("GET", &format!("/downlink/v1/commands/{id}"), None)?;
@@ -214,6 +232,11 @@ impl Script {
     fn entry(&self, number: u64) -> anyhow::Result<&crate::ledger::Entry> {
         let entry = self.world.ledger.entries.get(usize::try_from(number)?);
         entry.ok_or_else(|| anyhow!("there is no command {number}"))
+    }
+
+    fn id(&self, number: u64) -> anyhow::Result<&str> {
+        let id = self.entry(number)?.id.as_deref();
+        id.ok_or_else(|| anyhow!("{number} was never answered"))
     }
 
     /// How long the world has lasted.
@@ -262,32 +285,6 @@ impl Script {
         if let Some(life) = &self.world.life {
             life.outside().set_mood(mood);
         }
-    }
-
-    /// The receiver of all pushes is so from now on.
-    pub fn receiver(&mut self, mood: Mood) {
-        self.world.moods.fill(mood);
-    }
-
-    /// The operator holds the receiver of all pushes, and is answered.
-    ///
-    /// # Errors
-    /// He is not.
-    pub fn hold(&mut self) -> anyhow::Result<()> {
-        self.operate(Ask::Hold(0))
-    }
-
-    /// The operator releases it, and is answered.
-    ///
-    /// # Errors
-    /// He is not.
-    pub fn release(&mut self) -> anyhow::Result<()> {
-        self.operate(Ask::Release(0))
-    }
-
-    fn operate(&mut self, ask: Ask) -> anyhow::Result<()> {
-        self.world.operator_asks(ask);
-        self.wait("an answer to the operator", |world| !world.operator_waits())
     }
 
     fn wait(&mut self, what: &str, is_so: impl Fn(&World) -> bool) -> anyhow::Result<()> {

@@ -1,22 +1,13 @@
 //! One step: time goes on to whatever comes first, and that happens.
 
-use std::time::Duration;
-
-use downlink_fleet::topic::Key;
-use downlink_server::simulated::{Letter, Reply};
-use tokio::sync::oneshot;
-
 use crate::device;
 use crate::ledger::entry;
 use crate::outside::Seen;
 use crate::sleeper;
+use downlink_fleet::topic::Key;
 
-use super::fault::Mood;
-use super::operator::receiver_of;
+use super::receivers::GONE;
 use super::{Todo, World};
-
-/// A receiver's word that it wants a push no more.
-const GONE: Reply = Reply::Status(410, None);
 
 impl World {
     /// Lives to the next thing that happens, or to `end`.
@@ -359,56 +350,5 @@ impl World {
             }
         }
         self.watch(place);
-    }
-
-    fn push(&mut self, letter: &Letter, reply: oneshot::Sender<Reply>) {
-        if self.rough && self.jumpy && self.chance.percent(2) {
-            // At the moment when a command has just got its status.
-            self.jump();
-        }
-        let place = receiver_of(&letter.origin).unwrap_or(0);
-        let is_test = letter.webhook_id.starts_with("test-");
-        let pushed = match is_test {
-            true => None,
-            false => self.ledger.pushed(place, &letter.webhook_id, &letter.body),
-        };
-        let mood = self.moods.get(place).copied().unwrap_or(Mood::Good);
-        let mood = match mood {
-            Mood::Mixed => *self
-                .chance
-                .pick(&[Mood::Good, Mood::Fails, Mood::AcceptsAndBreaks, Mood::Hangs]),
-            Mood::Good
-            | Mood::Slow
-            | Mood::Fails
-            | Mood::Throttles
-            | Mood::Refuses
-            | Mood::Hangs
-            | Mood::AcceptsAndBreaks => mood,
-        };
-        self.note(format_args!(
-            "receiver {place} {mood:?} gets {}",
-            letter.webhook_id
-        ));
-        if is_test {
-            self.ledger.operator.tested(mood.status());
-        }
-        let soon = self.chance.below(50);
-        let ok = Reply::Status(204, None);
-        match mood {
-            Mood::Good | Mood::Mixed => self.plan(soon, Todo::Reply(reply, ok, pushed)),
-            Mood::Slow => {
-                let after = self.chance.below(12_000);
-                self.plan(after, Todo::Reply(reply, ok, pushed));
-            }
-            Mood::Fails => self.plan(soon, Todo::Reply(reply, Reply::Status(500, None), None)),
-            Mood::Throttles => {
-                let pause = Some(Duration::from_secs(self.chance.between(1, 20)));
-                self.plan(soon, Todo::Reply(reply, Reply::Status(429, pause), None));
-            }
-            Mood::Refuses => self.plan(soon, Todo::Reply(reply, GONE, pushed)),
-            // Longer than anybody waits.
-            Mood::Hangs => self.plan(100_000, Todo::Reply(reply, Reply::Broken, None)),
-            Mood::AcceptsAndBreaks => self.plan(soon, Todo::Reply(reply, Reply::Broken, None)),
-        }
     }
 }
