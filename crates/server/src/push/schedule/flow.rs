@@ -1,8 +1,9 @@
 //! How many attempts one receiver is given at once, and how fast: learnt from how they end.
 //!
-//! It begins with a few and takes one more for each success while all it has are in use. A failure takes it back to
-//! where the attempt that failed did not exist, and what failed once is tried again only later, and later each time
-//! it fails again; only more that has proved to hold shortens that. So a receiver that takes ten at once gets ten, and
+//! It begins with a few and takes one more for each success while all it has are in use. Of those that are in flight when one
+//! fails, as many as do not fail are what it holds; which of them do, says nothing: a receiver under load does not read them in
+//! the order in which they started. What failed once is tried again only later, and later each time it fails again; only more
+//! that has proved to hold shortens that. So a receiver that takes ten at once gets ten, and
 //! eleven once in five minutes. One that is fast with few is given more only if that makes it faster ([`worth`]). After a pause of
 //! failures only it begins with one, and with few a second.
 
@@ -43,8 +44,11 @@ pub(super) struct Flow {
     /// The ceiling was raised, and nothing failed since.
     raised: bool,
     hesitate: Duration,
-    /// When it was cut last, and how far it may be cut for attempts that started before.
+    /// In flight with the one that started last.
+    in_flight: usize,
+    /// When it was cut last, how many of those that were in flight then have not failed, and how far it may be cut for them.
     cut_at: Duration,
+    holds: usize,
     floor: usize,
     ramp: Option<Ramp>,
     rate: Option<Rate>,
@@ -76,7 +80,9 @@ impl Flow {
             raise_at: Duration::ZERO,
             raised: false,
             hesitate: HESITATE,
+            in_flight: 0,
             cut_at: Duration::ZERO,
+            holds: 1,
             floor: 1,
             ramp: None,
             rate: None,
@@ -105,8 +111,9 @@ impl Flow {
             && self.rate.as_ref().is_none_or(|rate| rate.next <= now + BURST)
     }
 
-    /// One starts.
-    pub(super) fn started(&mut self, now: Duration) {
+    /// One starts: the `nth` in flight.
+    pub(super) fn started(&mut self, nth: usize, now: Duration) {
+        self.in_flight = nth;
         if let Some(ramp) = &mut self.ramp {
             ramp.left = ramp.left.saturating_sub(1);
         }
@@ -162,16 +169,17 @@ impl Flow {
         }
     }
 
-    /// One failed for which the receiver's load may be to blame: the `nth` in flight when it started, at `started`.
-    pub(super) fn failed(&mut self, nth: usize, started: Duration, now: Duration) {
-        let holds = nth.saturating_sub(1).max(1);
+    /// One failed for which the receiver's load may be to blame. It started at `started`.
+    pub(super) fn failed(&mut self, started: Duration, now: Duration) {
         if started >= self.cut_at {
+            self.holds = self.in_flight;
             // A failure at low load says nothing of high load: not below half for what started before it.
             self.floor = self.limit.div_ceil(2);
             self.hesitate = (self.hesitate * 2).min(HESITATE_LONGEST);
             self.cut_at = now;
         }
-        self.ceiling = self.ceiling.min(holds.max(self.floor));
+        self.holds = self.holds.saturating_sub(1);
+        self.ceiling = self.ceiling.min(self.holds.max(self.floor));
         self.limit = self.limit.min(self.ceiling).max(1);
         (self.eager, self.raised, self.credit) = (false, false, 0);
         self.worth = Worth::new(now);

@@ -137,7 +137,7 @@ impl Receiver {
             Lane::First | Lane::Again => Taken::Stored(self.rows.take()?),
         };
         self.in_flight += 1;
-        self.flow.started(now);
+        self.flow.started(self.in_flight, now);
         Some(taken)
     }
 
