@@ -42,6 +42,10 @@ pub(crate) struct Options {
     /// Commands under way at any time, of whole cycles
     #[arg(long, default_value_t = 64)]
     in_flight: usize,
+    /// Cycles or cancels begun in a second, with callbacks and without; else as many as go with so many under way, which are many more
+    /// without callbacks, and each of these costs less for it
+    #[arg(long)]
+    rate: Option<f64>,
     /// Runs, each of the server and then of the bare client
     #[arg(long, default_value_t = 5)]
     runs: usize,
@@ -127,7 +131,7 @@ async fn measure(options: &Options, told: Told) -> anyhow::Result<Run> {
         stage.callback.clear();
     }
     let (queued, created) = cancel::queue(&stage, options.commands).await?;
-    let (spent, answered) = queued.cancel(&stage, options.by).await?;
+    let (spent, answered) = queued.cancel(&stage, options).await?;
     let mut run = Run::default();
     let count = options.commands;
     run.add(RATE, spent.rate(count));

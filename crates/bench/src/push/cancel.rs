@@ -1,10 +1,11 @@
 //! Commands for absent devices: queued, then cancelled all together.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
+use super::Options;
 use crate::cycle::Stage;
 use crate::world::http::{Client, clients};
 use crate::world::parallel::each;
@@ -58,8 +59,8 @@ pub(super) async fn settle() {
 
 impl Queued {
     /// Cancels all, and waits for the last push if there is a receiver. Gives what that took, and after what time the last call was answered.
-    pub(super) async fn cancel(&self, stage: &Stage, by: By) -> anyhow::Result<(Spent, Duration)> {
-        let (targets, method, path, body, status) = match by {
+    pub(super) async fn cancel(&self, stage: &Stage, options: &Options) -> anyhow::Result<(Spent, Duration)> {
+        let (targets, method, path, body, status) = match options.by {
             By::Cycle | By::Delete => (&self.devices, "DELETE", "dm/v1.4.0/devices", "", 204),
             By::Cancel => {
                 let body = r#"{"status":"CANCELED"}"#;
@@ -69,7 +70,11 @@ impl Queued {
         let (targets, calls) = (Rc::clone(targets), 0..targets.len() as u64);
         let clients = clients(&stage.server, &stage.token, AT_ONCE).await?;
         let span = Span::of(stage.server.pid()?)?;
+        let (began, rate) = (Instant::now(), options.rate);
         let work = async move |client: &mut Client, n: u64| {
+            if let Some(rate) = rate {
+                tokio::time::sleep_until((began + Duration::from_secs_f64(n as f64 / rate)).into()).await;
+            }
             let path = format!("/iocm/app/{path}/{}", targets[n as usize]);
             let (answer, text) = client.call(method, &path, body).await?;
             ensure!(answer == status, "{method} {path}: {answer} {text}");

@@ -27,7 +27,10 @@ pub(super) async fn measure(options: &Options, told: Told) -> anyhow::Result<Run
     let commands = usize::try_from(options.commands)?;
     load.closed(commands / 10).await?;
     let span = Span::of(stage.server.pid()?)?;
-    let legs = load.closed(commands).await?;
+    let legs = match options.rate {
+        Some(rate) => load.open(commands, rate).await?,
+        None => load.closed(commands).await?,
+    };
     let wall = span.wall();
     super::cancel::settle().await;
     let spent = Spent {
