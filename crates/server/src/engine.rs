@@ -23,9 +23,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use downlink_core::lifecycle::Input;
-use downlink_core::{CommandId, DeviceKey, IdMint, Offer, SessionId, Timestamp};
+use downlink_core::{AppKey, CommandId, DeviceKey, IdMint, Offer, SessionId, Timestamp};
 use downlink_store::{
-    AppSettings, Applied, Change, Changed, Dispatch, PushDuty, ReceiverKey, Store, StoreError, Target,
+    AppSettings, Applied, Change, Changed, Dispatch, PushDuty, ReceiverKey, Record, Store, StoreError, Target,
 };
 use tokio::sync::{Notify, broadcast, mpsc};
 
@@ -238,16 +238,31 @@ impl Engine {
     pub(crate) async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Changed>, StoreError> {
         let mut changed = self.store.apply(changes).await?;
         for one in &mut changed {
-            match &mut one.outcome {
-                Some(Ok(applied)) => self.follow(applied),
-                Some(Err(refusal)) => self.metrics.refused((*refusal).into()),
-                None => self.metrics.refused(RefusalLabel::Unknown),
-            }
-            if let Some((applied, _)) = &mut one.next {
-                self.follow(applied);
-            }
+            self.follow_changed(one);
         }
         Ok(changed)
+    }
+
+    /// The same of one command of an application; gives its record too, if it has one.
+    async fn apply_and_load(
+        &self,
+        app: AppKey,
+        change: Change,
+    ) -> Result<(Changed, Option<Record>), StoreError> {
+        let (mut changed, record) = self.store.apply_and_load(app, change).await?;
+        self.follow_changed(&mut changed);
+        Ok((changed, record))
+    }
+
+    fn follow_changed(&self, changed: &mut Changed) {
+        match &mut changed.outcome {
+            Some(Ok(applied)) => self.follow(applied),
+            Some(Err(refusal)) => self.metrics.refused((*refusal).into()),
+            None => self.metrics.refused(RefusalLabel::Unknown),
+        }
+        if let Some((applied, _)) = &mut changed.next {
+            self.follow(applied);
+        }
     }
 
     /// Sends the device's next due command over the offered session, if there is one and its slot is free.

@@ -318,6 +318,14 @@ pub trait Commands {
     /// order of the changes.
     async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Changed>, StoreError>;
 
+    /// Applies `change` in the same way, and gives the record of its command as that leaves it. Without a record where the application
+    /// has no such command: the change must be of a command of its own ([`Target::OfApp`]).
+    async fn apply_and_load(
+        &self,
+        app: AppKey,
+        change: Change,
+    ) -> Result<(Changed, Option<Record>), StoreError>;
+
     /// Sends the oldest due command of a device over the offered session, if its slot is free: one that was lost
     /// with an earlier session first.
     async fn send_next(

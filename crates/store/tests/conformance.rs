@@ -84,6 +84,7 @@ macro_rules! suite {
             life::a_late_result_amends_once,
             life::a_result_after_the_window_changes_nothing,
             life::a_refused_member_does_not_disturb_its_neighbours,
+            life::a_change_by_an_application_shows_the_record_as_it_leaves_it,
             life::a_target_must_fit,
             life::grouping_changes_nothing,
             life::without_a_receiver_nothing_is_owed,

@@ -173,17 +173,9 @@ impl Engine {
             now: clock::now(),
             then_send: None,
         };
-        let outcome = self
-            .apply(vec![change])
-            .await?
-            .pop()
-            .and_then(|changed| changed.outcome);
-        let record = self
-            .store
-            .load(app.key, command)
-            .await?
-            .ok_or(CancelError::Unknown)?;
-        match outcome {
+        let (changed, record) = self.apply_and_load(app.key, change).await?;
+        let record = record.ok_or(CancelError::Unknown)?;
+        match changed.outcome {
             Some(Ok(_)) => Ok(record),
             // `None`: it is there, but no longer open.
             None

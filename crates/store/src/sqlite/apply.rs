@@ -8,7 +8,7 @@ use super::batch::Batch;
 use super::entry::Dirt;
 use super::failure::Failure;
 use super::work_row::WorkRow;
-use crate::{Change, Changed, Target, Told};
+use crate::{Change, Changed, Record, Target, Told};
 
 impl Batch {
     pub(super) fn apply(&mut self, change: &Change) -> Result<Changed, Failure> {
@@ -49,6 +49,19 @@ impl Batch {
             outcome: Some(Ok(applied)),
             next,
         })
+    }
+
+    pub(super) fn apply_and_load(
+        &mut self,
+        app: AppKey,
+        change: &Change,
+    ) -> Result<(Changed, Option<Record>), Failure> {
+        let changed = self.apply(change)?;
+        let record = match self.resolve(change.target)? {
+            Some(id) => self.record(id)?,
+            None => None,
+        };
+        Ok((changed, record.filter(|record| record.app == app)))
     }
 
     fn resolve(&mut self, target: Target) -> Result<Option<CommandId>, Failure> {

@@ -37,6 +37,15 @@ impl Commands for SqliteStore {
         .await
     }
 
+    async fn apply_and_load(
+        &self,
+        app: AppKey,
+        change: Change,
+    ) -> Result<(Changed, Option<Record>), StoreError> {
+        self.write(WhenFull::Wait, move |batch| batch.apply_and_load(app, &change))
+            .await
+    }
+
     async fn send_next(
         &self,
         device: DeviceKey,

@@ -150,7 +150,7 @@ impl Batch {
     }
 
     /// The record as the batch leaves it so far.
-    fn record(&mut self, id: CommandId) -> Result<Option<Record>, Failure> {
+    pub(super) fn record(&mut self, id: CommandId) -> Result<Option<Record>, Failure> {
         let fresh = self.entries.get(&id).and_then(|entry| entry.fresh.clone());
         if let Some(submission) = fresh {
             let device_id = self.device_id(submission.command.device)?;

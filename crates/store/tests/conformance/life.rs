@@ -314,6 +314,46 @@ pub(crate) async fn a_refused_member_does_not_disturb_its_neighbours(stores: Sto
     assert_eq!(world.statuses(b).await, [Status::Pending, Status::Canceled]);
 }
 
+pub(crate) async fn a_change_by_an_application_shows_the_record_as_it_leaves_it(stores: Stores) {
+    use downlink_store::{Change, Target};
+    let world = World::new(stores.open()).await;
+    let device = world.device("d").await;
+    let stranger = new_app(&*world.store, "stranger").await;
+    let cancel = |app, command| {
+        let change = Change {
+            target: Target::OfApp(app, command),
+            input: Input::Cancel("by hand".into()),
+            now: at(5),
+            then_send: None,
+        };
+        world.store.apply_and_load(app, change)
+    };
+    for told in [false, true] {
+        let id = world.pending(&device, T0).await;
+        let (changed, record) = cancel(stranger.key, id).await.unwrap();
+        assert!(changed.outcome.is_none() && record.is_none(), "of another");
+        let (changed, record) = cancel(world.app.key, id).await.unwrap();
+        let (applied, record) = (changed.outcome.unwrap().unwrap(), record.unwrap());
+        assert_eq!(
+            (applied.status, record.status, record.events.len()),
+            (Status::Canceled, Status::Canceled, 2)
+        );
+        let loaded = world.store.load(world.app.key, id).await.unwrap().unwrap();
+        assert_eq!(
+            format!("{record:?}"),
+            format!("{loaded:?}"),
+            "as one that is read"
+        );
+        if told {
+            world.told(id, applied.seq).await;
+        }
+        // Once more: refused, or over. The record is shown all the same.
+        let (changed, again) = cancel(world.app.key, id).await.unwrap();
+        assert!(!matches!(changed.outcome, Some(Ok(_))), "{changed:?}");
+        assert_eq!(format!("{:?}", again.unwrap()), format!("{loaded:?}"));
+    }
+}
+
 pub(crate) async fn a_target_must_fit(stores: Stores) {
     use downlink_store::{Change, Target};
     let world = World::new(stores.open()).await;

@@ -71,6 +71,7 @@ unused! {
     Commands {
         fn create(a: Submission) -> Result<Created, CreateRefused>;
         fn apply(a: Vec<Change>) -> Vec<Changed>;
+        fn apply_and_load(a: AppKey, c: Change) -> (Changed, Option<Record>);
         fn send_next(a: DeviceKey, b: Offer, c: Timestamp) -> Option<(Applied, Dispatch)>;
         fn load(a: AppKey, b: CommandId) -> Option<Record>;
         fn load_push(a: CommandId) -> Option<PushDuty>;

@@ -291,6 +291,10 @@ impl Commands for FakeStore {
         Ok(answers)
     }
 
+    async fn apply_and_load(&self, _: AppKey, _: Change) -> Result<(Changed, Option<Record>), StoreError> {
+        unimplemented!()
+    }
+
     async fn send_next(
         &self,
         device: DeviceKey,
