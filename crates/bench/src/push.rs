@@ -42,7 +42,7 @@ pub(crate) struct Options {
     /// Commands under way at any time, of whole cycles
     #[arg(long, default_value_t = 64)]
     in_flight: usize,
-    /// Cycles or cancels begun in a second, with callbacks and without; else as many as go with so many under way, which are many more
+    /// Cycles, cancels or deletions begun in a second, with callbacks and without; else as many as go with so many under way, which are many more
     /// without callbacks, and each of these costs less for it
     #[arg(long)]
     rate: Option<f64>,

@@ -91,6 +91,7 @@ impl Northbound {
             engine.metrics().http_shed.clone(),
         );
         let rounds = Rounds::new(
+            config.northbound.max_connections,
             Duration::from_millis(config.northbound.max_wait_ms),
             engine.metrics().http_waiting.clone(),
             engine.metrics().http_shed.clone(),

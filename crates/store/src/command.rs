@@ -318,8 +318,8 @@ pub trait Commands {
     /// order of the changes.
     async fn apply(&self, changes: Vec<Change>) -> Result<Vec<Changed>, StoreError>;
 
-    /// Applies `change` in the same way, and gives the record of its command as that leaves it. Without a record where the application
-    /// has no such command: the change must be of a command of its own ([`Target::OfApp`]).
+    /// Applies `change` in the same way, and gives the record of its command as that leaves it, if it changed, is the application's and
+    /// can be read.
     async fn apply_and_load(
         &self,
         app: AppKey,

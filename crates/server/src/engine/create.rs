@@ -174,7 +174,13 @@ impl Engine {
             then_send: None,
         };
         let (changed, record) = self.apply_and_load(app.key, change).await?;
-        let record = record.ok_or(CancelError::Unknown)?;
+        let record = match record {
+            Some(record) => record,
+            None => {
+                let kept = self.store.load(app.key, command).await?;
+                kept.ok_or(CancelError::Unknown)?
+            }
+        };
         match changed.outcome {
             Some(Ok(_)) => Ok(record),
             // `None`: it is there, but no longer open.

@@ -1,4 +1,4 @@
-//! How much is worked on at once. What comes beyond that is told so at once, instead of waiting where nobody sees it: what is
+//! How much is worked on at once. What comes beyond that is told so, instead of waiting where nobody sees it: from here on, what is
 //! accepted does not take longer because more is offered.
 //!
 //! A call takes its place when its body has come, so that slow senders keep none. A refusal costs as much as a part of the work
@@ -83,19 +83,24 @@ impl Room {
 
     async fn refuse(&self, told: &str) -> Fault {
         self.refused.inc();
-        tokio::time::sleep_until(self.pace.turn(Instant::now())).await;
+        self.pace.wait().await;
         Fault::new(Code::Congested, told)
     }
 }
 
 /// When refusals are told.
 #[derive(Default)]
-struct Pace {
+pub(super) struct Pace {
     /// The turn of the last one.
     last: Mutex<Option<Instant>>,
 }
 
 impl Pace {
+    /// Waits for the turn of one more.
+    pub(super) async fn wait(&self) {
+        tokio::time::sleep_until(self.turn(Instant::now())).await;
+    }
+
     /// The turn of one more.
     fn turn(&self, now: Instant) -> Instant {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -254,7 +254,7 @@ impl Metrics {
         let http_shed = counter(
             r,
             "http_shed",
-            "Northbound requests refused because too many were being worked on",
+            "Northbound requests refused because too many were being worked on, or waited",
         );
         let http_waiting = gauge(r, "http_waiting", "Northbound requests that wait for their turn");
         let http_connections_refused = counter(

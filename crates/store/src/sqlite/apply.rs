@@ -57,11 +57,16 @@ impl Batch {
         change: &Change,
     ) -> Result<(Changed, Option<Record>), Failure> {
         let changed = self.apply(change)?;
-        let record = match self.resolve(change.target)? {
-            Some(id) => self.record(id)?,
-            None => None,
+        let Some(Ok(applied)) = &changed.outcome else {
+            return Ok((changed, None));
         };
-        Ok((changed, record.filter(|record| record.app == app)))
+        let record = match self.record(applied.command) {
+            Ok(record) => record.filter(|record| record.app == app),
+            // The command has changed all the same: whoever reads the record is told what is wrong with it.
+            Err(failure) if failure.is_of_a_row() => None,
+            Err(failure) => return Err(failure),
+        };
+        Ok((changed, record))
     }
 
     fn resolve(&mut self, target: Target) -> Result<Option<CommandId>, Failure> {

@@ -144,11 +144,11 @@ impl Schedule {
             }
             None => receiver.flow.succeeded(push.nth, now),
             Some(Failure::Throttled(asked)) => {
-                receiver.flow.failed(push.started, now);
+                receiver.flow.failed(push.nth, push.started, now);
                 let asked = asked.unwrap_or(Duration::ZERO).min(PAUSE_LONGEST);
                 receiver.paused_until = receiver.paused_until.max(now + asked);
             }
-            Some(Failure::Trouble) => receiver.flow.failed(push.started, now),
+            Some(Failure::Trouble) => receiver.flow.failed(push.nth, push.started, now),
             Some(Failure::Gone | Failure::Rejected) => {}
         }
         if notice == Some(Notice::Failing) {

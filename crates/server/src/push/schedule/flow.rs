@@ -46,13 +46,46 @@ pub(super) struct Flow {
     hesitate: Duration,
     /// In flight with the one that started last.
     in_flight: usize,
-    /// When it was cut last, how many of those that were in flight then have not failed, and how far it may be cut for them.
-    cut_at: Duration,
-    holds: usize,
-    floor: usize,
+    /// What started before this says nothing any more.
+    anew_at: Duration,
+    cut: Cut,
     ramp: Option<Ramp>,
     rate: Option<Rate>,
     worth: Worth,
+}
+
+/// What those that were in flight when one failed have come to.
+#[derive(Debug)]
+struct Cut {
+    /// When that was.
+    at: Duration,
+    /// So many were in flight, as far as is known, and so many of them failed.
+    of: usize,
+    failed: usize,
+    /// The ceiling before, and how far it may be lowered.
+    ceiling: usize,
+    floor: usize,
+}
+
+impl Cut {
+    /// With nothing in flight.
+    fn none(at: Duration) -> Self {
+        Self {
+            at,
+            of: 0,
+            failed: 0,
+            ceiling: usize::MAX,
+            floor: 1,
+        }
+    }
+
+    /// One more failed, of at least so many.
+    fn count(&mut self, in_flight: usize) -> usize {
+        self.of = self.of.max(in_flight);
+        self.failed += 1;
+        let holds = self.of.saturating_sub(self.failed);
+        self.ceiling.min(holds.max(self.floor))
+    }
 }
 
 #[derive(Debug)]
@@ -81,9 +114,8 @@ impl Flow {
             raised: false,
             hesitate: HESITATE,
             in_flight: 0,
-            cut_at: Duration::ZERO,
-            holds: 1,
-            floor: 1,
+            anew_at: Duration::ZERO,
+            cut: Cut::none(Duration::ZERO),
             ramp: None,
             rate: None,
             worth: Worth::new(Duration::ZERO),
@@ -169,26 +201,42 @@ impl Flow {
         }
     }
 
-    /// One failed for which the receiver's load may be to blame. It started at `started`.
-    pub(super) fn failed(&mut self, started: Duration, now: Duration) {
-        if started >= self.cut_at {
-            self.holds = self.in_flight;
-            // A failure at low load says nothing of high load: not below half for what started before it.
-            self.floor = self.limit.div_ceil(2);
-            self.hesitate = (self.hesitate * 2).min(HESITATE_LONGEST);
-            self.cut_at = now;
+    /// One failed for which the receiver's load may be to blame: the `nth` in flight when it started, at `started`.
+    pub(super) fn failed(&mut self, nth: usize, started: Duration, now: Duration) {
+        if started < self.anew_at {
+            return;
         }
-        self.holds = self.holds.saturating_sub(1);
-        self.ceiling = self.ceiling.min(self.holds.max(self.floor));
+        let in_flight = nth.max(self.in_flight);
+        if started >= self.cut.at {
+            self.begin_cut(in_flight, now);
+        }
+        self.ceiling = self.cut.count(in_flight);
         self.limit = self.limit.min(self.ceiling).max(1);
         (self.eager, self.raised, self.credit) = (false, false, 0);
         self.worth = Worth::new(now);
         self.raise_at = now + self.hesitate;
     }
 
+    /// A failure at low load says nothing of high load: not below half for what started before it, and not below what is given to one of
+    /// which nothing is known.
+    fn begin_cut(&mut self, in_flight: usize, now: Duration) {
+        let loaded = in_flight * 2 >= self.limit;
+        let least = if loaded { 1 } else { self.limit.min(FIRST) };
+        if loaded {
+            self.hesitate = (self.hesitate * 2).min(HESITATE_LONGEST);
+        }
+        self.cut = Cut {
+            at: now,
+            ceiling: self.ceiling,
+            floor: self.limit.div_ceil(2).max(least),
+            ..Cut::none(now)
+        };
+    }
+
     /// It works again after a time of failures only: begins anew, slowly.
     pub(super) fn restart(&mut self, now: Duration) {
         (self.limit, self.ceiling, self.credit, self.eager) = (1, self.most, 0, true);
+        (self.anew_at, self.cut, self.hesitate) = (now, Cut::none(now), HESITATE);
         self.worth = Worth::new(now);
         self.ramp = Some(Ramp {
             since: now,

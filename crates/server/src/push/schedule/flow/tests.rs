@@ -16,7 +16,7 @@ fn run(flow: &mut Flow, takes: usize, latency: u64, secs: u64) -> (u64, usize, f
         while out.front().is_some_and(|(_, end, _)| *end <= now) {
             let (start, _, nth) = out.pop_front().unwrap();
             if nth > takes {
-                flow.failed(ms(start), ms(now));
+                flow.failed(nth, ms(start), ms(now));
                 refused += u64::from(last);
             } else {
                 flow.succeeded(nth, ms(now));
@@ -73,7 +73,7 @@ fn run_busy(flow: &mut Flow, takes: usize, secs: u64, mut random: u64) -> u64 {
             if taken.len() < takes {
                 taken.push((now + 50, nth));
             } else {
-                flow.failed(ms(start), ms(now));
+                flow.failed(nth, ms(start), ms(now));
             }
         }
     }
@@ -91,6 +91,53 @@ fn one_that_reads_a_burst_in_any_order_gets_what_it_takes() {
         assert!(rate >= 2_250, "{rate}/s of 2500, seed {seed}");
         assert!(flow.limit() >= 180, "{} of 200, seed {seed}", flow.limit());
     }
+}
+
+/// Few are in flight when the refusal comes, for want of more to send: it was one of many all the same.
+#[test]
+fn a_refusal_that_comes_when_little_is_there_to_be_sent_was_one_of_many() {
+    let mut flow = Flow::new(256);
+    run(&mut flow, 200, 50, 4);
+    let before = flow.limit();
+    flow.started(before, ms(9000));
+    flow.started(20, ms(9040));
+    flow.failed(before, ms(9000), ms(9050));
+    assert_eq!(flow.limit(), before - 1);
+}
+
+#[test]
+fn failures_far_apart_at_low_load_leave_it_what_one_is_given_that_is_not_known() {
+    let mut flow = Flow::new(256);
+    run(&mut flow, 200, 50, 4);
+    let hesitates = flow.hesitate;
+    for minute in 1..20 {
+        flow.started(1, ms(minute * 60_000));
+        flow.failed(1, ms(minute * 60_000), ms(minute * 60_000 + 5));
+    }
+    assert_eq!((flow.limit(), flow.hesitate), (FIRST, hesitates));
+}
+
+/// Attempts that hang end long after those that failed at once, and after probes that were accepted.
+#[test]
+fn what_started_before_it_worked_again_does_not_count_after() {
+    let mut flow = Flow::new(256);
+    run(&mut flow, 200, 50, 4);
+    for nth in 1..=180 {
+        flow.failed(nth, ms(5000), ms(5001));
+    }
+    flow.started(1, ms(6000));
+    flow.failed(1, ms(6000), ms(6001));
+    flow.restart(ms(12_000));
+    for n in 0..200 {
+        flow.started(n + 1, ms(12_100));
+        flow.succeeded(flow.limit(), ms(12_150));
+    }
+    let before = flow.limit();
+    assert!(before > 150, "{before}");
+    for nth in 181..=200 {
+        flow.failed(nth, ms(5000), ms(20_000));
+    }
+    assert_eq!(flow.limit(), before);
 }
 
 #[test]
@@ -118,7 +165,7 @@ fn one_that_came_to_take_more_gets_more() {
     let mut flow = Flow::new(256);
     run(&mut flow, 10, 20, 10);
     let mut flow = Flow {
-        cut_at: Duration::ZERO,
+        cut: Cut::none(Duration::ZERO),
         raise_at: Duration::ZERO,
         ..flow
     };
@@ -132,7 +179,7 @@ fn a_failure_at_low_load_does_not_cost_everything() {
     run(&mut flow, 200, 50, 3);
     let before = flow.limit();
     flow.started(2, ms(9000));
-    flow.failed(ms(9000), ms(9001));
+    flow.failed(2, ms(9000), ms(9001));
     assert!(flow.limit() >= before / 2);
 }
 
