@@ -49,3 +49,29 @@ async fn an_unreadable_command_stops_nobody_else() {
     assert!(changed[0].outcome.is_none(), "{changed:?}");
     assert!(matches!(changed[1].outcome, Some(Ok(_))), "{changed:?}");
 }
+
+/// A record that cannot be read keeps its command from nothing, and its neighbours in the batch from nothing either.
+#[tokio::test]
+async fn a_command_whose_record_cannot_be_read_is_cancelled_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let world = World::new(store.clone()).await;
+    let device = world.device("d").await;
+    let id = world.pending(&device, T0).await;
+    let app = world.app.key;
+    store.close().await;
+    let broken = Connection::open(dir.path().join("downlink.db"))
+        .unwrap()
+        .execute(
+            "UPDATE command SET max_retransmit = 4711 WHERE id = ?1",
+            [id.to_bytes()],
+        )
+        .unwrap();
+    assert_eq!(broken, 1);
+    let store = open(dir.path());
+    let cancel = change(id, Input::Cancel("x".into()), at(2));
+    let (changed, record) = store.apply_and_load(app, cancel).await.unwrap();
+    assert!(matches!(changed.outcome, Some(Ok(_))), "{changed:?}");
+    assert!(record.is_none(), "{record:?}");
+    assert!(store.load(app, id).await.is_err(), "whoever reads it is told");
+}
