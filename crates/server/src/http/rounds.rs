@@ -6,7 +6,7 @@
 //! begin in a round; the others wait for one of the next, in the order in which they came. Who has little to do is served first,
 //! and calls take what is left. With several threads it is the round of one of them, which others take tasks from.
 //!
-//! Neither how many wait nor how long has no end; who is refused for it is told so at the pace of refusals ([`Pace`]).
+//! How many wait, and for how long, has a limit; who is refused for it is told so at the pace of refusals ([`Pace`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
