@@ -6,6 +6,8 @@ use downlink_fleet::topic::Family;
 use sim::{DiskMood, Manner, Mood, play};
 
 const SECOND: u64 = 1000;
+/// Pushes at once to a receiver of which nothing is known.
+const AT_FIRST: usize = 8;
 /// A disk whose reads take their time.
 const SLOW_TO_READ: DiskMood = DiskMood {
     write_least: 0,
@@ -48,18 +50,28 @@ fn what_is_sent_again_comes_before_later_changes_that_wait_in_memory() -> anyhow
 fn what_was_dropped_while_it_waited_in_memory_is_not_sent() -> anyhow::Result<()> {
     play(|script| {
         let lamp = script.device(Family::Oc, Qos::One, Manner::Answers)?;
-        script.receiver(Mood::Fails);
-        let numbers = [script.create(lamp, 600)?, script.create(lamp, 600)?];
-        // By then it is given one push at a time.
-        script.pass(5 * SECOND)?;
+        script.hold()?;
+        let mut numbers = Vec::new();
+        for _ in 0..=AT_FIRST {
+            let number = script.create(lamp, 600)?;
+            script.until(number, "SUCCESSFUL")?;
+            numbers.push(number);
+        }
         script.receiver(Mood::Waits);
-        let under_way = script.arrive(1)?;
-        let sent = [script.push_of(numbers[0], 2)?, script.push_of(numbers[1], 2)?];
-        let waits = sent.iter().find(|push| **push != under_way);
-        // It is due by now.
-        script.pass(8 * SECOND)?;
-        script.drop_push(waits.ok_or_else(|| anyhow::anyhow!("both are under way"))?)?;
-        script.reply(Mood::Good)?;
+        script.release()?;
+        script.arrive(AT_FIRST)?;
+        let mut waits = Vec::new();
+        for number in numbers {
+            if script.told(number)?.is_empty() {
+                waits.push(script.push_of(number, 2)?);
+            }
+        }
+        anyhow::ensure!(waits.len() == 1, "{waits:?} are not under way");
+        script.drop_push(&waits[0])?;
+        for _ in 0..AT_FIRST {
+            script.reply(Mood::Good)?;
+        }
+        script.receiver(Mood::Good);
         script.pass(5 * SECOND)
     })
 }
