@@ -112,9 +112,9 @@ fn put(into: &mut Table, section: &str, key: &str, value: Value, place: &str) ->
     };
     if !slot.same_type(&value) {
         let message = format!(
-            "must be a {}, not a {} (in {place})",
-            slot.type_str(),
-            value.type_str()
+            "must be {}, not {} (in {place})",
+            a(slot.type_str()),
+            a(value.type_str())
         );
         return Err(ConfigError::Value { key: full, message });
     }
@@ -146,9 +146,19 @@ fn set_from_env(into: &mut Table, name: &str, text: &str) -> Result<(), ConfigEr
     };
     let value = parse_like(old, text).ok_or_else(|| ConfigError::Value {
         key: name.to_owned(),
-        message: format!("must be a {}", old.type_str()),
+        message: format!("must be {}", a(old.type_str())),
     })?;
     put(into, &section, &key, value, "the environment")
+}
+
+/// A noun with its article.
+fn a(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {noun}")
 }
 
 fn parse_like(old: &Value, text: &str) -> Option<Value> {
@@ -327,7 +337,7 @@ mod tests {
             (env(&[("DOWNLINK_PUSH_ALOW", "1")]), "DOWNLINK_PUSH_ALOW"),
             (
                 env(&[("DOWNLINK_STORE_READERS", "many")]),
-                "DOWNLINK_STORE_READERS",
+                "DOWNLINK_STORE_READERS`: must be an integer",
             ),
             (env(&[("DOWNLINK_STORE_READERS", "0")]), "store.readers"),
             (
