@@ -65,6 +65,7 @@ pub(crate) use token_cache::TokenCache;
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::idle::WhenIdle;
 use crate::net::TlsDoor;
 use crate::secrets::Sealer;
 
@@ -83,7 +84,8 @@ pub(crate) struct Northbound {
 }
 
 impl Northbound {
-    pub(crate) fn new(engine: Arc<Engine>, sealer: Arc<Sealer>, config: Config) -> Self {
+    /// Calls beyond what can be done wait for `pushes` to be idle.
+    pub(crate) fn new(engine: Arc<Engine>, sealer: Arc<Sealer>, config: Config, pushes: WhenIdle) -> Self {
         let connections = config.northbound.max_connections.min(Semaphore::MAX_PERMITS);
         let room = room::Room::new(
             config.northbound.max_calls_at_once,
@@ -93,6 +95,7 @@ impl Northbound {
         let rounds = Rounds::new(
             config.northbound.max_connections,
             Duration::from_millis(config.northbound.max_wait_ms),
+            pushes,
             engine.metrics().http_waiting.clone(),
             engine.metrics().http_shed.clone(),
         );

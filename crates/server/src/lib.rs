@@ -17,6 +17,7 @@ mod engine;
 pub mod fuzzing;
 mod gateway;
 mod http;
+mod idle;
 mod net;
 mod notices;
 pub mod offline;

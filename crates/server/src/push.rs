@@ -24,6 +24,7 @@ mod tls;
 mod trial;
 mod trust;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,18 +37,28 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::client::Client;
-use self::dispatch::{Dispatcher, Inbox};
+use self::dispatch::Dispatcher;
 use self::guard::Guard;
 use self::schedule::Limits;
 use self::target::Target;
 use self::trial::Trial;
 use crate::config::{self, ConfigError};
+use crate::runtime;
 use crate::telemetry::Metrics;
 
 pub(crate) use self::desk::{Breaker, Desk, ReceiverState};
 pub(crate) use self::sign::SigningSecret;
 pub(crate) use self::tls::{OwnTls, Roots, fingerprints};
 pub(crate) use self::trust::{TrustBook, TrustRefused, key_label, tls_label};
+
+/// Why pushing did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the thread that pushes: {0}")]
+    Thread(#[from] io::Error),
+}
 
 /// Where hints come from.
 pub(crate) struct Hints {
@@ -71,14 +82,9 @@ pub(crate) fn start_simulated(
     stop: &CancellationToken,
 ) -> Arc<Desk> {
     let sender = Arc::new(simulated::Sender::new(config, receivers));
-    let (ask, asks) = mpsc::channel(desk::ASKS);
-    let inbox = Inbox {
-        duties: hints.duties,
-        receivers: hints.receivers,
-        asks,
-    };
-    let desk = Desk::new(Trial::new(Arc::clone(&sender)), ask);
-    let dispatcher = Dispatcher::new(limits(config), sender, store, metrics, hints.look_every);
+    let look_every = hints.look_every;
+    let (desk, inbox) = Desk::new(Trial::new(Arc::clone(&sender)), hints);
+    let dispatcher = Dispatcher::new(limits(config), sender, store, metrics, look_every);
     tasks.spawn(dispatcher.run(inbox, stop.clone()));
     Arc::new(desk)
 }
@@ -89,11 +95,11 @@ pub(crate) fn origin(url: &str) -> Option<Arc<str>> {
     target.ask.is_some().then_some(target.origin)
 }
 
-/// Starts the dispatcher. `own`: addresses of this server's own listeners, never pushed to, even inside an allowed
+/// Starts the dispatcher, on a thread of its own where the runtime has several. `own`: addresses of this server's own listeners, never pushed to, even inside an allowed
 /// range. Attempts in flight at `stop` are finished; what is not told stays in the store. Gives what the operator may ask.
 ///
 /// # Errors
-/// An entry of `push.allow` that is neither an address nor a range; the error names it.
+/// An entry of `push.allow` that is neither an address nor a range; the error names it. The system gives no thread.
 #[allow(clippy::too_many_arguments)] // each is a different owner's
 pub(crate) fn start(
     store: Arc<dyn Store>,
@@ -104,19 +110,13 @@ pub(crate) fn start(
     metrics: Arc<Metrics>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> Result<Arc<Desk>, ConfigError> {
+) -> Result<Arc<Desk>, Refused> {
     let guard = Guard::new(&config.allow, own)?;
     let client = Arc::new(Client::new(config, guard, trust));
     let look_every = hints.look_every;
-    let (ask, asks) = mpsc::channel(desk::ASKS);
-    let inbox = Inbox {
-        duties: hints.duties,
-        receivers: hints.receivers,
-        asks,
-    };
-    let desk = Desk::new(Trial::new(Arc::clone(&client)), ask);
+    let (desk, inbox) = Desk::new(Trial::new(Arc::clone(&client)), hints);
     let dispatcher = Dispatcher::new(limits(config), client, store, metrics, look_every);
-    tasks.spawn(dispatcher.run(inbox, stop.clone()));
+    runtime::spawn_apart("push", dispatcher.run(inbox, stop.clone()), tasks)?;
     Ok(Arc::new(desk))
 }
 

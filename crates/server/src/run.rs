@@ -50,6 +50,8 @@ enum Cause {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
+    Push(#[from] push::Refused),
+    #[error(transparent)]
     Bind(#[from] BindError),
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -201,7 +203,12 @@ fn serve(
         secure: listeners.coaps,
     };
     start_lwm2m(sockets, engine, &sealer, &config, tasks, stop)?;
-    let northbound = Arc::new(Northbound::new(Arc::clone(engine), sealer, config));
+    let northbound = Arc::new(Northbound::new(
+        Arc::clone(engine),
+        sealer,
+        config,
+        desk.when_idle(),
+    ));
     if let Some(listener) = listeners.northbound {
         http::start(&northbound, listener, doors.northbound, tasks, stop);
     }

@@ -4,7 +4,8 @@
 //! soon as they are answered would be a thousand turns, and devices and receivers, whose tasks are in the same round, would be
 //! served by what is left: what was accepted would crawl, while the server is busy with refusals. So no more than so many calls
 //! begin in a round; the others wait for one of the next, in the order in which they came. Who has little to do is served first,
-//! and calls take what is left. With several threads it is the round of one of them, which others take tasks from.
+//! and calls take what is left. With several threads it is the round of one of them, which others take tasks from; whoever pushes has a
+//! thread of its own there, and is waited for: else calls would take from the system's turns what pushes of what they create need.
 //!
 //! How many wait, and for how long, has a limit; who is refused for it is told so at the pace of refusals ([`Pace`]).
 
@@ -16,14 +17,18 @@ use std::time::Duration;
 use downlink_api::Code;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 
 use super::Fault;
 use super::room::Pace;
+use crate::idle::WhenIdle;
+use crate::runtime;
 
 /// Calls that begin in one round: a millisecond or two of work.
 const IN_A_ROUND: usize = 32;
+
+/// Where pushes have a thread of their own, a round waits no longer than this for them: with all that it can do now it is done sooner.
+const FOR_PUSHES: Duration = Duration::from_millis(20);
 
 /// See the module.
 pub(crate) struct Rounds {
@@ -36,6 +41,7 @@ pub(crate) struct Rounds {
     most: usize,
     /// The most time that a call waits.
     longest: Duration,
+    pushes: WhenIdle,
     pace: Pace,
     shown: Gauge,
     refused: Counter,
@@ -43,13 +49,20 @@ pub(crate) struct Rounds {
 
 impl Rounds {
     /// No more than `most` calls wait, and none for longer than this; `shown` shows how many do, `refused` how many were told so.
-    pub(super) fn new(most: usize, longest: Duration, shown: Gauge, refused: Counter) -> Arc<Self> {
+    pub(super) fn new(
+        most: usize,
+        longest: Duration,
+        pushes: WhenIdle,
+        shown: Gauge,
+        refused: Counter,
+    ) -> Arc<Self> {
         Arc::new(Self {
             left: Semaphore::new(IN_A_ROUND),
             coming: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             most,
             longest,
+            pushes,
             pace: Pace::default(),
             shown,
             refused,
@@ -97,7 +110,7 @@ impl Rounds {
     /// One round after the other, as long as calls wait for one.
     async fn go_on(self: Arc<Self>) {
         loop {
-            others_first().await;
+            self.others_first().await;
             let left = self.left.available_permits();
             self.left.add_permits(IN_A_ROUND.saturating_sub(left));
             if self.waiting.load(Ordering::SeqCst) == 0 {
@@ -109,11 +122,19 @@ impl Rounds {
             }
         }
     }
+
+    /// Comes back when all who have something to do now had their turn.
+    async fn others_first(&self) {
+        other_tasks_first().await;
+        if !runtime::has_one_thread() {
+            self.pushes.wait(FOR_PUSHES).await;
+        }
+    }
 }
 
-/// Comes back when all tasks that have something to do now had their turn.
-async fn others_first() {
-    if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+/// Comes back when all tasks of this thread that have something to do now had their turn.
+async fn other_tasks_first() {
+    if runtime::has_one_thread() {
         // Behind them, and behind those for which something has arrived.
         return tokio::task::yield_now().await;
     }
@@ -160,6 +181,7 @@ pub(super) mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::idle;
 
     /// All that may begin have, and no other round comes: a second is too long.
     pub(in crate::http) fn standing() -> Arc<Rounds> {
@@ -169,8 +191,13 @@ pub(super) mod tests {
         rounds
     }
 
+    /// Nobody pushes: nobody has to be waited for.
+    fn nobody() -> WhenIdle {
+        idle::pair().0
+    }
+
     fn rounds(longest: Duration) -> Arc<Rounds> {
-        Rounds::new(1_000_000, longest, Gauge::default(), Counter::default())
+        Rounds::new(1_000_000, longest, nobody(), Gauge::default(), Counter::default())
     }
 
     /// What came after what: calls, and turns of a task that always has something to do.
@@ -194,6 +221,23 @@ pub(super) mod tests {
             .unwrap();
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn with_several_threads_a_round_begins_when_pushes_are_idle() {
+        let (pushes, mut asked) = idle::pair();
+        let longest = Duration::from_secs(60);
+        let rounds = Rounds::new(1_000_000, longest, pushes, Gauge::default(), Counter::default());
+        for _ in 0..IN_A_ROUND {
+            rounds.turn().await.unwrap();
+        }
+        let waits = Arc::clone(&rounds);
+        let call = tokio::spawn(async move { waits.turn().await.unwrap() });
+        let waiting = tokio::time::timeout(longest, asked.recv());
+        let waiting = waiting.await.unwrap().unwrap();
+        assert!(!call.is_finished(), "not before they are");
+        waiting.send(()).unwrap();
+        call.await.unwrap();
+    }
+
     fn crowd() -> Arc<Rounds> {
         rounds(Duration::from_secs(60))
     }
@@ -214,7 +258,7 @@ pub(super) mod tests {
             async move {
                 loop {
                     log.lock().unwrap().push(Turn::Other);
-                    others_first().await;
+                    other_tasks_first().await;
                 }
             }
         });
@@ -239,7 +283,8 @@ pub(super) mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_more_wait_than_may() {
-        let rounds = Rounds::new(1, Duration::from_secs(1), Gauge::default(), Counter::default());
+        let (shown, refused) = Default::default();
+        let rounds = Rounds::new(1, Duration::from_secs(1), nobody(), shown, refused);
         rounds.coming.store(true, Ordering::SeqCst);
         rounds.left.forget_permits(IN_A_ROUND);
         let began = Instant::now();
@@ -279,8 +324,8 @@ pub(super) mod tests {
                 .poll(&mut Context::from_waker(Waker::noop()))
                 .is_pending()
         );
-        others_first().await;
-        others_first().await;
+        other_tasks_first().await;
+        other_tasks_first().await;
         drop(given);
         assert_eq!(rounds.waiting.load(Ordering::SeqCst), 0);
         for _ in 0..3 * IN_A_ROUND {

@@ -9,11 +9,14 @@ use downlink_core::{AppKey, Timestamp};
 use downlink_store::{Attempt, ReceiverKey};
 use tokio::sync::{mpsc, oneshot};
 
+use super::Hints;
+use super::dispatch::Inbox;
 use super::target::Target;
 use super::trial::Trial;
+use crate::idle::{self, WhenIdle};
 
 /// Questions that wait for the dispatcher at once; more than these wait for room.
-pub(super) const ASKS: usize = 16;
+const ASKS: usize = 16;
 
 /// What the dispatcher knows of a receiver that it has in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,11 +90,30 @@ pub(super) enum Whom {
 pub(crate) struct Desk {
     trial: Trial,
     asks: mpsc::Sender<Ask>,
+    idle: WhenIdle,
 }
 
 impl Desk {
-    pub(super) fn new(trial: Trial, asks: mpsc::Sender<Ask>) -> Self {
-        Self { trial, asks }
+    /// A desk, and where the dispatcher hears of it and of `hints`.
+    pub(super) fn new(trial: Trial, hints: Hints) -> (Self, Inbox) {
+        let ((ask, asks), (idle, waiting)) = (mpsc::channel(ASKS), idle::pair());
+        let inbox = Inbox {
+            duties: hints.duties,
+            receivers: hints.receivers,
+            asks,
+            waiting,
+        };
+        let desk = Self {
+            trial,
+            asks: ask,
+            idle,
+        };
+        (desk, inbox)
+    }
+
+    /// For who waits until nothing of what is to be pushed, and can be now, is at hand.
+    pub(crate) fn when_idle(&self) -> WhenIdle {
+        self.idle.clone()
     }
 
     /// Sends `body` to `url` once, as the application's pushes are sent. Nothing of it is kept; but a receiver that

@@ -28,13 +28,14 @@ use super::desk::Ask;
 use super::outcome::Outcome;
 use super::schedule::{Hinted, Limits, Notice, Schedule, Source};
 use crate::clock;
+use crate::idle::Waiting;
 use crate::secrets::random;
 use crate::telemetry::Metrics;
 
 /// Hints taken before anything else gets its turn.
 const HINTS_AT_ONCE: usize = 1024;
 
-/// What wakes the dispatcher from outside: hints, and the operator's questions.
+/// What wakes the dispatcher from outside: hints, the operator's questions, and who waits until it is idle.
 pub(super) struct Inbox {
     /// Changes of commands to be pushed.
     pub(super) duties: mpsc::Receiver<PushDuty>,
@@ -42,6 +43,8 @@ pub(super) struct Inbox {
     pub(super) receivers: mpsc::Receiver<ReceiverKey>,
     /// What the operator asks.
     pub(super) asks: mpsc::Receiver<Ask>,
+    /// Who waits until nothing is at hand.
+    pub(super) waiting: mpsc::Receiver<Waiting>,
 }
 
 /// An attempt in flight.
@@ -64,6 +67,7 @@ enum Event {
     Duty(Option<PushDuty>),
     Receiver(Option<ReceiverKey>),
     Asked(Ask),
+    Idle(Waiting),
     Ended(Box<Ended>),
     Done(Done),
     Time,
@@ -100,6 +104,8 @@ impl<S: Sends> Dispatcher<S> {
                 // Nobody can change commands any more, but what is held goes on.
                 Event::Duty(None) | Event::Receiver(None) => inbox = None,
                 Event::Asked(ask) => self.answer(ask),
+                // Whoever waited may be gone.
+                Event::Idle(waiting) => drop(waiting.send(())),
                 Event::Ended(ended) => self.ended(&ended),
                 Event::Done(done) => self.done(done),
                 Event::Time => {}
@@ -254,6 +260,7 @@ async fn hint_from(inbox: &mut Option<Inbox>) -> Event {
             duty = inbox.duties.recv() => Event::Duty(duty),
             key = inbox.receivers.recv() => Event::Receiver(key),
             Some(ask) = inbox.asks.recv() => Event::Asked(ask),
+            Some(waiting) = inbox.waiting.recv() => Event::Idle(waiting),
         },
         None => std::future::pending().await,
     }

@@ -81,6 +81,7 @@ fn sent(n: u32, url: &str) -> PushDuty {
 struct Running {
     hints: mpsc::Sender<PushDuty>,
     _receivers: mpsc::Sender<ReceiverKey>,
+    desk: Arc<super::Desk>,
     store: Arc<FakeStore>,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
@@ -104,7 +105,7 @@ impl Running {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let port: Arc<FakeStore> = Arc::clone(&store);
         let trust = book::empty(book::no_roots());
-        super::start(
+        let desk = super::start(
             port,
             inbox,
             config,
@@ -113,10 +114,10 @@ impl Running {
             Arc::clone(&metrics),
             &tasks,
             &stop,
-        )
-        .unwrap();
+        );
         Self {
             hints,
+            desk: desk.unwrap(),
             _receivers: receivers,
             store,
             metrics,
@@ -467,6 +468,21 @@ async fn beyond_the_backlog_pushes_are_stored_and_sent_all_the_same() {
     .await;
     assert_eq!(receiver.requests().len(), 50, "each once");
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_several_threads_pushes_are_sent_and_who_waits_for_them_is_told() {
+    let receiver = Receiver::start(|_| Answer::Status(200)).await;
+    let running = Running::start(&config(&[receiver.address]));
+    let idle = running.desk.when_idle();
+    for n in 0..50 {
+        running.push(sent(n, &receiver.url("/"))).await;
+    }
+    tokio::time::timeout(LONG, idle.wait(2 * LONG)).await.unwrap();
+    until(|| async { (receiver.requests().len() == 50).then_some(()) }).await;
+    running.stop().await;
+    let stopped = tokio::time::timeout(LONG, idle.wait(2 * LONG)).await;
+    assert!(stopped.is_ok(), "nobody is waited for who has stopped");
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ pub async fn boot(
         config.mqtt.clone(),
         most,
     );
-    let north = Arc::new(Northbound::new(engine, sealer, config.clone()));
+    let north = Arc::new(Northbound::new(engine, sealer, config.clone(), desk.when_idle()));
     Ok(Node {
         store,
         serving: Arc::new(northbound::serving(&north, &tasks, &stop)),
