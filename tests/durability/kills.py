@@ -28,6 +28,8 @@ from kit.world import World  # noqa: E402
 DEVICES, CREATORS, LONGEST_SECS = 8, 4, 0.4
 # So many kills are made with the receiver in one mood.
 MOOD_KILLS = 4
+# Threads that serve connections: with several, pushes have one of their own.
+THREADS = ["1", "2"]
 
 SETTINGS = {
     "DOWNLINK_COMMANDS_QUEUE_LIMIT": "1000",
@@ -63,6 +65,7 @@ class Ledger:
     kinds: dict[str, int] = field(default_factory=dict)
     power_losses: int = 0
     undone: int = 0
+    threads: dict[str, int] = field(default_factory=lambda: dict.fromkeys(THREADS, 0))
     lines: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
@@ -77,7 +80,8 @@ class Ledger:
         kinds = ", ".join(f"{kind} {count}" for kind, count in self.kinds.items())
         head = f"{self.kills} kills, {self.in_flight} ({share:.1f} %) with work in flight: {kinds}"
         power = f"{self.power_losses} of them with loss of what was not synced: {self.undone} changes taken back"
-        return "\n".join([head, power, *self.lines, f"{len(self.wrong)} faults", *self.wrong[:20]])
+        threads = ", ".join(f"{lives} lives with {count}" for count, lives in self.threads.items())
+        return "\n".join([head, power, f"threads: {threads}", *self.lines, f"{len(self.wrong)} faults", *self.wrong[:20]])
 
 
 def moods(receiver, rng):
@@ -120,6 +124,8 @@ def kill_often(world, drop, creators, devices, kills: int, rng, mood, ledger: Le
             ledger.undone += drop.rollback(rng if rng.random() < 0.5 else None)
         else:
             drop.keep_all()
+        world.server.env["DOWNLINK_SERVER_THREADS"] = threads = rng.choice(THREADS)
+        ledger.threads[threads] += 1
         world.server.start()
 
 

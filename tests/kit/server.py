@@ -24,9 +24,10 @@ def binary() -> Path:
 
 
 def clean_env(more: dict[str, str]) -> dict[str, str]:
-    """Our own environment without any setting of Downlink, plus `more`."""
+    """Our own environment without any setting of Downlink, plus `more`. DOWNLINK_TEST_THREADS: all servers have so many threads."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("DOWNLINK_")}
-    return {**inherited, **more}
+    threads = os.environ.get("DOWNLINK_TEST_THREADS")
+    return {**inherited, **({"DOWNLINK_SERVER_THREADS": threads} if threads else {}), **more}
 
 
 class Server:
