@@ -69,8 +69,9 @@ class Ledger:
     lines: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
-    def note(self, work: dict[str, bool]) -> None:
+    def note(self, work: dict[str, bool], threads: str) -> None:
         self.kills += 1
+        self.threads[threads] += 1
         self.in_flight += any(work.values())
         for kind, is_there in work.items():
             self.kinds[kind] = self.kinds.get(kind, 0) + is_there
@@ -80,7 +81,7 @@ class Ledger:
         kinds = ", ".join(f"{kind} {count}" for kind, count in self.kinds.items())
         head = f"{self.kills} kills, {self.in_flight} ({share:.1f} %) with work in flight: {kinds}"
         power = f"{self.power_losses} of them with loss of what was not synced: {self.undone} changes taken back"
-        threads = ", ".join(f"{lives} lives with {count}" for count, lives in self.threads.items())
+        threads = ", ".join(f"{kills} kills with {count}" for count, kills in self.threads.items())
         return "\n".join([head, power, f"threads: {threads}", *self.lines, f"{len(self.wrong)} faults", *self.wrong[:20]])
 
 
@@ -117,15 +118,14 @@ def kill_often(world, drop, creators, devices, kills: int, rng, mood, ledger: Le
         if n % MOOD_KILLS == 0:
             next(mood)
         time.sleep(rng.random() * LONGEST_SECS)  # a random instant is what is wanted
-        ledger.note(work_of(world, creators, devices))
+        ledger.note(work_of(world, creators, devices), world.server.env["DOWNLINK_SERVER_THREADS"])
         world.server.kill()
         if rng.random() < 0.5:
             ledger.power_losses += 1
             ledger.undone += drop.rollback(rng if rng.random() < 0.5 else None)
         else:
             drop.keep_all()
-        world.server.env["DOWNLINK_SERVER_THREADS"] = threads = rng.choice(THREADS)
-        ledger.threads[threads] += 1
+        world.server.env["DOWNLINK_SERVER_THREADS"] = rng.choice(THREADS)
         world.server.start()
 
 
@@ -134,7 +134,7 @@ def run(directory: Path, kills: int, rng: random.Random, library: Path) -> Ledge
     server, ledger = Server(directory, dict(SETTINGS)), Ledger()
     server.data_dir.mkdir(mode=0o700)
     drop = syncdrop.SyncDrop(server.data_dir, directory / "side", library)
-    server.env.update(drop.env())
+    server.env.update(drop.env(), DOWNLINK_SERVER_THREADS=rng.choice(THREADS))
     world = World(server.start())
     began = time.monotonic()
     try:

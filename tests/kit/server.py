@@ -24,7 +24,7 @@ def binary() -> Path:
 
 
 def clean_env(more: dict[str, str]) -> dict[str, str]:
-    """Our own environment without any setting of Downlink, plus `more`. DOWNLINK_TEST_THREADS: all servers have so many threads."""
+    """Our own environment without any setting of Downlink, plus `more`. DOWNLINK_TEST_THREADS: so many threads, where the test does not say."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("DOWNLINK_")}
     threads = os.environ.get("DOWNLINK_TEST_THREADS")
     return {**inherited, **({"DOWNLINK_SERVER_THREADS": threads} if threads else {}), **more}

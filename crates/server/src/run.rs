@@ -100,6 +100,8 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
     }
 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    // What has a thread of its own does not end with this one.
+    let unless_started = stop.clone().drop_guard();
     let metrics = Arc::new(Metrics::new());
     let port: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
     let (engine, inboxes) = engine(&port, &config, &metrics).await?;
@@ -131,6 +133,7 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
         &tasks,
         &stop,
     )?;
+    unless_started.disarm();
     Ok(Running {
         addresses,
         admin_token,
@@ -388,5 +391,34 @@ fn settings(config: &Config) -> Settings {
         abnormal_after_secs: config.devices.abnormal_after_secs,
         offline_after_secs: config.devices.offline_after_secs,
         heard_every_secs: config.devices.heard_every_secs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::threads;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_start_that_fails_leaves_no_thread_behind_that_pushes() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = |text: &str| text.to_owned().into();
+        let overrides = vec![
+            ("server", "data_dir", text(dir.path().to_str().unwrap())),
+            ("northbound", "listen", text("127.0.0.1:0")),
+            ("northbound", "tls_cert", text("/is/not/there")),
+            ("northbound", "tls_key", text("/is/not/there")),
+            ("mqtt", "listen", text("off")),
+            ("admin", "listen", text("off")),
+        ];
+        let config = config::load(None, [], overrides).unwrap();
+        let refused = start(config, None).await.err().unwrap();
+        assert!(refused.to_string().contains("/is/not/there"), "{refused}");
+        let gone = async {
+            while threads().contains(&"push".to_owned()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), gone).await.unwrap();
     }
 }

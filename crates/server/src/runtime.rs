@@ -2,6 +2,7 @@
 
 use std::io;
 use std::num::NonZero;
+use std::sync::mpsc;
 use std::thread::{self, available_parallelism};
 
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
@@ -28,8 +29,9 @@ pub fn build(threads: usize) -> io::Result<Runtime> {
     builder.enable_all().build()
 }
 
-/// Runs a future among `tasks`: where the runtime has several threads on one of its own, so that however many tasks these have, it
-/// waits for none of them; else as one task of the only thread, where each has its turn and nobody has to be woken across threads.
+/// Runs a future among `tasks`: where the runtime has several threads on one of its own, with a runtime of its own, so that however many tasks
+/// these have, it waits for none of them; else as one task of the only thread, where each has its turn and nobody has to be woken across threads.
+/// At its end its thread ends, with what it has spawned.
 ///
 /// # Errors
 /// The system gives no thread or no event queue.
@@ -42,12 +44,18 @@ pub(crate) fn spawn_apart(
         tasks.spawn(future);
         return Ok(());
     }
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (tell, built) = mpsc::channel();
     let tracked = tasks.track_future(future);
-    thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || runtime.block_on(tracked))?;
-    Ok(())
+    // A runtime may not be dropped in a task: it is built where it ends.
+    let run = move || match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            let _ = tell.send(Ok(()));
+            runtime.block_on(tracked);
+        }
+        Err(error) => drop(tell.send(Err(error))),
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(run)?;
+    built.recv().map_err(io::Error::other)?
 }
 
 /// Whether all tasks of this runtime have their turns on one thread.

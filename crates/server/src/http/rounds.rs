@@ -5,7 +5,7 @@
 //! served by what is left: what was accepted would crawl, while the server is busy with refusals. So no more than so many calls
 //! begin in a round; the others wait for one of the next, in the order in which they came. Who has little to do is served first,
 //! and calls take what is left. With several threads it is the round of one of them, which others take tasks from; whoever pushes has a
-//! thread of its own there, and is waited for: else calls would take from the system's turns what pushes of what they create need.
+//! thread of its own there, and is waited for, for a moment: else calls would take from the system's turns what pushes of what they create need.
 //!
 //! How many wait, and for how long, has a limit; who is refused for it is told so at the pace of refusals ([`Pace`]).
 
@@ -26,9 +26,6 @@ use crate::runtime;
 
 /// Calls that begin in one round: a millisecond or two of work.
 const IN_A_ROUND: usize = 32;
-
-/// Where pushes have a thread of their own, a round waits no longer than this for them: with all that it can do now it is done sooner.
-const FOR_PUSHES: Duration = Duration::from_millis(20);
 
 /// See the module.
 pub(crate) struct Rounds {
@@ -127,7 +124,7 @@ impl Rounds {
     async fn others_first(&self) {
         other_tasks_first().await;
         if !runtime::has_one_thread() {
-            self.pushes.wait(FOR_PUSHES).await;
+            self.pushes.wait().await;
         }
     }
 }
@@ -193,7 +190,7 @@ pub(super) mod tests {
 
     /// Nobody pushes: nobody has to be waited for.
     fn nobody() -> WhenIdle {
-        idle::pair().0
+        idle::pair(Duration::ZERO).0
     }
 
     fn rounds(longest: Duration) -> Arc<Rounds> {
@@ -223,8 +220,8 @@ pub(super) mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn with_several_threads_a_round_begins_when_pushes_are_idle() {
-        let (pushes, mut asked) = idle::pair();
         let longest = Duration::from_secs(60);
+        let (pushes, mut asked) = idle::pair(longest);
         let rounds = Rounds::new(1_000_000, longest, pushes, Gauge::default(), Counter::default());
         for _ in 0..IN_A_ROUND {
             rounds.turn().await.unwrap();

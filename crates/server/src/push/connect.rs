@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -43,16 +44,20 @@ struct Shared {
     guard: Guard,
     timeout: Duration,
     lookups: Arc<Semaphore>,
+    /// Where handshakes are computed: whoever makes the attempts may have one thread only.
+    computing: Handle,
 }
 
 impl Connector {
-    /// A connector that dials what `guard` lets through, each connection within `timeout`.
+    /// A connector that dials what `guard` lets through, each connection within `timeout`. What takes long to compute is done by the threads of
+    /// the runtime that this is called in.
     pub(super) fn new(guard: Guard, timeout: Duration) -> Self {
         Self {
             shared: Arc::new(Shared {
                 guard,
                 timeout,
                 lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+                computing: Handle::current(),
             }),
         }
     }
@@ -79,7 +84,8 @@ impl Shared {
             false => Link::Plain(tcp),
             true => {
                 outcome::enter(Phase::Tls);
-                Link::Tls(Box::new(handshake(profile, &ask.host_name, tcp).await?))
+                let shaken = handshake(profile, &ask.host_name, tcp, &self.computing);
+                Link::Tls(Box::new(shaken.await?))
             }
         };
         outcome::enter(Phase::Answer);
@@ -155,12 +161,13 @@ async fn handshake(
     profile: &TlsProfile,
     host: &str,
     tcp: TcpStream,
+    computing: &Handle,
 ) -> Result<TlsStream<TcpStream>, ConnectError> {
     let failed = |why: String| ConnectError::Tls(why);
     let config = profile.config.clone().map_err(failed)?;
     let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
     // A handshake computes for a while: in a task of its own it holds up no other attempt.
-    let shaking = AbortOnDropHandle::new(tokio::spawn(TlsConnector::from(config).connect(name, tcp)));
+    let shaking = AbortOnDropHandle::new(computing.spawn(TlsConnector::from(config).connect(name, tcp)));
     match shaking.await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(failed(tls_failure(&error).unwrap_or_else(|| error.to_string()))),
@@ -198,8 +205,8 @@ mod tests {
         ));
     }
 
-    #[test]
-    fn of_several_addresses_only_the_allowed_are_dialled() {
+    #[tokio::test]
+    async fn of_several_addresses_only_the_allowed_are_dialled() {
         let guard = Guard::new(&["127.0.0.1/32:80".to_owned()], Vec::new()).unwrap();
         let connector = Connector::new(guard, Duration::from_secs(10));
         let addresses = |texts: &[&str]| {

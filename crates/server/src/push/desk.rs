@@ -4,6 +4,7 @@
 //! waits for a lock; a dispatcher that has stopped answers nothing, and nothing is known then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use downlink_core::{AppKey, Timestamp};
 use downlink_store::{Attempt, ReceiverKey};
@@ -17,6 +18,9 @@ use crate::idle::{self, WhenIdle};
 
 /// Questions that wait for the dispatcher at once; more than these wait for room.
 const ASKS: usize = 16;
+
+/// Nobody waits longer than this for pushes to be idle: where there is more to push than can be, they never are.
+const IDLE_WITHIN: Duration = Duration::from_millis(20);
 
 /// What the dispatcher knows of a receiver that it has in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +100,7 @@ pub(crate) struct Desk {
 impl Desk {
     /// A desk, and where the dispatcher hears of it and of `hints`.
     pub(super) fn new(trial: Trial, hints: Hints) -> (Self, Inbox) {
-        let ((ask, asks), (idle, waiting)) = (mpsc::channel(ASKS), idle::pair());
+        let ((ask, asks), (idle, waiting)) = (mpsc::channel(ASKS), idle::pair(IDLE_WITHIN));
         let inbox = Inbox {
             duties: hints.duties,
             receivers: hints.receivers,
@@ -111,7 +115,7 @@ impl Desk {
         (desk, inbox)
     }
 
-    /// For who waits until nothing of what is to be pushed, and can be now, is at hand.
+    /// For who waits until nothing is at hand of what can be pushed now: until all hints were read, and all attempts that may be are under way.
     pub(crate) fn when_idle(&self) -> WhenIdle {
         self.idle.clone()
     }

@@ -98,14 +98,14 @@ impl<S: Sends> Dispatcher<S> {
     pub(super) async fn run(mut self, inbox: Inbox, stop: CancellationToken) {
         let (mut inbox, mut stopping) = (Some(inbox), false);
         loop {
+            let mut idle = None;
             match self.next(&mut inbox, &stop, stopping).await {
                 Event::Duty(Some(duty)) => self.hint(duty),
                 Event::Receiver(Some(key)) => self.calls.look_at(key),
                 // Nobody can change commands any more, but what is held goes on.
                 Event::Duty(None) | Event::Receiver(None) => inbox = None,
                 Event::Asked(ask) => self.answer(ask),
-                // Whoever waited may be gone.
-                Event::Idle(waiting) => drop(waiting.send(())),
+                Event::Idle(waiting) => idle = Some(waiting),
                 Event::Ended(ended) => self.ended(&ended),
                 Event::Done(done) => self.done(done),
                 Event::Time => {}
@@ -117,6 +117,9 @@ impl<S: Sends> Dispatcher<S> {
             }
             self.call(stopping);
             self.show();
+            if let Some(waiting) = idle {
+                tell_all(waiting, inbox.as_mut());
+            }
             if stopping && self.is_finished() {
                 return;
             }
@@ -242,6 +245,15 @@ impl<S: Sends> Dispatcher<S> {
     /// Nothing in flight, and all that was achieved is recorded or cannot be.
     fn is_finished(&self) -> bool {
         self.schedule.in_flight() == 0 && self.calls.is_finished(self.schedule.owes_records())
+    }
+}
+
+/// Tells who waited that nothing was at hand, and all who waited before and may be gone.
+fn tell_all(waiting: Waiting, inbox: Option<&mut Inbox>) {
+    let _ = waiting.send(());
+    let Some(inbox) = inbox else { return };
+    while let Ok(waiting) = inbox.waiting.try_recv() {
+        let _ = waiting.send(());
     }
 }
 

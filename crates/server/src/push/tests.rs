@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use self::receiver::{Answer, Receiver, Request};
 use self::store::FakeStore;
+use crate::samples::threads;
 use crate::telemetry::Metrics;
 use crate::{clock, config};
 
@@ -472,17 +473,20 @@ async fn beyond_the_backlog_pushes_are_stored_and_sent_all_the_same() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_several_threads_pushes_are_sent_and_who_waits_for_them_is_told() {
-    let receiver = Receiver::start(|_| Answer::Status(200)).await;
+    let (release, gate) = tokio::sync::watch::channel(false);
+    let receiver = Receiver::start(move |_| Answer::When(gate.clone())).await;
     let running = Running::start(&config(&[receiver.address]));
     let idle = running.desk.when_idle();
+    assert!(threads().contains(&"push".to_owned()), "{:?}", threads());
     for n in 0..50 {
         running.push(sent(n, &receiver.url("/"))).await;
     }
-    tokio::time::timeout(LONG, idle.wait(2 * LONG)).await.unwrap();
+    idle.wait().await;
+    assert_eq!(running.metrics.push_backlog.get(), 50, "all hints were read");
+    release.send(true).unwrap();
     until(|| async { (receiver.requests().len() == 50).then_some(()) }).await;
     running.stop().await;
-    let stopped = tokio::time::timeout(LONG, idle.wait(2 * LONG)).await;
-    assert!(stopped.is_ok(), "nobody is waited for who has stopped");
+    until(|| async { (!threads().contains(&"push".to_owned())).then_some(()) }).await;
 }
 
 #[tokio::test]
