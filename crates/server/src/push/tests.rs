@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::receiver::{Answer, Receiver, Request};
-use self::store::FakeStore;
+pub(super) use self::store::FakeStore;
 use crate::telemetry::Metrics;
 use crate::{clock, config};
 
@@ -41,7 +41,7 @@ async fn until<T, F: Future<Output = Option<T>>>(mut found: impl FnMut() -> F) -
     tokio::time::timeout(LONG, look).await.expect("in time")
 }
 
-fn config(allow: &[SocketAddr]) -> config::Push {
+pub(super) fn config(allow: &[SocketAddr]) -> config::Push {
     let mut push = config::load(None, std::iter::empty(), Vec::new()).unwrap().push;
     push.allow = allow
         .iter()
@@ -74,7 +74,7 @@ fn duty(n: u32, url: &str, events: &[(u16, Status, Option<&str>)]) -> PushDuty {
     }
 }
 
-fn sent(n: u32, url: &str) -> PushDuty {
+pub(super) fn sent(n: u32, url: &str) -> PushDuty {
     duty(n, url, &[(1, Status::Sent, None)])
 }
 
@@ -82,7 +82,6 @@ fn sent(n: u32, url: &str) -> PushDuty {
 struct Running {
     hints: mpsc::Sender<PushDuty>,
     _receivers: mpsc::Sender<ReceiverKey>,
-    desk: Arc<super::Desk>,
     store: Arc<FakeStore>,
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
@@ -106,7 +105,7 @@ impl Running {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let port: Arc<FakeStore> = Arc::clone(&store);
         let trust = book::empty(book::no_roots());
-        let desk = super::start(
+        let started = super::start(
             port,
             inbox,
             config,
@@ -116,9 +115,9 @@ impl Running {
             &tasks,
             &stop,
         );
+        started.unwrap();
         Self {
             hints,
-            desk: desk.unwrap(),
             _receivers: receivers,
             store,
             metrics,

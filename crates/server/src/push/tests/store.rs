@@ -10,7 +10,7 @@ use downlink_store::*;
 use super::table::Table;
 
 #[derive(Default)]
-pub(super) struct FakeStore {
+pub(in crate::push) struct FakeStore {
     table: Mutex<Table>,
     told: Mutex<HashMap<CommandId, u16>>,
     refusals: Mutex<u32>,
