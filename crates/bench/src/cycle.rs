@@ -142,7 +142,7 @@ fn figures(run: &mut Run, load: &Load, mut legs: Legs, spent: Spent) {
     run.add_times("create", &mut legs.create);
     run.add_times("device", &mut legs.device);
     run.add_times("result_push", &mut legs.whole);
-    let pushed = load.pushed.borrow();
+    let pushed = load.counts();
     run.add("lost", legs.lost as f64);
     run.add("duplicates", pushed.duplicates as f64);
     run.add("out_of_order", pushed.out_of_order as f64);

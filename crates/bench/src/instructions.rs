@@ -162,7 +162,7 @@ async fn drive(options: &Options, common: &Common, cycles: usize) -> anyhow::Res
     let load = stage.load(options.in_flight);
     let legs = load.closed(cycles).await?;
     let strays = {
-        let pushed = load.pushed.borrow();
+        let pushed = load.counts();
         pushed.duplicates + pushed.out_of_order
     };
     if legs.lost + strays > 0 {

@@ -1,7 +1,8 @@
 //! Pushes alone: commands that wait for absent devices are all cancelled, which makes one push each; or commands go through
-//! their whole cycle, which makes three. Beside it, in turns, the same server does the same with commands that name no callback,
+//! their whole cycle, which makes three. In turns the same server does the same with commands that name no callback,
 //! and a bare client posts as many of the same to the same receiver, as fast as the server did and as fast as it can: what the first costs
-//! more than the second is what pushing costs, and the others are the least that it can.
+//! more than the second is what pushing costs, and the others are the least that it can. One server for all turns: two of their own differ
+//! by more than what is looked for.
 
 mod bare;
 mod cancel;
@@ -16,11 +17,12 @@ use tokio::task::LocalSet;
 
 use self::bare::Outcome;
 pub(crate) use self::bare::{Options as BareOptions, run as run_bare};
-use self::cancel::By;
-use crate::cycle::{Plan, Stage};
+use self::cancel::{By, Cancels};
+use self::cycles::Cycles;
+use crate::cycle::Stage;
 use crate::report::{Report, Run};
 use crate::world::server::Target;
-use crate::world::sink::{self, Pushed};
+use crate::world::sink::{self, Counts, Pushed};
 use crate::world::tls::Tls;
 use crate::world::usage::{Spent, Usage};
 use crate::world::{Common, disk};
@@ -36,7 +38,8 @@ const CANCELED: &[&str] = &["CANCELED"];
 pub(crate) struct Options {
     #[command(flatten)]
     common: Common,
-    /// Commands; those that are cancelled are queued before, 20 for each device
+    /// Commands in a turn; those that are cancelled are queued before, 20 for each device. Few make it coarse: what a server used is told
+    /// in steps of 10 ms
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     commands: u64,
     /// Commands under way at any time, of whole cycles
@@ -46,7 +49,7 @@ pub(crate) struct Options {
     /// without callbacks, and each of these costs less for it
     #[arg(long)]
     rate: Option<f64>,
-    /// Runs, each of the server and then of the bare client
+    /// Turns, each with a receiver, without one, and of the bare client at both paces
     #[arg(long, default_value_t = 5)]
     runs: usize,
     /// What makes the pushes
@@ -65,38 +68,102 @@ impl Options {
 }
 
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let dir = &options.common.data_dir;
+    disk::prepare(dir)?;
+    let report = LocalSet::new().run_until(measured(&options)).await;
+    std::fs::remove_dir_all(dir)?;
+    report?.give(options.common.json.as_deref())
+}
+
+async fn measured(options: &Options) -> anyhow::Result<Report> {
     let mut report = Report::new("push");
     report.fact("commands", options.commands);
     report.fact("by", format!("{:?}", options.by));
     report.fact("in_flight", options.in_flight);
+    let plan = match options.by {
+        By::Cycle => cycles::plan(),
+        By::Delete | By::Cancel => cancel::plan(),
+    };
+    let stage = Stage::set(Target::Downlink, &options.common, &plan).await?;
+    let mut work = Work::begin(&stage, options).await?;
+    let mut all = Vec::new();
     for turn in 1..=options.runs {
-        eprintln!("run {turn} of {}: downlink", options.runs);
-        let pushing = served(&options, Told::Pushed).await?;
-        eprintln!("run {turn} of {}: downlink without callbacks", options.runs);
-        let silent = served(&options, Told::Nobody).await?;
-        eprintln!("run {turn} of {}: bare client", options.runs);
-        let rate = pushing.value(RATE);
-        let paced = LocalSet::new().run_until(bare(options.pushes(), rate)).await?;
-        let bare = LocalSet::new().run_until(bare(options.pushes(), None)).await?;
+        eprintln!("run {turn} of {}", options.runs);
+        let (pushing, silent) = work.both(turn).await?;
+        let paced = bare(options.pushes(), pushing.value(RATE)).await?;
+        let bare = bare(options.pushes(), None).await?;
         let above = above(&pushing, &silent, &bare, &paced);
+        all.push((cost(&pushing) - cost(&silent), cost(&paced)));
         report.add("downlink", pushing);
         report.add("silent", silent);
         report.add("bare", bare);
         report.add("bare_as_fast_as_downlink", paced);
         report.add("above_silent", above);
     }
-    report.give(options.common.json.as_deref())
+    drop(work);
+    report.fact("times_bare_as_fast_over_all", over_all(&all));
+    stage.server.kill().await?;
+    Ok(report)
+}
+
+/// What makes pushes, turn by turn.
+enum Work<'a> {
+    Cycles(Cycles<'a>),
+    Cancels(Cancels<'a>),
+}
+
+impl<'a> Work<'a> {
+    async fn begin(stage: &'a Stage, options: &'a Options) -> anyhow::Result<Self> {
+        Ok(match options.by {
+            By::Cycle => Self::Cycles(Cycles::begin(stage, options).await?),
+            By::Delete | By::Cancel => {
+                stage.pushed.borrow_mut().expect(CANCELED);
+                Self::Cancels(Cancels::new(stage, options))
+            }
+        })
+    }
+
+    /// With a receiver and without, in every other turn without first: nobody always comes after the other.
+    async fn both(&mut self, turn: usize) -> anyhow::Result<(Run, Run)> {
+        if turn.is_multiple_of(2) {
+            let silent = self.turn(Told::Nobody).await?;
+            return Ok((self.turn(Told::Pushed).await?, silent));
+        }
+        let pushing = self.turn(Told::Pushed).await?;
+        Ok((pushing, self.turn(Told::Nobody).await?))
+    }
+
+    async fn turn(&mut self, told: Told) -> anyhow::Result<Run> {
+        match self {
+            Self::Cycles(cycles) => cycles.turn(told).await,
+            Self::Cancels(cancels) => cancels.turn(told).await,
+        }
+    }
 }
 
 /// What pushing costs by itself, and how often the bare client's cost that is: as fast as it can, and as fast as the server was.
 fn above(pushing: &Run, silent: &Run, bare: &Run, paced: &Run) -> Run {
-    let cost = |run: &Run| run.value(CPU).unwrap_or_default();
     let above = cost(pushing) - cost(silent);
     let mut run = Run::default();
     run.add("cpu_us_above_silent", above);
     run.add("times_bare", above / cost(bare));
     run.add("times_bare_as_fast", above / cost(paced));
     run
+}
+
+fn cost(run: &Run) -> f64 {
+    run.value(CPU).unwrap_or_default()
+}
+
+/// How often all of the bare client's cost all that pushing cost is, with the standard error of the latter: from turn to turn it
+/// differs by more than from one build to the next.
+fn over_all(turns: &[(f64, f64)]) -> String {
+    let n = turns.len().max(1) as f64;
+    let mean = |value: fn(&(f64, f64)) -> f64| turns.iter().map(value).sum::<f64>() / n;
+    let (above, bare) = (mean(|turn| turn.0), mean(|turn| turn.1));
+    let squares = turns.iter().map(|turn| (turn.0 - above).powi(2)).sum::<f64>();
+    let error = (squares / (n - 1.0).max(1.0) / n).sqrt();
+    format!("{:.2}±{:.2}", above / bare, error / bare)
 }
 
 /// Whether the commands have a receiver.
@@ -106,68 +173,30 @@ enum Told {
     Nobody,
 }
 
-async fn served(options: &Options, told: Told) -> anyhow::Result<Run> {
-    let dir = &options.common.data_dir;
-    disk::prepare(dir)?;
-    let run = LocalSet::new();
-    let run = match options.by {
-        By::Cycle => run.run_until(cycles::measure(options, told)).await,
-        By::Delete | By::Cancel => run.run_until(measure(options, told)).await,
-    };
-    std::fs::remove_dir_all(dir)?;
-    run
+/// What came of a turn.
+struct Counted {
+    pushes: u64,
+    missing: u64,
+    counts: Counts,
 }
 
-async fn measure(options: &Options, told: Told) -> anyhow::Result<Run> {
-    let plan = Plan {
-        devices: 0,
-        payload: 0,
-        expire_time: 172_800,
-        tls: false,
-    };
-    let mut stage = Stage::open(Target::Downlink, &options.common, &plan).await?;
-    stage.pushed.borrow_mut().expect(CANCELED);
-    if told == Told::Nobody {
-        stage.callback.clear();
+impl Counted {
+    fn run(&self, spent: Spent) -> Run {
+        let mut run = Run::default();
+        run.add(RATE, spent.rate(self.pushes));
+        run.add(CPU, spent.cpu_us(self.pushes));
+        run.add("pushes_per_s_per_core", 1e6 / spent.cpu_us(self.pushes));
+        self.add_to(&mut run);
+        run.add("driver_cpu_share", spent.driver_share());
+        run.add("bytes_written_per_push", spent.bytes(self.pushes));
+        run
     }
-    let (queued, created) = cancel::queue(&stage, options.commands).await?;
-    let (spent, answered) = queued.cancel(&stage, options).await?;
-    let mut run = Run::default();
-    let count = options.commands;
-    run.add(RATE, spent.rate(count));
-    run.add(CPU, spent.cpu_us(count));
-    run.add("pushes_per_s_per_core", 1e6 / spent.cpu_us(count));
-    if told == Told::Pushed {
-        add_pushed(&mut run, &stage.pushed.borrow(), count);
+
+    fn add_to(&self, run: &mut Run) {
+        run.add("missing", self.missing as f64);
+        run.add("duplicates", self.counts.duplicates as f64);
+        run.add("out_of_order", self.counts.out_of_order as f64);
     }
-    run.add("driver_cpu_share", spent.driver_share());
-    run.add("bytes_written_per_push", spent.bytes(count));
-    run.add(
-        "cancelled_after_share",
-        answered.as_secs_f64() / spent.wall.as_secs_f64(),
-    );
-    add_created(&mut run, created, spent, count);
-    stage.server.kill().await?;
-    Ok(run)
-}
-
-/// A create with the push that comes of it, one after the other: what others call a message that is sent and delivered.
-fn add_created(run: &mut Run, created: Spent, pushed: Spent, count: u64) {
-    run.add("creates_per_s", created.rate(count));
-    run.add("cpu_us_per_create", created.cpu_us(count));
-    run.add("create_driver_cpu_share", created.driver_share());
-    let both = (created.wall + pushed.wall).as_secs_f64();
-    run.add("create_and_push_per_s", count as f64 / both);
-    run.add(
-        "cpu_us_per_create_and_push",
-        created.cpu_us(count) + pushed.cpu_us(count),
-    );
-}
-
-fn add_pushed(run: &mut Run, pushed: &Pushed, count: u64) {
-    run.add("missing", count.saturating_sub(pushed.finished) as f64);
-    run.add("duplicates", pushed.duplicates as f64);
-    run.add("out_of_order", pushed.out_of_order as f64);
 }
 
 /// The bare client is a process of its own, as the server is, and says itself what it used.
@@ -193,10 +222,29 @@ async fn bare(count: u64, rate: Option<f64>) -> anyhow::Result<Run> {
     let cpu_us = spent.cpu.as_secs_f64() * 1e6 / count as f64;
     run.add(CPU, cpu_us);
     run.add("pushes_per_s_per_core", 1e6 / cpu_us);
-    add_pushed(&mut run, &pushed.borrow(), count);
+    let counts = pushed.borrow().counts();
+    let missing = count.saturating_sub(counts.finished);
+    let counted = Counted {
+        pushes: count,
+        missing,
+        counts,
+    };
+    counted.add_to(&mut run);
     run.add(
         "driver_cpu_share",
         receiving.as_secs_f64() / spent.wall.as_secs_f64(),
     );
     Ok(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pushing_costs_over_all_turns_has_its_standard_error() {
+        // A mean of 15 with deviations of 3, 3, 0: a variance of 9, an error of 3 / √3.
+        assert_eq!(over_all(&[(12.0, 9.0), (18.0, 11.0), (15.0, 10.0)]), "1.50±0.17");
+        assert_eq!(over_all(&[(12.0, 8.0)]), "1.50±0.00");
+    }
 }

@@ -13,7 +13,7 @@ use crate::report::Times;
 use crate::world::device::Arrivals;
 use crate::world::http::Client;
 use crate::world::parallel::{ended, take};
-use crate::world::sink::Pushed;
+use crate::world::sink::{Counts, Pushed};
 use crate::world::{command, create};
 
 /// A cycle that is not over by then is lost.
@@ -36,30 +36,38 @@ pub(crate) struct Legs {
 pub(crate) struct Load<'a> {
     stage: &'a Stage,
     plan: Plan,
+    side: Side,
     in_flight: usize,
-    pub(crate) pushed: Rc<RefCell<Pushed>>,
     /// Numbers of commands: each is another.
     next: Rc<Cell<u64>>,
+}
+
+/// Whose the commands are, and who hears of them.
+#[derive(Clone)]
+pub(crate) struct Side {
+    pub(super) devices: Rc<Vec<String>>,
+    /// Empty: nobody is told.
+    pub(super) callback: Rc<str>,
+    /// What ends a cycle comes here.
+    pub(super) pushed: Rc<RefCell<Pushed>>,
 }
 
 /// What a creator shares with the others.
 #[derive(Clone)]
 struct Shared {
     plan: Plan,
-    devices: Rc<Vec<String>>,
-    callback: Rc<str>,
-    pushed: Rc<RefCell<Pushed>>,
+    side: Side,
     arrivals: Arrivals,
     legs: Rc<RefCell<Legs>>,
 }
 
 impl<'a> Load<'a> {
-    pub(super) fn new(stage: &'a Stage, plan: Plan, in_flight: usize) -> Self {
+    pub(super) fn new(stage: &'a Stage, plan: Plan, side: Side, in_flight: usize) -> Self {
         Self {
             stage,
             plan,
+            side,
             in_flight,
-            pushed: Rc::clone(&stage.pushed),
             next: Rc::default(),
         }
     }
@@ -121,12 +129,15 @@ impl<'a> Load<'a> {
         ended(creators).await
     }
 
+    /// What its receiver was told so far.
+    pub(crate) fn counts(&self) -> Counts {
+        self.side.pushed.borrow().counts()
+    }
+
     fn shared(&self) -> Shared {
         Shared {
             plan: self.plan.clone(),
-            devices: Rc::clone(&self.stage.devices),
-            callback: Rc::from(self.stage.callback.as_str()),
-            pushed: Rc::clone(&self.pushed),
+            side: self.side.clone(),
             arrivals: Rc::clone(&self.stage.arrivals),
             legs: Rc::default(),
         }
@@ -153,12 +164,13 @@ async fn creator(mut client: Client, shared: Shared, queue: Rc<Queue>) -> anyhow
 impl Shared {
     /// Creates command `number`, at `began` by the clock of the load; gives its id.
     async fn begin(&self, client: &mut Client, number: u64, began: Instant) -> anyhow::Result<String> {
-        let device = &self.devices[number as usize % self.devices.len()];
+        let devices = &self.side.devices;
+        let device = &devices[number as usize % devices.len()];
         let body = command(
             device,
             number,
             self.plan.payload,
-            &self.callback,
+            &self.side.callback,
             self.plan.expire_time,
         );
         let id = create(client, &body).await?;
@@ -168,11 +180,11 @@ impl Shared {
 
     /// Waits for the last push; without a receiver until the device's result was acknowledged.
     async fn finish(&self, id: &str, number: u64, began: Instant) {
-        let name = match self.callback.is_empty() {
+        let name = match self.side.callback.is_empty() {
             false => id.to_owned(),
             true => number.to_string(),
         };
-        let done = tokio::time::timeout(LOST_AFTER, Pushed::done(&self.pushed, &name)).await;
+        let done = tokio::time::timeout(LOST_AFTER, Pushed::done(&self.side.pushed, &name)).await;
         let arrived = self.arrivals.borrow_mut().remove(&number);
         let mut legs = self.legs.borrow_mut();
         match (done, arrived) {

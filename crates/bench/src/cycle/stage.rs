@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::load::Load;
+use super::load::{Load, Side};
 use crate::world::device::{self, Arrivals, Habit};
 use crate::world::fleet;
 use crate::world::server::{Server, Target};
@@ -83,12 +83,6 @@ impl Stage {
         Ok(self)
     }
 
-    /// From now on commands name no callback: a cycle is over when its device's result was acknowledged.
-    pub(crate) fn tell_nobody(&mut self) {
-        self.callback.clear();
-        self.pushed.borrow_mut().expect(&[device::KEPT]);
-    }
-
     /// Registers devices by number; gives their ids.
     pub(crate) async fn enroll(&self, numbers: Range<u64>) -> anyhow::Result<Rc<Vec<String>>> {
         let devices = fleet::enroll(&self.server, &self.token, numbers).await?;
@@ -104,19 +98,48 @@ impl Stage {
 
     /// Has connected devices answer from now on: cycles go to them.
     pub(crate) fn answer(&mut self, devices: Rc<Vec<String>>, streams: Vec<Stream>) {
+        self.have_answered(&devices, streams, None);
+        self.devices = devices;
+    }
+
+    /// `kept`: where it is noted that results were acknowledged.
+    fn have_answered(&self, devices: &[String], streams: Vec<Stream>, kept: Option<Rc<RefCell<Pushed>>>) {
         let habit = Habit {
             arrivals: Rc::clone(&self.arrivals),
             pad: self.plan.payload,
-            kept: self.callback.is_empty().then(|| Rc::clone(&self.pushed)),
+            kept,
         };
         for (device, stream) in devices.iter().zip(streams) {
             tokio::task::spawn_local(device::answer_all(stream, device.clone(), habit.clone()));
         }
-        self.devices = devices;
     }
 
     /// A load on it, with so many commands under way.
     pub(crate) fn load(&self, in_flight: usize) -> Load<'_> {
-        Load::new(self, self.plan.clone(), in_flight)
+        let side = Side {
+            devices: Rc::clone(&self.devices),
+            callback: self.callback.as_str().into(),
+            pushed: Rc::clone(&self.pushed),
+        };
+        Load::new(self, self.plan.clone(), side, in_flight)
+    }
+
+    /// Connects registered devices for a load of their own, whose commands name no callback: a cycle is over when its device's
+    /// result was acknowledged.
+    pub(crate) async fn silent_load(
+        &self,
+        devices: Rc<Vec<String>>,
+        in_flight: usize,
+    ) -> anyhow::Result<Load<'_>> {
+        let pushed = Pushed::new(&[device::KEPT]);
+        let streams = fleet::connect(&self.server, &devices).await?;
+        self.have_answered(&devices, streams, Some(Rc::clone(&pushed)));
+        let callback = "".into();
+        let side = Side {
+            devices,
+            callback,
+            pushed,
+        };
+        Ok(Load::new(self, self.plan.clone(), side, in_flight))
     }
 }

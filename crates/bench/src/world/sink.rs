@@ -33,6 +33,25 @@ pub(crate) struct Pushed {
     pub(crate) last_at: Option<Instant>,
 }
 
+/// How many commands are finished, and what came that should not have.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) finished: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) out_of_order: u64,
+}
+
+impl Counts {
+    /// What came after `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            finished: self.finished - before.finished,
+            duplicates: self.duplicates - before.duplicates,
+            out_of_order: self.out_of_order - before.out_of_order,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Seen {
     next: usize,
@@ -52,6 +71,15 @@ impl Pushed {
             out_of_order: 0,
             last_at: None,
         }))
+    }
+
+    /// What came so far.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            finished: self.finished,
+            duplicates: self.duplicates,
+            out_of_order: self.out_of_order,
+        }
     }
 
     /// Expects other pushes from now on.
