@@ -87,14 +87,17 @@ impl Northbound {
     /// Calls beyond what can be done wait for `pushes` to be idle.
     pub(crate) fn new(engine: Arc<Engine>, sealer: Arc<Sealer>, config: Config, pushes: WhenIdle) -> Self {
         let connections = config.northbound.max_connections.min(Semaphore::MAX_PERMITS);
+        let longest = Duration::from_millis(config.northbound.max_wait_ms);
         let room = room::Room::new(
             config.northbound.max_calls_at_once,
+            longest,
             config.northbound.max_lists_waiting,
+            engine.metrics().http_waiting.clone(),
             engine.metrics().http_shed.clone(),
         );
         let rounds = Rounds::new(
             config.northbound.max_connections,
-            Duration::from_millis(config.northbound.max_wait_ms),
+            longest,
             pushes,
             engine.metrics().http_waiting.clone(),
             engine.metrics().http_shed.clone(),

@@ -40,7 +40,7 @@ impl Text {
         // Less than the limit of the whole request, so that a slow body is told as what it is.
         let time = Duration::from_secs(north.request_timeout_secs).saturating_sub(Duration::from_millis(500));
         let text = Self::read(request, north.max_body_bytes.min(most), time).await?;
-        let _place = api.north.room.place();
+        let _place = api.north.room.place().await;
         if _place.is_none() {
             // A refusal may be held back for a moment, and the body need not be kept for that.
             drop(text);

@@ -1,7 +1,8 @@
-//! How much is worked on at once. What comes beyond that is told so, instead of waiting where nobody sees it: from here on, what is
-//! accepted does not take longer because more is offered.
+//! How much is worked on at once. As many calls wait for a place, for a moment, and are shown; what comes beyond that is told so: what is
+//! accepted does not take longer because still more is offered.
 //!
-//! A call takes its place when its body has come, so that slow senders keep none. A refusal costs as much as a part of the work
+//! A call takes its place when its body has come, so that slow senders keep none. A burst of a thousand calls is worked off
+//! without a refusal. A refusal costs as much as a part of the work
 //! that it spares, and who is refused asks again at once: refusals beyond so many a second are held back for a moment each, or
 //! they would leave no time for what was accepted.
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use downlink_api::Code;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
@@ -29,6 +31,10 @@ pub(super) type Place = OwnedSemaphorePermit;
 /// See the module.
 pub(super) struct Room {
     calls: Arc<Semaphore>,
+    /// Calls that wait for a place, and for how long they do.
+    waiting: Semaphore,
+    longest: Duration,
+    shown: Gauge,
     /// Lists that are read.
     reading: Semaphore,
     /// Lists that are read, or wait for their turn.
@@ -44,11 +50,22 @@ pub(super) struct Turn<'a> {
 }
 
 impl Room {
-    /// For so many calls with a body, and for so many lists that wait. Counts what it refuses.
-    pub(super) fn new(calls: usize, lists_waiting: usize, refused: Counter) -> Self {
+    /// For so many calls with a body, as many that wait for a place, none for longer than this, and for so many lists that wait.
+    /// `shown` shows how many calls do, `refused` counts what is refused.
+    pub(super) fn new(
+        calls: usize,
+        longest: Duration,
+        lists_waiting: usize,
+        shown: Gauge,
+        refused: Counter,
+    ) -> Self {
+        let calls = calls.clamp(1, Semaphore::MAX_PERMITS);
         let lists = lists_waiting.saturating_add(LISTS_AT_ONCE);
         Self {
-            calls: Arc::new(Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS))),
+            calls: Arc::new(Semaphore::new(calls)),
+            waiting: Semaphore::new(calls),
+            longest,
+            shown,
             reading: Semaphore::new(LISTS_AT_ONCE),
             lists: Semaphore::new(lists.min(Semaphore::MAX_PERMITS)),
             pace: Pace::default(),
@@ -56,9 +73,14 @@ impl Room {
         }
     }
 
-    /// A place for a call, if there is one.
-    pub(super) fn place(&self) -> Option<Place> {
-        Arc::clone(&self.calls).try_acquire_owned().ok()
+    /// A place for a call, in the order in which they come. None: too many wait for one already, or it did not come in time.
+    pub(super) async fn place(&self) -> Option<Place> {
+        if let Ok(place) = Arc::clone(&self.calls).try_acquire_owned() {
+            return Some(place);
+        }
+        let _waits = Waits::new(&self.waiting, &self.shown)?;
+        let place = Arc::clone(&self.calls).acquire_owned();
+        tokio::time::timeout(self.longest, place).await.ok()?.ok()
     }
 
     /// What a call is told for which there is no place.
@@ -88,6 +110,26 @@ impl Room {
     }
 }
 
+/// A call that waits for a place.
+struct Waits<'a> {
+    _one: SemaphorePermit<'a>,
+    shown: &'a Gauge,
+}
+
+impl<'a> Waits<'a> {
+    fn new(waiting: &'a Semaphore, shown: &'a Gauge) -> Option<Self> {
+        let _one = waiting.try_acquire().ok()?;
+        shown.inc();
+        Some(Self { _one, shown })
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.shown.dec();
+    }
+}
+
 /// When refusals are told.
 #[derive(Default)]
 pub(super) struct Pace {
@@ -114,16 +156,43 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn calls_beyond_the_limit_are_refused_until_one_ends() {
-        let refused = Counter::default();
-        let room = Room::new(2, 0, refused.clone());
-        let (first, _second) = (room.place().unwrap(), room.place().unwrap());
-        assert!(room.place().is_none());
+    const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+    fn room(calls: usize, lists: usize) -> Room {
+        Room::new(calls, LONGEST_WAIT, lists, Gauge::default(), Counter::default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_calls_wait_as_have_a_place_and_more_are_refused() {
+        let room = room(2, 0);
+        let first = room.place().await.unwrap();
+        let _second = room.place().await.unwrap();
+        let began = Instant::now();
+        let (mut third, mut fourth) = (Box::pin(room.place()), Box::pin(room.place()));
+        assert!(futures_now(third.as_mut()).is_none() && futures_now(fourth.as_mut()).is_none());
+        assert_eq!(room.shown.get(), 2);
+        assert!(room.place().await.is_none(), "no more wait");
+        assert_eq!(began.elapsed(), Duration::ZERO);
         assert!(room.refuse_call().await.is(Code::Congested));
         drop(first);
-        assert!(room.place().is_some());
-        assert_eq!(refused.get(), 1);
+        let _third = third.await.expect("the place that came free");
+        assert!(fourth.await.is_none(), "none came for this one");
+        let took = began.elapsed();
+        assert!(LONGEST_WAIT <= took && took < 2 * LONGEST_WAIT, "{took:?}");
+        assert_eq!((room.shown.get(), room.refused.get()), (0, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_away_while_it_waits_keeps_nobody_from_a_place() {
+        let room = room(1, 0);
+        let first = room.place().await.unwrap();
+        for _ in 0..3 {
+            let mut goes = Box::pin(room.place());
+            assert!(futures_now(goes.as_mut()).is_none(), "it may wait");
+        }
+        assert_eq!(room.shown.get(), 0);
+        drop(first);
+        assert!(room.place().await.is_some());
     }
 
     #[test]
@@ -138,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn lists_wait_for_their_turn_but_not_too_many() {
-        let room = Room::new(1, 1, Counter::default());
+        let room = room(1, 1);
         let mut reading = Vec::new();
         for _ in 0..LISTS_AT_ONCE {
             reading.push(room.turn_to_list().await.unwrap());

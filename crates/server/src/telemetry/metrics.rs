@@ -256,7 +256,11 @@ impl Metrics {
             "http_shed",
             "Northbound requests refused because too many were being worked on, or waited",
         );
-        let http_waiting = gauge(r, "http_waiting", "Northbound requests that wait for their turn");
+        let http_waiting = gauge(
+            r,
+            "http_waiting",
+            "Northbound requests that wait for their turn or for a place",
+        );
         let http_connections_refused = counter(
             r,
             "http_connections_refused",
