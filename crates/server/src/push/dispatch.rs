@@ -35,6 +35,9 @@ use crate::telemetry::Metrics;
 /// Hints taken before anything else gets its turn.
 const HINTS_AT_ONCE: usize = 1024;
 
+/// The operator's questions that are answered then.
+const ASKS_AT_ONCE: usize = 4;
+
 /// What wakes the dispatcher from outside: hints, the operator's questions, and who waits until it is idle.
 pub(super) struct Inbox {
     /// Changes of commands to be pushed.
@@ -158,6 +161,12 @@ impl<S: Sends> Dispatcher<S> {
             && let Ok(key) = inbox.receivers.try_recv()
         {
             self.calls.look_at(key);
+        }
+        for _ in 0..ASKS_AT_ONCE {
+            match inbox.asks.try_recv() {
+                Ok(ask) => self.answer(ask),
+                Err(_) => break,
+            }
         }
     }
 
@@ -336,6 +345,26 @@ mod tests {
         assert!(!waits.is_finished());
         waiting.send(()).unwrap();
         waits.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_operator_is_answered_in_a_turn_that_something_else_began() {
+        let ((_duty, duties), (_receiver, receivers)) = (mpsc::channel(1), mpsc::channel(1));
+        let ((ask, asks), (_idle, waiting)) = (mpsc::channel(1), idle::pair(Duration::ZERO));
+        let mut inbox = Inbox {
+            duties,
+            receivers,
+            asks,
+            waiting,
+        };
+        let store = Arc::new(FakeStore::default());
+        let metrics = Arc::new(Metrics::new());
+        let limits = limits(&config(&[]));
+        let mut dispatcher = Dispatcher::new(limits, Arc::new(Never), store, metrics, Duration::ZERO);
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        ask.send(Ask::Live(9, answer)).await.unwrap();
+        dispatcher.take_waiting(Some(&mut inbox));
+        assert!(answered.await.unwrap().is_empty());
     }
 
     /// Makes attempts that never end.

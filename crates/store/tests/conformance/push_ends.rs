@@ -243,6 +243,27 @@ pub(crate) async fn what_is_too_old_is_given_up_and_held_time_does_not_count(sto
     );
 }
 
+/// It was being attempted when it became too old.
+pub(crate) async fn one_that_is_accepted_though_it_was_given_up_was_told(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let id = world.delivered("d").await;
+    let key = world.divert(id, 1, None, at(2)).await.unwrap();
+    let head = world.head(key, at(2)).await;
+    let given = world.store.give_up_old(LIMITS, at(1000), 1).await.unwrap();
+    assert_eq!((given[0].pushes, world.sums(key).await), (1, (1, 1)));
+    world.settle(head.id, Fate::Again(at(1001)), at(1001)).await;
+    assert_eq!(world.sums(key).await, (1, 1), "it stays given up");
+    world.settle(head.id, Fate::Accepted, at(1002)).await;
+    assert_eq!(world.sums(key).await, (1, 0));
+    assert_eq!(
+        world.head(key, at(1002)).await.seq,
+        3,
+        "the next one was ready before"
+    );
+    world.settle(head.id, Fate::Accepted, at(1003)).await;
+    assert_eq!(world.sums(key).await, (1, 0));
+}
+
 pub(crate) async fn an_application_has_its_own_age_limit(stores: Stores) {
     let world = World::new(stores.open()).await;
     let id = world.delivered("d").await;

@@ -2,18 +2,22 @@
 //!
 //! Loaded ones, those in flight, and those whose end is not recorded yet are *out*: the table still shows them as
 //! ready, so every read leaves them aside. What was recorded while a read was under way may be in what it gives, and is
-//! left aside too. What the table has beyond the window is known as "there may be more", or as when the next falls due.
+//! left aside too. What follows one of them in its order though that has not ended (the operator dropped it, or it was given up for its age
+//! while it was attempted) stays *behind* until it has. What the table has beyond the window is known as "there may be more", or as when the next falls due.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use downlink_store::{OrderKey, PushId, ReadyPush};
-use foldhash::{HashSet, HashSetExt};
+use foldhash::{HashMap, HashSet, HashSetExt};
 
 #[derive(Default)]
 pub(super) struct Rows {
     loaded: VecDeque<ReadyPush>,
-    out: HashSet<PushId>,
+    out: HashMap<PushId, OrderKey>,
+    /// The orders of those that are out, and what was read behind each.
+    busy: HashMap<OrderKey, Option<PushId>>,
     /// Those recorded since the read that is under way began.
     reading: Option<HashSet<PushId>>,
     /// What that read gives is older than the table: it is made again.
@@ -91,8 +95,9 @@ impl Rows {
         self.looking = ahead;
         (self.may_have, self.next_at) = (false, None);
         self.reading = Some(HashSet::new());
+        let behind = self.busy.values().flatten();
         Wanted {
-            except: self.out.iter().copied().collect(),
+            except: self.out.keys().chain(behind).copied().collect(),
             ahead,
         }
     }
@@ -111,8 +116,8 @@ impl Rows {
             return 0;
         }
         for push in pushes {
-            if !recorded.contains(&push.id) && self.out.insert(push.id) {
-                self.loaded.push_back(push);
+            if !recorded.contains(&push.id) && !self.out.contains_key(&push.id) {
+                self.load(push);
             }
         }
         self.may_have |= more;
@@ -123,6 +128,24 @@ impl Rows {
             self.due_at(at);
         }
         self.loaded.len() - before
+    }
+
+    fn load(&mut self, push: ReadyPush) {
+        match self.busy.entry(push.key) {
+            Entry::Occupied(mut busy) => drop(busy.insert(Some(push.id))),
+            Entry::Vacant(free) => {
+                free.insert(None);
+                self.out.insert(push.id, push.key);
+                self.loaded.push_back(push);
+            }
+        }
+    }
+
+    /// One is out no more: what was behind it may be read.
+    fn free(&mut self, id: PushId) {
+        if let Some(key) = self.out.remove(&id) {
+            self.may_have |= self.busy.remove(&key).flatten().is_some();
+        }
     }
 
     /// The orders of the last `count` that were loaded.
@@ -139,7 +162,7 @@ impl Rows {
 
     /// The end of one was recorded, or it will not be.
     pub(super) fn recorded(&mut self, id: PushId) {
-        self.out.remove(&id);
+        self.free(id);
         if let Some(reading) = &mut self.reading {
             reading.insert(id);
         }
@@ -150,7 +173,7 @@ impl Rows {
         let loaded = std::mem::take(&mut self.loaded);
         let count = loaded.len();
         for push in loaded {
-            self.out.remove(&push.id);
+            self.free(push.id);
         }
         self.may_have |= count > 0;
         count
@@ -228,5 +251,37 @@ mod tests {
         assert!(rows.begin_read(Duration::ZERO).ahead);
         rows.end_read(Vec::new(), false, Some(Duration::from_secs(500)));
         assert!(!rows.may_have(Duration::ZERO));
+    }
+
+    /// Found by reading: a push that was dropped, or given up for its age, while it was attempted let the next of its order be
+    /// attempted beside it.
+    #[test]
+    fn what_follows_one_that_has_not_ended_waits_for_its_end() {
+        let mut rows = Rows::default();
+        let next = ReadyPush {
+            key: row(1).key,
+            ..row(2)
+        };
+        rows.stir();
+        rows.begin_read(Duration::ZERO);
+        assert_eq!(rows.end_read(vec![row(1)], false, None), 1);
+        assert!(rows.take().is_some());
+        // The table has the next one ready.
+        for _ in 0..2 {
+            rows.forget();
+            rows.begin_read(Duration::ZERO);
+            assert_eq!(rows.end_read(vec![next.clone(), row(3)], false, None), 1);
+            assert!(rows.take().is_some_and(|push| push.id == PushId(3)));
+            rows.recorded(PushId(3));
+            assert!(!rows.may_have(Duration::ZERO), "it is not read again and again");
+        }
+        let mut except = rows.begin_read(Duration::ZERO).except;
+        except.sort_unstable();
+        assert_eq!(except, [PushId(1), PushId(2)]);
+        rows.end_read(Vec::new(), false, None);
+        rows.recorded(PushId(1));
+        assert!(rows.may_have(Duration::ZERO));
+        rows.begin_read(Duration::ZERO);
+        assert_eq!(rows.end_read(vec![next], false, None), 1);
     }
 }

@@ -16,10 +16,12 @@ struct Head {
     key: OrderKey,
     seq: u32,
     attempts: Option<Vec<u8>>,
+    is_dead: bool,
 }
 
 impl Batch {
-    /// Records the end of one attempt. A row that is not ready (any more) is left as it is. Gives the receiver if another push
+    /// Records the end of one attempt. A row that is not ready (any more) is left as it is, unless it was accepted while it was given up:
+    /// then it was told after all. Gives the receiver if another push
     /// became ready by it.
     pub(super) fn settle_push(&mut self, settled: &Settled) -> Result<Option<ReceiverKey>, Failure> {
         let Some(head) = self.head(settled)? else {
@@ -35,6 +37,10 @@ impl Batch {
                 self.sql
                     .prepare_cached("DELETE FROM push WHERE id = ?1")?
                     .execute([settled.id.0])?;
+                if head.is_dead {
+                    receivers::count(&self.sql, head.receiver, 0, -1)?;
+                    return Ok(None);
+                }
                 receivers::count(&self.sql, head.receiver, -1, 0)?;
                 let next = self.promote_after(head.key, head.seq, settled.now)?;
                 Ok(next.then_some(head.receiver))
@@ -64,15 +70,18 @@ impl Batch {
 
     fn head(&self, settled: &Settled) -> Result<Option<Head>, Failure> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT app, receiver, order_key, seq, attempts FROM push WHERE id = ?1 AND state = 0",
+            "SELECT app, receiver, order_key, seq, attempts, state = 2 FROM push \
+             WHERE id = ?1 AND (state = 0 OR (state = 2 AND ?2))",
         )?;
-        let head = statement.query_row([settled.id.0], |row| {
+        let accepted = matches!(settled.fate, Fate::Accepted);
+        let head = statement.query_row(params![settled.id.0, accepted], |row| {
             Ok(Head {
                 app: AppKey(row.get(0)?),
                 receiver: ReceiverKey(row.get(1)?),
                 key: OrderKey::from_bytes(row.get(2)?),
                 seq: row.get(3)?,
                 attempts: row.get(4)?,
+                is_dead: row.get(5)?,
             })
         });
         Ok(head.optional()?)
