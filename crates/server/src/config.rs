@@ -289,6 +289,7 @@ section! {
         max_answer_bytes: usize,
         max_in_flight: usize,
         max_in_flight_per_receiver: usize,
+        max_in_flight_per_host: usize,
         max_backlog: usize,
         retry_first_ms: u32,
         retry_longest_ms: u32,

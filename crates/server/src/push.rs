@@ -130,6 +130,7 @@ fn limits(config: &config::Push) -> Limits {
     Limits {
         in_flight: config.max_in_flight.max(1),
         per_receiver: config.max_in_flight_per_receiver.max(1),
+        per_host: config.max_in_flight_per_host.max(1),
         backlog: config.max_backlog.max(1),
         backoff: Backoff {
             first: Span::from_millis(config.retry_first_ms.max(1)),

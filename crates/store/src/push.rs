@@ -93,6 +93,17 @@ pub enum PushContent {
     },
 }
 
+impl PushContent {
+    /// Bytes of what may be long of it: a result, a body.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Change { result, .. } => result.as_ref().map_or(0, |result| result.len()),
+            Self::Notice { body, .. } => body.len(),
+        }
+    }
+}
+
 /// A stored push that may be attempted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadyPush {

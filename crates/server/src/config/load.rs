@@ -231,6 +231,10 @@ impl Config {
                 "push.max_in_flight_per_receiver",
                 self.push.max_in_flight_per_receiver as u64,
             ),
+            (
+                "push.max_in_flight_per_host",
+                self.push.max_in_flight_per_host as u64,
+            ),
         ];
         for (key, value) in positive {
             if value == 0 {

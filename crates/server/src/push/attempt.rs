@@ -68,7 +68,7 @@ fn outgoing(push: &Push) -> Outgoing {
             );
             (webhook_id(command, push.seq), Bytes::from(body))
         }
-        PushContent::Notice { id, body } => (Arc::clone(id), Bytes::copy_from_slice(body.as_bytes())),
+        PushContent::Notice { id, body } => (Arc::clone(id), Bytes::from_owner(Body(Arc::clone(body)))),
     };
     Outgoing {
         app: push.app,
@@ -76,6 +76,15 @@ fn outgoing(push: &Push) -> Outgoing {
         webhook_id,
         sequence: push.seq,
         body,
+    }
+}
+
+/// A body that is in memory once, however often it is sent.
+struct Body(Arc<str>);
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }
 

@@ -15,6 +15,7 @@ mod ends;
 mod flow;
 mod health;
 mod held;
+mod hosts;
 mod receiver;
 mod recent;
 mod record;
@@ -37,6 +38,7 @@ use self::divert::Diverts;
 use self::ends::ToSettle;
 use self::health::Health;
 use self::held::{Held, Place};
+use self::hosts::Hosts;
 use self::receiver::{LANES, Lane, Receiver, ReceiverId, Taken};
 use self::recent::Recent;
 use self::record::ToRecord;
@@ -60,6 +62,8 @@ pub(super) struct Limits {
     pub(super) in_flight: usize,
     /// Attempts in flight per receiver, at the most.
     pub(super) per_receiver: usize,
+    /// Attempts in flight per host, over all its receivers.
+    pub(super) per_host: usize,
     /// Commands held, where one counts once more for each KiB of results it holds; and half as many stored pushes.
     pub(super) backlog: usize,
     /// The pauses between attempts.
@@ -115,6 +119,7 @@ pub(super) struct Schedule {
     by_key: HashMap<(AppKey, Arc<str>), ReceiverId>,
     by_stored: HashMap<ReceiverKey, ReceiverId>,
     next_receiver: ReceiverId,
+    hosts: Hosts,
     targets: Targets,
     turns: Turns,
     /// When something changes for a receiver by time alone.
@@ -144,6 +149,7 @@ impl Schedule {
             by_key: HashMap::default(),
             by_stored: HashMap::default(),
             next_receiver: 0,
+            hosts: Hosts::default(),
             targets: Targets::default(),
             turns: Turns::default(),
             alarms: BTreeSet::new(),
@@ -274,13 +280,16 @@ impl Schedule {
         started
     }
 
-    /// Whether a receiver may have one more of the slots: it has fewer than are free, and its application fewer than twice
-    /// as many; or it has few, and its application not nearly all. So whoever comes finds free slots, however many
+    /// Whether a receiver may have one more of the slots: its host has not all that it may have; and it has fewer than are free, and its
+    /// application fewer than twice as many; or it has few, and its application not nearly all. So whoever comes finds free slots, however many
     /// others have taken all they may.
     fn has_room(&self, id: ReceiverId) -> bool {
         let Some(receiver) = self.receivers.get(&id) else {
             return true;
         };
+        if self.hosts.in_flight(receiver.host) >= self.limits.per_host {
+            return false;
+        }
         let free = self.limits.in_flight - self.in_flight;
         let of_app = self.in_flight_of.get(&receiver.app).copied().unwrap_or(0);
         let few = receiver.in_flight < FEW.min(free.div_ceil(2)) && of_app < 8 * free;
@@ -320,6 +329,7 @@ impl Schedule {
             }
         };
         receiver.health.started(push.source);
+        self.hosts.started(receiver.host);
         self.in_flight += 1;
         *self.in_flight_of.entry(receiver.app).or_default() += 1;
         self.settle(id, now);
@@ -377,6 +387,7 @@ impl Schedule {
             alarm.map(|at| self.alarms.insert((at, id)));
         }
         if gone && let Some(receiver) = self.receivers.remove(&id) {
+            self.hosts.leave(receiver.host);
             self.by_key.remove(&(receiver.app, receiver.origin));
             receiver.key.map(|key| self.by_stored.remove(&key));
         }

@@ -90,6 +90,7 @@ impl Schedule {
         }
         if let Some(receiver) = self.receivers.get_mut(&push.receiver) {
             receiver.in_flight -= 1;
+            self.hosts.ended(receiver.host);
         }
     }
 

@@ -49,6 +49,7 @@ impl World {
         let limits = Limits {
             in_flight: 2 + random.below(12) as usize,
             per_receiver: 1 + random.below(4) as usize,
+            per_host: 1 + random.below(6) as usize,
             backlog: 2 + random.below(60) as usize,
             backoff: Backoff {
                 first: Span::from_millis(100),

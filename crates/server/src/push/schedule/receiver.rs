@@ -10,6 +10,7 @@ use downlink_store::{ReadyPush, ReceiverKey};
 use super::AGAIN_EVERY;
 use super::flow::Flow;
 use super::health::Health;
+use super::hosts::HostId;
 use super::rows::Rows;
 
 /// How long one that has nothing to do is remembered, with what was learnt of it.
@@ -38,6 +39,7 @@ pub(super) enum Taken {
 pub(super) struct Receiver {
     pub(super) app: AppKey,
     pub(super) origin: Arc<str>,
+    pub(super) host: HostId,
     /// The store's key of it, once the store knows it.
     pub(super) key: Option<ReceiverKey>,
     /// Whether it stands in the queue of turns, per lane.
@@ -63,10 +65,11 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(app: AppKey, origin: Arc<str>, most: usize) -> Self {
+    pub(super) fn new(app: AppKey, origin: Arc<str>, host: HostId, most: usize) -> Self {
         Self {
             app,
             origin,
+            host,
             key: None,
             listed: [false; 2],
             wants_rows: false,
@@ -152,7 +155,7 @@ impl Receiver {
             return wanted.then_some(1);
         }
         let most = most.min(self.flow.limit() * 2).max(1);
-        let few = self.rows.loaded() <= most / 2;
+        let few = self.rows.loaded() <= most / 2 && !self.rows.is_heavy();
         few.then(|| most - self.rows.loaded())
     }
 

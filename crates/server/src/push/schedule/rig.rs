@@ -15,6 +15,7 @@ pub(super) fn limits() -> Limits {
     Limits {
         in_flight: 8,
         per_receiver: 4,
+        per_host: usize::MAX,
         backlog: 1000,
         backoff: Backoff {
             first: Span::from_secs(1),

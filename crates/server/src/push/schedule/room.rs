@@ -54,7 +54,12 @@ impl Schedule {
         let id = self.next_receiver;
         self.next_receiver += 1;
         self.by_key.insert(key, id);
-        let receiver = Receiver::new(app, Arc::clone(origin), self.limits.per_receiver);
+        let receiver = Receiver::new(
+            app,
+            Arc::clone(origin),
+            self.hosts.enter(origin),
+            self.limits.per_receiver,
+        );
         self.receivers.insert(id, receiver);
         id
     }

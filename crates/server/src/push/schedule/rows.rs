@@ -15,6 +15,8 @@ use foldhash::{HashMap, HashSet, HashSetExt};
 #[derive(Default)]
 pub(super) struct Rows {
     loaded: VecDeque<ReadyPush>,
+    /// Bytes of content that are loaded.
+    bytes: usize,
     out: HashMap<PushId, OrderKey>,
     /// The orders of those that are out, and what was read behind each.
     busy: HashMap<OrderKey, Option<PushId>>,
@@ -32,6 +34,9 @@ pub(super) struct Rows {
 /// How many such reads are made at the most: pushes that fail again must not be attempted again and again.
 const AHEAD: u8 = 64;
 
+/// Bytes of content that are loaded before no more is read: with that of one read, the most that is in memory beside what is attempted.
+const HEAVY: usize = 128 * 1024;
+
 /// What is to be read.
 pub(super) struct Wanted {
     pub(super) except: Vec<PushId>,
@@ -45,6 +50,11 @@ impl Rows {
 
     pub(super) fn loaded(&self) -> usize {
         self.loaded.len()
+    }
+
+    /// Whether what is loaded is as much as may be, whatever the number.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.bytes >= HEAVY
     }
 
     /// Whether a read now may give something; not while one is under way.
@@ -64,7 +74,9 @@ impl Rows {
     }
 
     pub(super) fn take(&mut self) -> Option<ReadyPush> {
-        self.loaded.pop_front()
+        let push = self.loaded.pop_front()?;
+        self.bytes -= push.content.size();
+        Some(push)
     }
 
     /// There may be some that are due now.
@@ -136,6 +148,7 @@ impl Rows {
             Entry::Vacant(free) => {
                 free.insert(None);
                 self.out.insert(push.id, push.key);
+                self.bytes += push.content.size();
                 self.loaded.push_back(push);
             }
         }
@@ -171,6 +184,7 @@ impl Rows {
     /// Lets go of what is loaded and not in flight: it is ready in the table. Gives how many.
     pub(super) fn unload(&mut self) -> usize {
         let loaded = std::mem::take(&mut self.loaded);
+        self.bytes = 0;
         let count = loaded.len();
         for push in loaded {
             self.free(push.id);
@@ -283,5 +297,28 @@ mod tests {
         assert!(rows.may_have(Duration::ZERO));
         rows.begin_read(Duration::ZERO);
         assert_eq!(rows.end_read(vec![next], false, None), 1);
+    }
+
+    #[test]
+    fn long_ones_are_few_in_memory() {
+        let mut rows = Rows::default();
+        let long = |id| ReadyPush {
+            content: PushContent::Notice {
+                id: "n".into(),
+                body: "x".repeat(HEAVY / 2).into(),
+            },
+            ..row(id)
+        };
+        rows.stir();
+        rows.begin_read(Duration::ZERO);
+        rows.end_read(vec![long(1)], true, None);
+        assert!(!rows.is_heavy());
+        rows.begin_read(Duration::ZERO);
+        rows.end_read(vec![long(2), long(3)], true, None);
+        assert!(rows.is_heavy());
+        assert!(rows.take().is_some() && rows.is_heavy());
+        assert!(rows.take().is_some() && !rows.is_heavy());
+        rows.unload();
+        assert_eq!((rows.bytes, rows.loaded()), (0, 0));
     }
 }

@@ -183,6 +183,29 @@ fn an_application_with_many_receivers_leaves_slots_for_others() {
 }
 
 #[test]
+fn receivers_of_one_host_have_together_what_a_host_may_have() {
+    let mut rig = Rig::new(Limits {
+        in_flight: 64,
+        per_host: 6,
+        ..limits()
+    });
+    for n in 0..20 {
+        let mut duty = duty(n, 8000 + n as u16, &[1]);
+        duty.app = AppKey(1 + i64::from(n % 3));
+        rig.hint(duty);
+    }
+    assert_eq!(rig.start_all().len(), 6);
+    let mut other = duty(99, 80, &[1]);
+    other.receiver = "http://other.example:80/cmd".into();
+    rig.hint(other);
+    assert_eq!(rig.start_all(), [(id(99), 1)]);
+    let ended = rig.out.remove(0);
+    rig.schedule
+        .ended(&ended, Ending::Accepted, rig.now, Timestamp::default(), 0);
+    assert_eq!(rig.start_all().len(), 1, "the place that came free");
+}
+
+#[test]
 fn changes_go_before_stored_pushes_and_neither_starves() {
     let mut rig = Rig::new(Limits {
         in_flight: 2,

@@ -98,11 +98,7 @@ pub(super) fn content(row: &Row<'_>, first: usize) -> Result<PushContent, Failur
 }
 
 fn size(push: &ReadyPush) -> usize {
-    let content = match &push.content {
-        PushContent::Change { result, .. } => result.as_ref().map_or(0, |result| result.len()),
-        PushContent::Notice { id, body } => id.len() + body.len(),
-    };
-    push.url.len() + content
+    push.url.len() + push.content.size()
 }
 
 #[cfg(test)]

@@ -121,6 +121,7 @@ fn with_gather() -> Schedule {
         record_gather: MS * 20,
         in_flight: 4 * MANY,
         per_receiver: 4 * MANY,
+        per_host: usize::MAX,
         backlog: 4 * MANY,
         ..limits()
     })
