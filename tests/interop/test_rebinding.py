@@ -120,7 +120,9 @@ def test_each_attempt_dials_what_it_was_answered_itself(start, names, receiver):
     until(lambda: not world.admin.any_push(), what="nothing that waits")
     answered = names.looked_up("flips")
     assert answered.count("127.0.0.1") >= 3, answered
-    assert names.dialled(receiver) == [PUBLIC] * answered.count(PUBLIC)
+    dialled = names.dialled(receiver)
+    # Attempts that wait at the same time share a look-up: its answer may be dialled more than once.
+    assert set(dialled) == {PUBLIC} and len(dialled) >= answered.count(PUBLIC), dialled
 
 
 def test_a_connection_that_is_kept_is_judged_once_and_the_next_one_anew(start, names, receiver):

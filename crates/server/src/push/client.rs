@@ -94,7 +94,7 @@ impl Client {
         let (target, tls) = (&letter.outgoing.target, &letter.security.tls);
         let mut may_repeat = true;
         loop {
-            let Taken { over, reused } = match self.pool.take(target, tls).await {
+            let Taken { over, reused } = match self.pool.take(letter.outgoing.app, target, tls).await {
                 Ok(taken) => taken,
                 Err(error) => return Outcome::NotConnected(error),
             };

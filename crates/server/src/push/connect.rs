@@ -2,34 +2,33 @@
 //!
 //! It resolves (or reads the address in the URL), asks the guard about every address, dials the very address that
 //! was judged, and for HTTPS checks the certificate against the name in the URL. There is no second look-up between
-//! judging and dialling. Redirects and proxies do not exist here. Reused connections were judged when dialled.
+//! judging and dialling, and who shared a look-up judges what it dials itself. Redirects and proxies do not exist here. Reused connections
+//! were judged when dialled.
 
 mod failure;
+mod lookup;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
+use downlink_core::AppKey;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::lookup::{LookUps, Resolver};
 use super::guard::Guard;
 use super::outcome::{self, Phase};
 use super::target::Target;
 use super::tls::TlsProfile;
 
 pub(super) use self::failure::{ConnectError, DialFailure, tls_failure};
-
-/// Look-ups at once. Each holds a thread until the system's resolver answers or gives up, also when nobody waits any more.
-const MAX_LOOKUPS: usize = 128;
 
 /// Addresses of one name that are tried, one after the other.
 const MAX_ADDRESSES: usize = 4;
@@ -43,7 +42,7 @@ pub(super) struct Connector {
 struct Shared {
     guard: Guard,
     timeout: Duration,
-    lookups: Arc<Semaphore>,
+    look_ups: LookUps,
     /// Where handshakes are computed: whoever makes the attempts may have one thread only.
     computing: Handle,
 }
@@ -52,11 +51,15 @@ impl Connector {
     /// A connector that dials what `guard` lets through, each connection within `timeout`. What takes long to compute is done by the threads of
     /// the runtime that this is called in.
     pub(super) fn new(guard: Guard, timeout: Duration) -> Self {
+        Self::with(Box::new(lookup::system), guard, timeout)
+    }
+
+    fn with(resolver: Box<Resolver>, guard: Guard, timeout: Duration) -> Self {
         Self {
             shared: Arc::new(Shared {
                 guard,
                 timeout,
-                lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+                look_ups: LookUps::new(resolver),
                 computing: Handle::current(),
             }),
         }
@@ -64,9 +67,14 @@ impl Connector {
 }
 
 impl Connector {
-    /// Connects to a target, within the limit of time, over TLS as `profile` says.
-    pub(super) async fn connect(&self, target: &Target, profile: &TlsProfile) -> Result<Link, ConnectError> {
-        match timeout(self.shared.timeout, self.shared.connect(target, profile)).await {
+    /// Connects to a target, within the limit of time, over TLS as `profile` says. A look-up counts as one of `app`.
+    pub(super) async fn connect(
+        &self,
+        app: AppKey,
+        target: &Target,
+        profile: &TlsProfile,
+    ) -> Result<Link, ConnectError> {
+        match timeout(self.shared.timeout, self.shared.connect(app, target, profile)).await {
             Ok(connected) => connected,
             Err(_) => Err(ConnectError::TooSlow),
         }
@@ -74,10 +82,15 @@ impl Connector {
 }
 
 impl Shared {
-    async fn connect(&self, target: &Target, profile: &TlsProfile) -> Result<Link, ConnectError> {
+    async fn connect(
+        &self,
+        app: AppKey,
+        target: &Target,
+        profile: &TlsProfile,
+    ) -> Result<Link, ConnectError> {
         let ask = target.ask.as_ref().ok_or(ConnectError::NoTarget)?;
         outcome::enter(Phase::Resolve);
-        let addresses = self.allowed(self.resolve(&ask.host_name, ask.port).await?)?;
+        let addresses = self.allowed(self.resolve(app, &ask.host_name, ask.port).await?)?;
         outcome::enter(Phase::Connect);
         let tcp = self.dial(&addresses).await?;
         let link = match ask.https {
@@ -92,30 +105,12 @@ impl Shared {
         Ok(link)
     }
 
-    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+    async fn resolve(&self, app: AppKey, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
         if let Ok(ip) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
-        let permit = Arc::clone(&self.lookups).acquire_owned().await;
-        let permit = permit.map_err(|error| ConnectError::Dns(error.to_string()))?;
-        let (answer, answered) = oneshot::channel();
-        let host = host.to_owned();
-        // A thread of its own, not one of the runtime's: a resolver that hangs must not hold up the server's exit.
-        let look_up = move || {
-            let found = (host.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-            // The permit goes with the thread, not with whoever waits for it, who may have given up.
-            drop(permit);
-            let _gone = answer.send(found);
-        };
-        thread::Builder::new()
-            .name("push-resolve".to_owned())
-            .spawn(look_up)
-            .map_err(|error| ConnectError::Dns(error.to_string()))?;
-        match answered.await {
-            Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(error)) => Err(ConnectError::Dns(error.to_string())),
-            Err(error) => Err(ConnectError::Dns(error.to_string())),
-        }
+        let addresses = self.look_ups.addresses(app, host, port).await;
+        addresses.map_err(ConnectError::Dns)
     }
 
     /// Those that the guard lets through, the first few; an error if there are none.
@@ -226,5 +221,35 @@ mod tests {
             connector.shared.allowed(Vec::new()),
             Err(ConnectError::Dns(_))
         ));
+    }
+
+    /// A connector for which every name has that address.
+    fn led_to(address: &'static str, allow: &[&str]) -> Connector {
+        let resolver = move |_: &str| Ok(vec![SocketAddr::new(address.parse().unwrap(), 0)]);
+        let allow: Vec<_> = allow.iter().map(|&entry| entry.to_owned()).collect();
+        let guard = Guard::new(&allow, Vec::new()).unwrap();
+        Connector::with(Box::new(resolver), guard, Duration::from_secs(10))
+    }
+
+    #[tokio::test]
+    async fn what_a_name_leads_to_is_judged_for_each_who_shares_the_look_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (open, other) = (
+            Target::of(&format!("http://name.example:{port}/")),
+            Target::of("http://name.example:1/"),
+        );
+        let plain = TlsProfile::unusable(0, "unused");
+        // One of the ports is allowed: what one may dial, the other may not.
+        let connector = led_to("127.0.0.1", &[&format!("127.0.0.1/32:{port}")]);
+        let (first, second) = tokio::join!(
+            connector.connect(AppKey(1), &open, &plain),
+            connector.connect(AppKey(2), &other, &plain),
+        );
+        let Ok(Link::Plain(stream)) = first else {
+            panic!("it may be dialled");
+        };
+        assert_eq!(stream.peer_addr().unwrap().port(), port);
+        assert!(matches!(second, Err(ConnectError::NotAllowed(_))));
     }
 }

@@ -13,6 +13,7 @@ mod link;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use downlink_core::AppKey;
 use foldhash::HashMap;
 use tokio::time::{Instant, timeout};
 
@@ -72,9 +73,10 @@ impl Pool {
         Self { connector, lanes }
     }
 
-    /// A connection to the target: one that has room, else a new one.
+    /// A connection to the target: one that has room, else a new one, for which `app` is the one that asks.
     pub(super) async fn take(
         &self,
+        app: AppKey,
         target: &Target,
         profile: &Arc<TlsProfile>,
     ) -> Result<Taken, ConnectError> {
@@ -82,23 +84,24 @@ impl Pool {
         match self.reuse(&key).await {
             Some(taken) => Ok(taken),
             // Apart, since what dialling needs is large, and most attempts need it not.
-            None => Box::pin(self.make(key, target, profile)).await,
+            None => Box::pin(self.make(app, key, target, profile)).await,
         }
     }
 
     async fn make(
         &self,
+        app: AppKey,
         key: Key,
         target: &Target,
         profile: &Arc<TlsProfile>,
     ) -> Result<Taken, ConnectError> {
         let https = target.ask.as_ref().is_some_and(|ask| ask.https);
         if !(https && profile.http2) {
-            return self.dial(key, target, profile).await;
+            return self.dial(app, key, target, profile).await;
         }
         // Whoever comes while a connection is being made waits for it: it may have room for all of them.
         let Some(turns) = self.lanes.turns(&key, profile) else {
-            return self.dial(key, target, profile).await;
+            return self.dial(app, key, target, profile).await;
         };
         outcome::enter(Phase::Connect);
         let turn = turns.lock_owned().await;
@@ -110,7 +113,7 @@ impl Pool {
         if self.lanes.turns(&key, profile).is_none() {
             drop(turn);
         }
-        self.dial(key, target, profile).await
+        self.dial(app, key, target, profile).await
     }
 
     /// Gives a connection back whose answer was read to the end.
@@ -142,11 +145,12 @@ impl Pool {
 
     async fn dial(
         &self,
+        app: AppKey,
         key: Key,
         target: &Target,
         profile: &Arc<TlsProfile>,
     ) -> Result<Taken, ConnectError> {
-        let link = self.connector.connect(target, profile).await?;
+        let link = self.connector.connect(app, target, profile).await?;
         let over = match link::begin(link).await? {
             Begun::Http1(one) => {
                 self.lanes.speaks_http1(key, profile);
