@@ -208,6 +208,28 @@ def test_an_allowance_opens_what_it_names_and_no_more(start, trap):
     assert not any(wrong), wrong
 
 
+def test_no_proxy_is_asked_whatever_the_environment_says(server, start, trap):
+    """What goes to a proxy would be judged by nobody: it dials where the guard cannot look."""
+    proxy = Trap()
+    names = ["http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "socks_proxy"]
+    proxies = {name: f"http://127.0.0.1:{proxy.port}" for name in names}
+    # And no exception of the machine's hides it.
+    proxies["no_proxy"] = ""
+    server.env = {**server.env, **proxies, **{name.upper(): value for name, value in proxies.items()}}
+    # The proxy too is allowed: nothing keeps the server from it but that it does not ask.
+    world = start(f"127.0.0.1/32:{trap.port}", f"127.0.0.1/32:{proxy.port}")
+    device_id = world.na.register().device_id
+    command = told_to(world, device_id, f"http://127.0.0.1:{trap.port}/x")
+    [arrival] = until(lambda: trap.of(command), what=lambda: f"the push; at the proxy: {proxy.caught}")
+    assert arrival.path == "/x"
+    # Over TLS it comes directly as well, to a receiver that does not speak it.
+    url = f"https://127.0.0.1:{trap.port}/x"
+    assert attempts(world, told_to(world, device_id, url), url)[0]["phase"] == "tls"
+    assert len(trap.caught) >= 2
+    assert proxy.caught == []
+    proxy.close()
+
+
 @pytest.mark.parametrize("listener", ["admin", "northbound-plain", "mqtt"])
 def test_our_own_listeners_are_refused_inside_an_allowance(start, listener):
     world = start("127.0.0.0/8")
