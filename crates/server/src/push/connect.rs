@@ -179,6 +179,7 @@ pub(super) enum Link {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::push::tests::full::Full;
 
     #[tokio::test]
     async fn the_next_address_is_tried_when_one_refuses() {
@@ -197,6 +198,22 @@ mod tests {
         assert!(matches!(
             refused,
             Err(ConnectError::Dial { address, why: DialFailure::Refused }) if address == closed
+        ));
+    }
+
+    #[tokio::test]
+    async fn the_next_address_is_tried_when_one_is_silent() {
+        let silent = Full::listen().await;
+        let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = (open.local_addr().unwrap(), open);
+        let guard = Guard::new(&[], Vec::new()).unwrap();
+        let connector = Connector::new(guard, Duration::from_secs(1));
+        let stream = connector.shared.dial(&[silent.address, open.0]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open.0);
+        let silence = connector.shared.dial(&[silent.address]).await;
+        assert!(matches!(
+            silence,
+            Err(ConnectError::Dial { address, why: DialFailure::Silent }) if address == silent.address
         ));
     }
 

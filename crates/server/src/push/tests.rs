@@ -2,6 +2,7 @@
 
 mod attempt;
 mod book;
+pub(super) mod full;
 mod http2;
 mod receiver;
 mod store;

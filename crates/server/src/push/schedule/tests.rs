@@ -329,6 +329,23 @@ fn a_pause_that_is_asked_for_is_kept_by_the_push_and_the_receiver() {
     assert!(rig.schedule.next_wake(true).unwrap() <= secs(30 + 3600));
 }
 
+/// 429 and 503 without Retry-After: the pause is longer than after other failures, until those are longer still.
+#[test]
+fn a_push_that_is_too_much_waits_longer_also_where_no_pause_is_asked_for() {
+    let mut rig = Rig::new(limits());
+    rig.hint(duty(1, 80, &[1]));
+    let mut began = secs(0);
+    for pause in [5, 5, 5, 8, 16] {
+        assert_eq!(rig.start_all(), [(id(1), 1)]);
+        rig.end(1, failed(Failure::Throttled(None)));
+        rig.now = began + secs(pause) - MS;
+        assert_eq!(rig.start_all(), [], "{pause} s after {began:?}");
+        rig.now += MS;
+        began = rig.now;
+    }
+    assert_eq!(rig.start_all(), [(id(1), 1)]);
+}
+
 /// When a receiver works again its pushes are tried before their pause is over, but not those for which it asked for one.
 #[test]
 fn a_pause_that_is_asked_for_is_kept_when_the_receiver_works_again() {

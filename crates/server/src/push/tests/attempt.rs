@@ -5,20 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downlink_core::AppKey;
+use tokio::net::TcpListener;
 
+use super::full::Full;
 use super::receiver::{Answer, Receiver};
+use super::tls::Authority;
 use super::{book, config};
 use crate::push::client::{Client, Outgoing};
 use crate::push::connect::{ConnectError, DialFailure};
 use crate::push::guard::Guard;
 use crate::push::outcome::{Outcome, Phase, Report};
 use crate::push::target::Target;
+use crate::push::tls::Roots;
 
 fn client(allow: &[SocketAddr]) -> Client {
+    client_trusting(allow, book::no_roots())
+}
+
+fn client_trusting(allow: &[SocketAddr], roots: Roots) -> Client {
     let mut config = config(allow);
     config.timeout_secs = 1;
     let guard = Guard::new(&config.allow, Vec::new()).unwrap();
-    Client::new(&config, guard, book::empty(book::no_roots()))
+    Client::new(&config, guard, book::empty(roots))
 }
 
 pub(super) fn outgoing(url: &str) -> Outgoing {
@@ -117,6 +125,54 @@ async fn what_went_wrong_is_told_apart() {
     );
     let unnamed = client(&[]).attempt(&outgoing("http://nowhere.invalid/")).await;
     assert_eq!((unnamed.outcome.word(), unnamed.phase), ("dns", Phase::Resolve));
+}
+
+/// Whether 429 or 503: without a pause that is asked for, or with one that nobody can read, the schedule's own counts.
+#[tokio::test]
+async fn a_receiver_that_throttles_without_a_pause_asks_for_none() {
+    for (status, head) in [
+        (429, "429 x"),
+        (503, "503 x"),
+        (503, "503 x\r\nretry-after: soon"),
+    ] {
+        let report = answered(head, "").await;
+        assert!(
+            matches!(report.outcome, Outcome::Throttled(told) if told == status),
+            "{report:?}"
+        );
+        assert_eq!(report.retry_after, None, "{head}");
+    }
+}
+
+/// A receiver that answers no SYN: connections wait in its queue, and nobody accepts them.
+#[tokio::test]
+async fn a_connection_that_does_not_come_is_a_timeout_while_connecting() {
+    let full = Full::listen().await;
+    let report = client(&[full.address])
+        .attempt(&outgoing(&format!("http://{}/", full.address)))
+        .await;
+    assert_eq!(
+        (report.outcome.word(), report.phase),
+        ("timeout", Phase::Connect),
+        "{report:?}"
+    );
+    assert_eq!(report.status, None);
+}
+
+#[tokio::test]
+async fn silence_in_the_handshake_is_a_timeout_in_tls() {
+    // The kernel accepts; nobody reads.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let report = client_trusting(&[address], book::trusting(&[Authority::new().der()], true))
+        .attempt(&outgoing(&format!("https://{address}/")))
+        .await;
+    assert_eq!(
+        (report.outcome.word(), report.phase),
+        ("timeout", Phase::Tls),
+        "{report:?}"
+    );
+    assert_eq!(report.status, None);
 }
 
 #[tokio::test]

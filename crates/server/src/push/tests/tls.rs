@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use downlink_core::{AppKey, Span};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    date_time_ymd,
+};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -50,11 +53,24 @@ impl Authority {
     }
 
     pub(super) fn sign(&self, name: &str) -> Signed {
+        self.sign_for(name, |_| ())
+    }
+
+    /// A certificate for `name` that counts in these years only.
+    fn sign_between(&self, name: &str, from: i32, to: i32) -> Signed {
+        self.sign_for(name, |params| {
+            params.not_before = date_time_ymd(from, 1, 1);
+            params.not_after = date_time_ymd(to, 1, 1);
+        })
+    }
+
+    fn sign_for(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Signed {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Signed {
@@ -215,6 +231,40 @@ async fn the_name_may_be_wrong_only_under_an_authority_of_ones_own() {
         assert_eq!(report.outcome.is_accepted(), accepted, "{report:?}");
         if !accepted {
             failure(&report);
+        }
+    }
+}
+
+/// Whoever trusts it: the platform, an application by an authority of its own, and one that does not look at the name.
+#[tokio::test]
+async fn a_certificate_out_of_its_time_is_refused_whoever_trusts_it() {
+    let (own, platform) = (Authority::new(), Authority::new());
+    let book = Book::open(trusting(&[platform.der()], true)).await;
+    for (signer, check_name, name) in [
+        (&platform, true, "localhost"),
+        (&own, true, "localhost"),
+        (&own, false, "localhost"),
+        (&own, false, "elsewhere.example"),
+    ] {
+        book.trust
+            .set_tls(book.app, Some(own.own(check_name)))
+            .await
+            .unwrap();
+        for (from, until, why) in [
+            (2000, 2001, Some("has expired")),
+            (2500, 2501, Some("is not valid yet")),
+            (2000, 2501, None),
+        ] {
+            let receiver = receiver(&signer.sign_between(name, from, until), None).await;
+            let client = client(receiver.address, &book.trust);
+            let report = client.attempt(&to(&receiver, "localhost", book.app)).await;
+            let Some(why) = why else {
+                assert!(report.outcome.is_accepted(), "{report:?}");
+                continue;
+            };
+            assert!(failure(&report).contains(why), "{report:?}");
+            assert_eq!((report.outcome.word(), report.phase.word()), ("tls", "tls"));
+            assert_eq!(receiver.requests().len(), 0);
         }
     }
 }
