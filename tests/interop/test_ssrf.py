@@ -1,8 +1,11 @@
 """Callback URLs that lead where applications have no business: nothing connects, however the address is spelt, and the
 reason is on record."""
 
+import http.client
+import json
 import socket
 import threading
+from typing import NamedTuple
 
 import pytest
 
@@ -104,13 +107,25 @@ ELSEWHERE = [
 ]
 
 
+class Arrival(NamedTuple):
+    """A request in the trap."""
+
+    command_id: str
+    # As it was sent, and the address that was dialled.
+    host: str
+    dialled: str
+    # As in the request line: with a proxy it would be the whole URL.
+    path: str
+
+
 class Trap:
-    """Listens on every address of this machine, and notes who comes."""
+    """Listens on every address of this machine, notes who comes, and takes one push from each."""
 
     def __init__(self):
         self.socket = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
         self.port = self.socket.getsockname()[1]
         self.caught: list[str] = []
+        self.arrivals: list[Arrival] = []
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self):
@@ -120,7 +135,24 @@ class Trap:
             except OSError:
                 return
             self.caught.append(address[0])
-            connection.close()
+            threading.Thread(target=self._take, args=(connection,), daemon=True).start()
+
+    def _take(self, connection: socket.socket):
+        with connection, connection.makefile("rb") as came:
+            # What is no push (a hello of TLS, or nothing at all) is closed unanswered.
+            try:
+                _, path, _ = came.readline(1000).decode("ascii").split()
+                headers = http.client.parse_headers(came)
+                body = json.loads(came.read(int(headers["Content-Length"])))
+                dialled = connection.getsockname()[0].removeprefix("::ffff:")
+                self.arrivals.append(Arrival(body["commandId"], headers["Host"], dialled, path))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+                return
+
+    def of(self, command: dict) -> list[Arrival]:
+        """What came of a command."""
+        return [arrival for arrival in self.arrivals if arrival.command_id == command["commandId"]]
 
     def close(self):
         self.socket.close()
@@ -195,17 +227,36 @@ def test_nothing_connects(start, trap, hosts):
     assert trap.caught == []
 
 
+# Spellings that lead to what is allowed below: the host as it is sent, and the addresses that may be dialled for it.
+ALLOWED = {
+    "127.0.0.1": ("127.0.0.1", {"127.0.0.1"}),
+    "2130706433": ("127.0.0.1", {"127.0.0.1"}),
+    "0x7f.1": ("127.0.0.1", {"127.0.0.1"}),
+    "0177.0.0.1": ("127.0.0.1", {"127.0.0.1"}),
+    "[::ffff:7f00:1]": ("[::ffff:7f00:1]", {"127.0.0.1"}),
+    "[::1]": ("[::1]", {"::1"}),
+    "localhost": ("localhost", {"127.0.0.1", "::1"}),
+}
+
+
 def test_an_allowance_opens_what_it_names_and_no_more(start, trap):
-    """The other way round: where it is allowed, the same spellings do reach the trap."""
+    """The other way round: where it is allowed, the push of each spelling does reach the trap, once. Credentials before the
+    host are refused at the create call, allowed or not."""
     world = start(f"127.0.0.1/32:{trap.port}", f"[::1]/128:{trap.port}")
     world.device_id = world.na.register().device_id
-    for host in ["127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::ffff:7f00:1]", "user@127.0.0.1", "[::1]", "localhost"]:
-        before = len(trap.caught)
-        told_to(world, world.device_id, f"http://{host}:{trap.port}/")
-        until(lambda: len(trap.caught) > before, what=f"{host} in the trap")
+    for spelling, (host, addresses) in ALLOWED.items():
+        command = told_to(world, world.device_id, f"http://{spelling}:{trap.port}/x")
+        assert command, f"{spelling}: the create call was refused"
+        [arrival] = until(lambda: trap.of(command), what=f"the push to {spelling} in the trap")
+        assert (arrival.host, arrival.path) == (f"{host}:{trap.port}", "/x"), spelling
+        assert arrival.dialled in addresses, f"{spelling}: {arrival}"
+    for spelling in ["user@127.0.0.1", "user:secret@[::1]"]:
+        made = world.na.create_raw(world.device_id, f"http://{spelling}:{trap.port}/x")
+        assert made.status == 400 and made.error, f"{spelling}: {made}"
     wrong = [refused(world, f"http://{host}:{trap.port}/", {"not_allowed"}) for host in ["127.0.0.2", "0.0.0.0", "[::]"]]
     wrong += refused(world, f"http://127.0.0.1:{trap.port - 1}/", {"not_allowed"})
     assert not any(wrong), wrong
+    assert len(trap.caught) == len(ALLOWED), trap.caught
 
 
 def test_no_proxy_is_asked_whatever_the_environment_says(server, start, trap):
