@@ -133,7 +133,6 @@ impl Life {
         };
         let stored = self.world.stored(one).await;
         if let (Fate::Accepted, [push]) = (&fate, stored.as_slice())
-            && push.state != PushState::Dead
             && !push.behind
             && let Some(command) = push.key.command()
         {

@@ -215,7 +215,7 @@ pub(crate) async fn a_dead_one_gives_way_to_the_next(stores: Stores) {
     assert_eq!(world.sums(key).await, (0, 2));
     // Nothing waits: the next change is the command's own again.
     assert!(world.must(id, ok_reply(), at(4)).await.push.is_some());
-    world.settle(head.id, Fate::Accepted, at(5)).await;
+    world.settle(head.id, Fate::Again(at(6)), at(5)).await;
     assert_eq!(world.sums(key).await, (0, 2), "a dead one stays dead");
 }
 

@@ -41,6 +41,6 @@ fn queued(listener: SocketAddr) -> u32 {
     let queues = row
         .filter(|row| row[1].ends_with(&port) && row[3] == listens)
         .map(|row| row[4].split_once(':').unwrap().1.to_owned());
-    let queue = queues.last().expect("it listens");
+    let queue = queues.into_iter().next_back().expect("it listens");
     u32::from_str_radix(&queue, 16).unwrap()
 }
