@@ -82,6 +82,14 @@ def test_creates_beyond_the_limit_are_refused_and_what_was_accepted_is_told(worl
         world.na.create(ids[n % len(ids)], world.receiver.url)
 
 
+@pytest.mark.settings(northbound_max_calls_at_once=CALLERS // 2, commands_queue_limit=2000)
+def test_as_many_calls_as_are_worked_on_wait_for_a_place_and_none_is_refused(world):
+    devices = [world.na.register().device_id for _ in range(8)]
+    answers = flood(lambda n: world.na.create_raw(devices[n % len(devices)], None))
+    assert check_refusals(answers, 201) == 0
+    assert count(world.server, "http_waiting") == 0
+
+
 @pytest.mark.settings(northbound_max_lists_waiting=0)
 def test_lists_beyond_the_limit_are_refused_and_others_are_not(world):
     device = world.na.register().device_id
