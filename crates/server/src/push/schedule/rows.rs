@@ -5,8 +5,8 @@
 //! left aside too. What follows one of them in its order though that has not ended (the operator dropped it, or it was given up for its age
 //! while it was attempted) stays *behind* until it has. What the table has beyond the window is known as "there may be more", or as when the next falls due.
 
-use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use downlink_store::{OrderKey, PushId, ReadyPush};
@@ -19,7 +19,7 @@ pub(super) struct Rows {
     bytes: usize,
     out: HashMap<PushId, OrderKey>,
     /// The orders of those that are out, and all that was read behind each.
-    busy: HashMap<OrderKey, Vec<PushId>>,
+    busy: HashMap<OrderKey, BTreeSet<PushId>>,
     /// Those recorded since the read that is under way began.
     reading: Option<HashSet<PushId>>,
     /// What that read gives is older than the table: it is made again.
@@ -144,9 +144,9 @@ impl Rows {
 
     fn load(&mut self, push: ReadyPush) {
         match self.busy.entry(push.key) {
-            Entry::Occupied(mut busy) => busy.get_mut().push(push.id),
+            Entry::Occupied(mut busy) => drop(busy.get_mut().insert(push.id)),
             Entry::Vacant(free) => {
-                free.insert(Vec::new());
+                free.insert(BTreeSet::new());
                 self.out.insert(push.id, push.key);
                 self.bytes += push.content.size();
                 self.loaded.push_back(push);
