@@ -79,7 +79,7 @@ use self::device_cache::DeviceCache;
 use self::disk::DiskGuard;
 use self::failure::Failure;
 use self::gate::{Gate, WhenFull};
-use self::notices::Stirred;
+use self::notices::{Crowded, Stirred};
 use self::stats::StoreStats;
 use self::subscriptions::Wanted;
 use self::tail::Tail;
@@ -100,6 +100,7 @@ pub struct SqliteStore {
     stats: Arc<StoreStats>,
     wanted: Arc<Wanted>,
     stirred: Arc<Stirred>,
+    crowded: Arc<Crowded>,
     writes: Arc<Gate<writer::Request>>,
     reads: Arc<Gate<read::Request>>,
     threads: Mutex<Option<Threads>>,

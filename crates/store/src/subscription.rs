@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use downlink_core::{AppKey, CommandId, DeviceId, DeviceKey, Status, Timestamp};
+use foldhash::HashSet;
 
 use crate::{Page, ReceiverKey, Silence, Standing, StoreError};
 
@@ -95,6 +96,14 @@ impl NotifyType {
             Self::FwUpgradeResult,
         ]
         .contains(&self)
+    }
+
+    /// Whether it tells of what a device reports. There may be any number of those, and nobody waits for one in particular.
+    pub const fn is_report(self) -> bool {
+        matches!(
+            self,
+            Self::DeviceDataChanged | Self::DeviceDatasChanged | Self::DeviceEvent
+        )
     }
 
     /// A bit of its own.
@@ -456,6 +465,11 @@ pub trait Subscriptions {
     /// it is `mute`.
     async fn report(&self, device: DeviceKey, reports: Vec<Report>, now: Timestamp)
     -> Result<(), StoreError>;
+
+    /// Applications of which so much waits that they are told of no more reports ([`NotifyType::is_report`]), until this is called
+    /// without them. What is reported is kept as ever. Gives how many notices were not made since the last call, of whom. Memory only: with a
+    /// restart nobody is crowded.
+    fn set_crowded(&self, apps: HashSet<AppKey>) -> Vec<(AppKey, u64)>;
 
     /// The receivers that notices made something ready for since this was last asked. Hints: at the most a few
     /// thousand are remembered, and whoever is not named is found by looking.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "notices/crowded.rs"]
+mod crowded;
 #[path = "notices/desires.rs"]
 mod desires;
 #[path = "notices/plain.rs"]

@@ -90,7 +90,7 @@ impl Engine {
             // Its devices went with it, and so does what is left to do.
             return self.expire_batch(task.key, limit).await;
         };
-        if task.callback.is_some() && self.crowded.has(app.key) {
+        if self.is_crowded(app.key, task.callback.is_some()) {
             return Ok(0);
         }
         let now = clock::now();

@@ -8,12 +8,12 @@ use downlink_core::id::bucket_of;
 use downlink_core::lifecycle::{Input, Refusal};
 use downlink_core::product::{Unfit, WorkMode};
 use downlink_core::{
-    CommandBody, CommandId, DeviceId, DeviceKey, Mode, ProductRef, ResponseRule, Span, Status, StatusSet,
-    Timestamp,
+    AppKey, CommandBody, CommandId, DeviceId, DeviceKey, Mode, ProductRef, ResponseRule, Span, Status,
+    StatusSet, Timestamp,
 };
 use downlink_store::{
-    App, Change, CreateRefused, Created, Dispatch, NewCommand, Record, RequestKey, StoreError, Submission,
-    Target,
+    App, Change, CreateRefused, Created, Dispatch, NewCommand, NotifyType, Record, RequestKey, StoreError,
+    Submission, Target,
 };
 
 use super::terms::Terms;
@@ -115,10 +115,17 @@ impl Engine {
         }
     }
 
+    /// Whether so many pushes of the application wait that it may make no command that it is to be told of: at a callback URL, or as one
+    /// that is subscribed to what becomes of its commands.
+    pub(super) fn is_crowded(&self, app: AppKey, has_callback: bool) -> bool {
+        let of_commands = [NotifyType::MessageConfirm, NotifyType::CommandRsp];
+        self.crowded.has(app) && (has_callback || self.store.wants(app, &of_commands))
+    }
+
     /// Creates a command. When this returns `Ok`, it is on disk, and sent if the device is reachable and nothing
     /// is before it.
     pub(crate) async fn create(&self, app: &App, request: CreateRequest) -> Result<Answered, CreateError> {
-        if request.callback.is_some() && self.crowded.has(app.key) {
+        if self.is_crowded(app.key, request.callback.is_some()) {
             self.metrics.create_refused.inc();
             return Err(CreateError::Crowded);
         }

@@ -1,6 +1,6 @@
 //! Applications of which so many pushes wait that they may create no more commands to be told of.
 //!
-//! The sweep over stored pushes says who; a create only looks. So the limit is kept to within what comes between two rounds
+//! The sweep over stored pushes says who, and tells the store, which then makes no notices of what their devices report; a create only looks. So the limit is kept to within what comes between two rounds
 //! of the sweep.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +16,15 @@ pub(crate) struct Crowded {
 }
 
 impl Crowded {
-    /// These, and no others, from now on.
-    pub(crate) fn set(&self, apps: HashSet<AppKey>) {
+    /// These, and no others, from now on. Gives those before.
+    pub(crate) fn set(&self, apps: HashSet<AppKey>) -> HashSet<AppKey> {
         let any = !apps.is_empty();
-        *self.apps.write().unwrap_or_else(PoisonError::into_inner) = apps;
+        let before = std::mem::replace(
+            &mut *self.apps.write().unwrap_or_else(PoisonError::into_inner),
+            apps,
+        );
         self.any.store(any, Ordering::Relaxed);
+        before
     }
 
     pub(super) fn has(&self, app: AppKey) -> bool {

@@ -4,6 +4,7 @@ mod auth;
 mod batch_tasks;
 mod cancel_tasks;
 mod commands;
+mod crowded;
 mod data;
 mod description;
 mod device_changes;

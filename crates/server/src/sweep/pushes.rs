@@ -1,4 +1,5 @@
-//! Stored pushes: those that are too old are given up, those that were given up long ago go; and their sums, for the metrics.
+//! Stored pushes: those that are too old are given up, those that were given up long ago go; their sums, for the metrics; and whose are
+//! too many.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,10 +65,11 @@ async fn round(engine: &Engine, limits: Limits, page: u32, prune: bool) -> Resul
         .oldest_due
         .map_or(0, |due| now.since(due).as_millis() / 1000);
     metrics.push_oldest_due_seconds.set(oldest);
-    engine.crowded().set(match totals.waiting > limits.per_app {
+    let apps = match totals.waiting > limits.per_app {
         true => crowded(engine, limits.per_app, page).await?,
         false => HashSet::default(),
-    });
+    };
+    set_crowded(engine, apps);
     if totals.waiting > 0 {
         give_up(engine, limits.push, page, now).await?;
     }
@@ -106,6 +108,28 @@ async fn crowded(engine: &Engine, limit: u64, page: u32) -> Result<HashSet<AppKe
     }
     let crowded = waiting.into_iter().filter(|(_, waiting)| *waiting > limit);
     Ok(crowded.map(|(app, _)| app).collect())
+}
+
+/// These applications are crowded now, and no others.
+fn set_crowded(engine: &Engine, apps: HashSet<AppKey>) {
+    let dropped = engine.store().set_crowded(apps.clone());
+    for (app, reports) in dropped {
+        engine.metrics().push_reports_dropped.inc_by(reports);
+        tracing::debug!(app = app.0, reports, "notices of reports were not made");
+    }
+    let before = engine.crowded().set(apps.clone());
+    for app in apps.difference(&before) {
+        tracing::warn!(
+            app = app.0,
+            "too many pushes of an application wait: it may create no commands that it is to be told of, and is told of no reports"
+        );
+    }
+    for app in before.difference(&apps) {
+        tracing::info!(
+            app = app.0,
+            "the pushes of an application that wait are fewer again"
+        );
+    }
 }
 
 async fn give_up(engine: &Engine, limits: PushLimits, page: u32, now: Timestamp) -> Result<(), StoreError> {

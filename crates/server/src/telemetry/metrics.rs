@@ -139,6 +139,7 @@ pub(crate) struct Metrics {
     pub(crate) push_dead: Gauge,
     pub(crate) push_oldest_due_seconds: Gauge,
     pub(crate) push_given_up: Counter,
+    pub(crate) push_reports_dropped: Counter,
     pub(crate) http_requests: Counter,
     pub(crate) http_throttled: Counter,
     pub(crate) http_shed: Counter,
@@ -245,6 +246,11 @@ impl Metrics {
             "How long the oldest stored push is due that is not held; 0 if none is",
         );
         let push_given_up = counter(r, "push_given_up", "Pushes given up");
+        let push_reports_dropped = counter(
+            r,
+            "push_reports_dropped",
+            "Notices of reports that were not made, as too many pushes of their application wait",
+        );
         let http_requests = counter(r, "http_requests", "Northbound requests");
         let http_throttled = counter(
             r,
@@ -327,6 +333,7 @@ impl Metrics {
             push_dead,
             push_oldest_due_seconds,
             push_given_up,
+            push_reports_dropped,
             http_requests,
             http_throttled,
             http_shed,

@@ -3,9 +3,11 @@
 //! An application that is not subscribed costs a look into memory. What is told of commands is gathered while the batch
 //! is made and written at its end, when results are known. What is told of devices stands in `devices`.
 
+mod crowded;
 mod devices;
 mod silence;
 
+pub(super) use crowded::Crowded;
 pub(super) use silence::silent;
 
 use std::collections::BTreeSet;
@@ -13,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use downlink_core::lifecycle::State;
 use downlink_core::{AppKey, CommandId, DeviceId, DeviceKey, Event, Status, Timestamp};
+use foldhash::HashMap;
 use rusqlite::{OptionalExtension, params};
 use tokio::sync::Notify;
 
@@ -66,6 +69,9 @@ pub(super) struct Notices {
     /// Receivers for which this transaction made something ready.
     ready: BTreeSet<ReceiverKey>,
     stirred: Arc<Stirred>,
+    crowded: Arc<Crowded>,
+    /// What this transaction did not tell of, as too much waits.
+    dropped: HashMap<AppKey, u64>,
     /// What commands have to tell at the end of the batch.
     news: Vec<News>,
 }
@@ -113,12 +119,14 @@ struct Last {
 }
 
 impl Notices {
-    pub(super) fn new(stirred: Arc<Stirred>, run: u64) -> Self {
+    pub(super) fn new(stirred: Arc<Stirred>, crowded: Arc<Crowded>, run: u64) -> Self {
         Self {
             run,
             made: 0,
             ready: BTreeSet::new(),
             stirred,
+            crowded,
+            dropped: HashMap::default(),
             news: Vec::new(),
         }
     }
@@ -129,21 +137,32 @@ impl Notices {
         format!("{:016x}-{}", self.run, self.made)
     }
 
+    /// Whether it is not to be made, as too much of the application waits; counts it then.
+    fn drops(&mut self, app: AppKey, kind: NotifyType) -> bool {
+        let drops = kind.is_report() && self.crowded.has(app);
+        if drops {
+            *self.dropped.entry(app).or_default() += 1;
+        }
+        drops
+    }
+
     /// The transaction is kept.
     pub(super) fn committed(&mut self) {
         self.stirred.add(&mut self.ready);
+        self.crowded.count(&mut self.dropped);
         self.news.clear();
     }
 
     /// The transaction is undone. Ids that were given are not given again.
     pub(super) fn undone(&mut self) {
         self.ready.clear();
+        self.dropped.clear();
         self.news.clear();
     }
 }
 
 impl Batch {
-    /// Tells the application of it, if it is subscribed to that.
+    /// Tells the application of it, if it is subscribed to that and not crowded.
     pub(super) fn tell(
         &mut self,
         app: AppKey,
@@ -155,6 +174,9 @@ impl Batch {
         let Some(subscription) = self.subscribers.to(app, kind) else {
             return Ok(());
         };
+        if self.notices.drops(app, kind) {
+            return Ok(());
+        }
         let body = self.writer.body(notice);
         let receiver = self.receiver_of(&subscription)?;
         let key = OrderKey::of_device(device, receiver.key);

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use downlink_core::{AppKey, DeviceKey, Timestamp};
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
@@ -198,6 +198,10 @@ impl Subscriptions for SqliteStore {
         self.disk.check()?;
         self.write(WhenFull::Wait, move |batch| batch.report(device, &reports, now))
             .await
+    }
+
+    fn set_crowded(&self, apps: HashSet<AppKey>) -> Vec<(AppKey, u64)> {
+        self.crowded.set(apps)
     }
 
     fn take_stirred(&self) -> Vec<ReceiverKey> {

@@ -14,7 +14,7 @@ use super::disk::DiskGuard;
 use super::failure::Failure;
 use super::gate::Gate;
 use super::merge::Merge;
-use super::notices::{Notices, Stirred};
+use super::notices::{Crowded, Notices, Stirred};
 use super::open::{DataDir, Refused};
 use super::options::{OpenError, SqliteOptions};
 use super::read::Reader;
@@ -121,10 +121,11 @@ pub(super) fn open(options: SqliteOptions) -> Result<Parts, OpenError> {
     let tail = Arc::clone(&at.tail);
     let subscribers = Subscribers::read(&sql).map_err(|failure| dir.open_error(failure))?;
     let (wanted, stirred) = (subscribers.wanted(), Arc::new(Stirred::default()));
+    let crowded = Arc::new(Crowded::default());
     let desires = Desires::read(&sql).map_err(|failure| dir.open_error(failure))?;
     let told = ToldOf {
         subscribers,
-        notices: Notices::new(Arc::clone(&stirred), options.notice_run),
+        notices: Notices::new(Arc::clone(&stirred), Arc::clone(&crowded), options.notice_run),
         writer: options.notice_writer,
         history_rows: options.history_rows,
         shadow: options.shadow,
@@ -167,6 +168,7 @@ pub(super) fn open(options: SqliteOptions) -> Result<Parts, OpenError> {
         stats,
         wanted,
         stirred,
+        crowded,
         writes,
         reads,
         threads: Mutex::new(None),

@@ -295,52 +295,6 @@ async fn lists_and_their_filters() {
     }
 }
 
-/// Waits until creating a command with this body is answered with this status.
-async fn until_created(na: &super::world::Na<'_>, body: &str, status: u16) {
-    let waited = async {
-        while na.call("POST", COMMANDS, body).await.status != status {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    let limit = std::time::Duration::from_secs(60);
-    tokio::time::timeout(limit, waited).await.expect("in time");
-}
-
-#[tokio::test]
-async fn an_application_whose_pushes_pile_up_creates_no_more_until_they_are_fewer() {
-    let more = vec![
-        ("push", "max_stored_per_app", 3.into()),
-        ("commands", "queue_limit", 1000.into()),
-    ];
-    let world = World::with(more).await;
-    let na = world.na().await;
-    let device = na.device("n1").await;
-    let body = command(&device, r#","callbackUrl":"http://127.0.0.1:9/cb""#);
-    for _ in 0..4 {
-        let id = na.call("POST", COMMANDS, &body).await.at("/commandId");
-        let path = format!("{COMMANDS}/{id}");
-        na.call("PUT", &path, r#"{"status":"CANCELED"}"#).await;
-    }
-    until_created(&na, &body, 503).await;
-    assert_eq!(
-        na.call("POST", COMMANDS, &body).await.error(),
-        error(503, "100501")
-    );
-    let without = command(&device, "");
-    assert_eq!(
-        na.call("POST", COMMANDS, &without).await.status,
-        201,
-        "nobody is told of it"
-    );
-    let receivers = world.operate("GET", "/admin/v1/receivers", "").await;
-    let path = format!("/admin/v1/receivers/{}/drop", receivers.at("/receivers/0/key"));
-    assert_eq!(
-        world.operate("POST", &path, r#"{"state":"due"}"#).await.status,
-        200
-    );
-    until_created(&na, &body, 201).await;
-}
-
 /// A create call with a key.
 async fn keyed(na: &super::world::Na<'_>, key: &str, body: &str) -> super::world::Answer {
     let authorization = format!("Bearer {}", na.token);

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::world::{Answer, World, error};
 
-const SUBSCRIPTIONS: &str = "/iocm/app/sub/v1.2.0/subscriptions";
+pub(super) const SUBSCRIPTIONS: &str = "/iocm/app/sub/v1.2.0/subscriptions";
 
 fn body(kind: &str, url: &str) -> String {
     json!({"notifyType": kind, "callbackUrl": url, "appId": "x"}).to_string()

@@ -353,6 +353,9 @@ unused! {
     fn wants(&self, _: AppKey, _: &[NotifyType]) -> bool {
         false
     }
+    fn set_crowded(&self, _: foldhash::HashSet<AppKey>) -> Vec<(AppKey, u64)> {
+        Vec::new()
+    }
     fn take_stirred(&self) -> Vec<ReceiverKey> {
         Vec::new()
     }

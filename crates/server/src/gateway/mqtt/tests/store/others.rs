@@ -285,6 +285,10 @@ impl Subscriptions for FakeStore {
         Ok(())
     }
 
+    fn set_crowded(&self, _: foldhash::HashSet<AppKey>) -> Vec<(AppKey, u64)> {
+        Vec::new()
+    }
+
     fn take_stirred(&self) -> Vec<downlink_store::ReceiverKey> {
         Vec::new()
     }
