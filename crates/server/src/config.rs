@@ -299,6 +299,7 @@ section! {
         max_held_secs: u32,
         keep_dead_days: u32,
         max_stored_per_app: u64,
+        max_dead_per_app: u64,
         idle_per_receiver: usize,
         idle_secs: u64,
         http2: bool,

@@ -403,6 +403,9 @@ pub trait Pushes {
     /// Deletes what was given up long enough ago, at the most `limit`, and forgets receivers that have nothing to be remembered for. Gives how many.
     async fn prune_pushes(&self, limits: PushLimits, now: Timestamp, limit: u32) -> Result<u64, StoreError>;
 
+    /// Deletes the oldest that were given up of a receiver, at the most `limit`. Gives how many.
+    async fn forget_dead(&self, receiver: ReceiverKey, limit: u32) -> Result<u64, StoreError>;
+
     /// The sums.
     async fn push_totals(&self, now: Timestamp) -> Result<PushTotals, StoreError>;
 }

@@ -153,6 +153,7 @@ macro_rules! suite {
             push_ends::a_replay_overtakes_what_is_in_flight,
             push_ends::dropped_ones_are_never_told,
             push_ends::what_is_too_old_is_given_up_and_held_time_does_not_count,
+            push_ends::of_what_was_given_up_the_oldest_can_be_forgotten,
             push_ends::one_that_is_accepted_though_it_was_given_up_was_told,
             push_ends::a_receiver_held_too_long_loses_its_pushes,
             push_ends::an_application_has_its_own_age_limit,

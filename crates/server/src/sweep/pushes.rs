@@ -1,14 +1,17 @@
 //! Stored pushes: those that are too old are given up, those that were given up long ago go; their sums, for the metrics; and whose are
 //! too many.
 
+mod sums;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use downlink_core::{AppKey, Span, Timestamp};
 use downlink_store::{PushLimits, StoreError};
-use foldhash::{HashMap, HashSet};
+use foldhash::HashSet;
 use tokio_util::sync::CancellationToken;
 
+use self::sums::Sums;
 use super::rest;
 use crate::clock;
 use crate::config;
@@ -16,7 +19,7 @@ use crate::engine::Engine;
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Every so many rounds what was given up long ago is looked for; in the next one again if it was more than a round does.
+/// Every so many rounds, and in the first, what was given up long ago is looked for; in the next one again if it was more than a round does.
 const PRUNE_EVERY: u32 = 60;
 
 /// Steps of one round at the most: between rounds others have the store.
@@ -26,7 +29,8 @@ const STEPS: u32 = 50;
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     push: PushLimits,
-    per_app: u64,
+    waiting_per_app: u64,
+    dead_per_app: u64,
 }
 
 impl Limits {
@@ -37,7 +41,8 @@ impl Limits {
                 max_held: Span::from_secs(config.max_held_secs),
                 keep_dead: Span::from_secs(86_400).times(config.keep_dead_days),
             },
-            per_app: config.max_stored_per_app,
+            waiting_per_app: config.max_stored_per_app,
+            dead_per_app: config.max_dead_per_app,
         }
     }
 }
@@ -45,8 +50,8 @@ impl Limits {
 pub(super) async fn run(engine: Arc<Engine>, limits: Limits, page: u32, stop: CancellationToken) {
     let (mut rounds, mut more) = (0u32, false);
     while rest(PAUSE, &stop).await {
-        rounds = rounds.wrapping_add(1);
         let prune = more || rounds.is_multiple_of(PRUNE_EVERY);
+        rounds = rounds.wrapping_add(1);
         match round(&engine, limits, page, prune).await {
             Ok(left) => more = left,
             Err(error) => tracing::error!(%error, "the sweep over stored pushes failed"),
@@ -65,18 +70,43 @@ async fn round(engine: &Engine, limits: Limits, page: u32, prune: bool) -> Resul
         .oldest_due
         .map_or(0, |due| now.since(due).as_millis() / 1000);
     metrics.push_oldest_due_seconds.set(oldest);
-    let apps = match totals.waiting > limits.per_app {
-        true => crowded(engine, limits.per_app, page).await?,
+    let apps = match totals.waiting > limits.waiting_per_app {
+        true => Sums::of_busy(engine, page)
+            .await?
+            .waiting_over(limits.waiting_per_app),
         false => HashSet::default(),
     };
     set_crowded(engine, apps);
     if totals.waiting > 0 {
         give_up(engine, limits.push, page, now).await?;
     }
-    match prune {
-        true => in_steps(page, || engine.store().prune_pushes(limits.push, now, page)).await,
-        false => Ok(false),
+    if !prune {
+        return Ok(false);
     }
+    let more = in_steps(page, || engine.store().prune_pushes(limits.push, now, page)).await?;
+    match totals.dead > limits.dead_per_app {
+        true => Ok(forget_dead(engine, limits.dead_per_app, page).await? || more),
+        false => Ok(more),
+    }
+}
+
+/// Of each application that has more than `limit` that were given up, the oldest go, of the receivers that have the most. True: there is more.
+async fn forget_dead(engine: &Engine, limit: u64, page: u32) -> Result<bool, StoreError> {
+    let sums = Sums::of_all(engine, page).await?;
+    for (receiver, too_many) in sums.dead_over(limit) {
+        let mut left = too_many;
+        let more = in_steps(page, || {
+            let some = page.max(1).min(u32::try_from(left).unwrap_or(u32::MAX));
+            left -= u64::from(some);
+            engine.store().forget_dead(receiver, some)
+        })
+        .await?;
+        engine.metrics().push_dead_dropped.inc_by(too_many - left);
+        if more && left > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Does `step`, which gives how much it did, until it does less than `page`, or as often as one round may. True: there is more.
@@ -90,24 +120,6 @@ where
         }
     }
     Ok(true)
-}
-
-/// The applications of which more than `limit` stored pushes wait.
-async fn crowded(engine: &Engine, limit: u64, page: u32) -> Result<HashSet<AppKey>, StoreError> {
-    let mut waiting: HashMap<AppKey, u64> = HashMap::default();
-    let mut after = None;
-    loop {
-        let some = engine.store().receivers(after, true, page.max(1)).await?;
-        for receiver in &some {
-            *waiting.entry(receiver.app).or_default() += receiver.waiting;
-        }
-        after = some.last().map(|receiver| receiver.key);
-        if some.len() < page.max(1) as usize {
-            break;
-        }
-    }
-    let crowded = waiting.into_iter().filter(|(_, waiting)| *waiting > limit);
-    Ok(crowded.map(|(app, _)| app).collect())
 }
 
 /// These applications are crowded now, and no others.

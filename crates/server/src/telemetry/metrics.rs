@@ -140,6 +140,7 @@ pub(crate) struct Metrics {
     pub(crate) push_oldest_due_seconds: Gauge,
     pub(crate) push_given_up: Counter,
     pub(crate) push_reports_dropped: Counter,
+    pub(crate) push_dead_dropped: Counter,
     pub(crate) http_requests: Counter,
     pub(crate) http_throttled: Counter,
     pub(crate) http_shed: Counter,
@@ -246,6 +247,11 @@ impl Metrics {
             "How long the oldest stored push is due that is not held; 0 if none is",
         );
         let push_given_up = counter(r, "push_given_up", "Pushes given up");
+        let push_dead_dropped = counter(
+            r,
+            "push_dead_dropped",
+            "Pushes that were given up and deleted before their time, as their application has too many",
+        );
         let push_reports_dropped = counter(
             r,
             "push_reports_dropped",
@@ -334,6 +340,7 @@ impl Metrics {
             push_oldest_due_seconds,
             push_given_up,
             push_reports_dropped,
+            push_dead_dropped,
             http_requests,
             http_throttled,
             http_shed,

@@ -176,6 +176,13 @@ impl Pushes for SqliteStore {
         .await
     }
 
+    async fn forget_dead(&self, receiver: ReceiverKey, limit: u32) -> Result<u64, StoreError> {
+        self.write_weighing(WhenFull::Wait, lazy(1), move |batch| {
+            batch.forget_dead(receiver, None, limit)
+        })
+        .await
+    }
+
     async fn push_totals(&self, now: Timestamp) -> Result<PushTotals, StoreError> {
         self.read(move |sql| list::totals(sql, now)).await
     }

@@ -243,6 +243,34 @@ pub(crate) async fn what_is_too_old_is_given_up_and_held_time_does_not_count(sto
     );
 }
 
+pub(crate) async fn of_what_was_given_up_the_oldest_can_be_forgotten(stores: Stores) {
+    let world = World::new(stores.open()).await;
+    let id = world.delivered("d").await;
+    let key = world.divert(id, 1, None, at(2)).await.unwrap();
+    for secs in [1000, 1001] {
+        world.store.give_up_old(LIMITS, at(secs), 1).await.unwrap();
+    }
+    assert_eq!(world.sums(key).await, (0, 2));
+    assert_eq!(world.store.forget_dead(key, 0).await.unwrap(), 0);
+    assert_eq!(world.store.forget_dead(key, 1).await.unwrap(), 1);
+    assert_eq!(world.sums(key).await, (0, 1));
+    assert_eq!(
+        world.stored(PushFilter::default()).await[0].seq,
+        3,
+        "the newer one is left"
+    );
+    let other = ReceiverKey(key.0 + 1);
+    assert_eq!(world.store.forget_dead(other, 9).await.unwrap(), 0);
+    assert_eq!(world.store.forget_dead(key, 9).await.unwrap(), 1);
+    assert_eq!(world.sums(key).await, (0, 0));
+    world.divert(id, 1, None, at(1002)).await;
+    assert_eq!(
+        world.store.forget_dead(key, 9).await.unwrap(),
+        0,
+        "those that wait stay"
+    );
+}
+
 /// It was being attempted when it became too old.
 pub(crate) async fn one_that_is_accepted_though_it_was_given_up_was_told(stores: Stores) {
     let world = World::new(stores.open()).await;

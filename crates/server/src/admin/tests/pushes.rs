@@ -182,6 +182,37 @@ async fn what_was_given_up_is_sent_again_or_dropped() {
     assert_eq!(code(&unknown), (404, "unknown_receiver".into()));
 }
 
+/// One whose receivers are dead, and that goes on, filled the disk with what was given up.
+#[tokio::test]
+async fn of_too_many_that_were_given_up_the_oldest_go() {
+    let world = quiet().await;
+    let na = world.na().await;
+    let device = na.device("n1").await;
+    let mut ids = Vec::new();
+    for fate in [dead(), again(), dead(), dead()] {
+        ids.push(stored(&world, &na, &device, fate).await);
+    }
+    let dir = world.stop().await;
+    let more = vec![
+        ("engine", "hints", false.into()),
+        ("engine", "open_sweep_ms", 3_600_000.into()),
+        ("push", "max_dead_per_app", 2.into()),
+    ];
+    let world = World::on(dir, more).await;
+    let fewer = async {
+        while pushes(&world, "?state=dead").await.len() != 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(60);
+    tokio::time::timeout(limit, fewer).await.expect("in time");
+    let left = pushes(&world, "?state=dead").await;
+    assert_eq!(left[0]["commandId"], ids[2].as_str(), "the oldest is gone");
+    assert_eq!(pushes(&world, "?state=due").await.len(), 1, "it waits still");
+    let metrics = world.operate("GET", "/metrics", "").await.text;
+    assert!(metrics.contains("\ndownlink_push_dead_dropped_total 1\n"));
+}
+
 #[tokio::test]
 async fn a_receiver_is_held_released_and_given_a_rate() {
     let world = quiet().await;

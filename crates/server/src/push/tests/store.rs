@@ -280,6 +280,10 @@ impl Pushes for FakeStore {
         unreachable!("a sweep's business")
     }
 
+    async fn forget_dead(&self, _: ReceiverKey, _: u32) -> Result<u64, StoreError> {
+        unreachable!("a sweep's business")
+    }
+
     async fn push_totals(&self, _: Timestamp) -> Result<PushTotals, StoreError> {
         unreachable!("a sweep's business")
     }

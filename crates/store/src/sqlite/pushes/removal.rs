@@ -129,24 +129,36 @@ impl Batch {
             .prepare_cached("SELECT key FROM receiver WHERE dead > 0")?
             .query_map([], |row| row.get(0))?
             .collect::<Result<Vec<i64>, _>>()?;
-        let mut left = i64::from(limit);
+        let mut left = limit;
         for key in keys.into_iter().map(ReceiverKey) {
-            let gone = self
-                .sql
-                .prepare_cached(
-                    "DELETE FROM push WHERE id IN (SELECT id FROM push WHERE receiver = ?1 AND state = 2 \
-                     AND next_at < ?2 LIMIT ?3)",
-                )?
-                .execute(params![key.0, (now - keep).as_millis(), left])? as i64;
-            receivers::count(&self.sql, key, 0, -gone)?;
-            left -= gone;
+            let gone = self.forget_dead(key, Some(now - keep), left)?;
+            left -= u32::try_from(gone).unwrap_or(left);
         }
         self.sql
             .prepare_cached(
                 "DELETE FROM receiver WHERE waiting = 0 AND dead = 0 AND held_at IS NULL AND rate IS NULL",
             )?
             .execute([])?;
-        Ok((i64::from(limit) - left).cast_unsigned())
+        Ok(u64::from(limit - left))
+    }
+
+    /// Deletes the oldest that were given up of a receiver, or only those that were before a time.
+    pub(super) fn forget_dead(
+        &self,
+        receiver: ReceiverKey,
+        before: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<u64, Failure> {
+        let before = before.map_or(i64::MAX, Timestamp::as_millis);
+        let gone = self
+            .sql
+            .prepare_cached(
+                "DELETE FROM push WHERE id IN (SELECT id FROM push WHERE receiver = ?1 AND state = 2 \
+                 AND next_at < ?2 ORDER BY next_at LIMIT ?3)",
+            )?
+            .execute(params![receiver.0, before, limit])?;
+        receivers::count(&self.sql, receiver, 0, -(gone as i64))?;
+        Ok(gone as u64)
     }
 }
 

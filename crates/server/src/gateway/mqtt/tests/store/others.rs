@@ -154,6 +154,7 @@ unused! {
         fn drop_pushes(PushFilter, Timestamp, u32) -> u64;
         fn give_up_old(PushLimits, Timestamp, u32) -> Vec<GivenUp>;
         fn prune_pushes(PushLimits, Timestamp, u32) -> u64;
+        fn forget_dead(downlink_store::ReceiverKey, u32) -> u64;
         fn push_totals(Timestamp) -> PushTotals;
     }
 }
