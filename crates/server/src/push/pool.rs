@@ -5,7 +5,8 @@
 //! the profile changes.
 //!
 //! Over HTTP/1.1 a connection serves one exchange at a time; the one that was used last is used next, so that those
-//! that are too many age and go. Over HTTP/2 one connection serves many, and a further one is made when it is full.
+//! that are too many age and go. Over HTTP/2 one connection serves many, and a further one is made when it is full; an application makes one
+//! at a time.
 
 mod lane;
 mod link;
@@ -99,8 +100,8 @@ impl Pool {
         if !(https && profile.http2) {
             return self.dial(app, key, target, profile).await;
         }
-        // Whoever comes while a connection is being made waits for it: it may have room for all of them.
-        let Some(turns) = self.lanes.turns(&key, profile) else {
+        // Whoever comes while its application makes a connection waits for it: it may have room for all of them.
+        let Some(turns) = self.lanes.turns(app, &key, profile) else {
             return self.dial(app, key, target, profile).await;
         };
         outcome::enter(Phase::Connect);
@@ -110,7 +111,7 @@ impl Pool {
             return Ok(taken);
         }
         // It turned out to be HTTP/1.1 while this one waited.
-        if self.lanes.turns(&key, profile).is_none() {
+        if self.lanes.turns(app, &key, profile).is_none() {
             drop(turn);
         }
         self.dial(app, key, target, profile).await
@@ -180,11 +181,17 @@ fn key(target: &Target, profile: &TlsProfile) -> Key {
 }
 
 impl Lanes {
-    /// Where those wait who would make a connection; none: the receiver speaks HTTP/1.1, which needs one for each.
-    fn turns(&self, key: &Key, profile: &Arc<TlsProfile>) -> Option<Arc<tokio::sync::Mutex<()>>> {
+    /// Where those of an application wait who would make a connection; none: the receiver speaks HTTP/1.1, which needs one for each. Applications
+    /// wait apart: one may have all its look-ups under way, and would hold up the others.
+    fn turns(
+        &self,
+        app: AppKey,
+        key: &Key,
+        profile: &Arc<TlsProfile>,
+    ) -> Option<Arc<tokio::sync::Mutex<()>>> {
         let mut by_key = self.lock();
         let lane = by_key.entry(key.clone()).or_insert_with(|| Lane::new(profile));
-        lane.turns()
+        lane.turns(app)
     }
 
     fn speaks_http1(&self, key: Key, profile: &Arc<TlsProfile>) {

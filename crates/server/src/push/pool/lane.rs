@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use downlink_core::AppKey;
+use foldhash::HashMap;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -16,7 +18,8 @@ pub(super) struct Lane {
     resting: VecDeque<Resting>,
     shared: Vec<Shared>,
     http1: bool,
-    turns: Arc<Mutex<()>>,
+    /// Of applications that make a connection, or wait for it.
+    turns: HashMap<AppKey, Arc<Mutex<()>>>,
 }
 
 struct Resting {
@@ -37,7 +40,7 @@ impl Lane {
             resting: VecDeque::new(),
             shared: Vec::new(),
             http1: false,
-            turns: Arc::default(),
+            turns: HashMap::default(),
         }
     }
 
@@ -83,8 +86,8 @@ impl Lane {
     }
 
     /// See [`super::Lanes::turns`].
-    pub(super) fn turns(&self) -> Option<Arc<Mutex<()>>> {
-        (!self.http1).then(|| Arc::clone(&self.turns))
+    pub(super) fn turns(&mut self, app: AppKey) -> Option<Arc<Mutex<()>>> {
+        (!self.http1).then(|| Arc::clone(self.turns.entry(app).or_default()))
     }
 
     /// False: there is nothing left of it.
@@ -94,7 +97,7 @@ impl Lane {
             .retain_mut(|one| is_valid && one.since + rest > now && !one.one.was_closed());
         self.shared
             .retain(|one| is_valid && !one.sender.is_closed() && !one.load.rested(now, rest));
-        let awaited = Arc::strong_count(&self.turns) > 1;
-        awaited || !self.resting.is_empty() || !self.shared.is_empty()
+        self.turns.retain(|_, turns| Arc::strong_count(turns) > 1);
+        !self.turns.is_empty() || !self.resting.is_empty() || !self.shared.is_empty()
     }
 }

@@ -1,11 +1,13 @@
 //! Receivers that speak HTTP/2.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use downlink_core::AppKey;
 use futures_util::future::join_all;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
@@ -34,6 +36,8 @@ enum Manner {
     GoAway,
     /// Every request is refused by name.
     Refuse,
+    /// There is no TLS handshake.
+    Deaf,
     /// After the first answer nothing is read or written any more.
     FallSilent,
 }
@@ -108,9 +112,15 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
         let number = shared.connections.fetch_add(1, Ordering::SeqCst);
         let (tls, shared) = (tls.clone(), Arc::clone(&shared));
         tokio::spawn(async move {
+            let manner = (shared.manner)(number);
+            if matches!(manner, Manner::Deaf) {
+                let _open = stream;
+                return std::future::pending().await;
+            }
             let stream = tls.accept(stream).await.unwrap();
-            match (shared.manner)(number) {
+            match manner {
                 Manner::GoAway => go_away(stream).await,
+                Manner::Deaf => unreachable!("it has no stream"),
                 manner @ (Manner::Serve(_) | Manner::Refuse | Manner::FallSilent) => {
                     serve(stream, manner, &shared).await
                 }
@@ -122,7 +132,7 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
 async fn serve(stream: TlsStream<TcpStream>, manner: Manner, shared: &Arc<Shared>) {
     let most = match manner {
         Manner::Serve(most) => most,
-        Manner::GoAway | Manner::Refuse | Manner::FallSilent => 100,
+        Manner::GoAway | Manner::Refuse | Manner::FallSilent | Manner::Deaf => 100,
     };
     let building = h2::server::Builder::new()
         .max_concurrent_streams(most)
@@ -224,6 +234,32 @@ async fn a_full_connection_is_joined_by_another() {
     let (reports, ()) = tokio::join!(all, more);
     assert!(reports.iter().all(|report| report.outcome.is_accepted()));
     assert_eq!(peer.connections(), 2);
+}
+
+/// Found by reading: an attempt held up by its application's limit of look-ups kept all others from making a connection.
+#[tokio::test]
+async fn a_connection_that_one_application_cannot_make_holds_up_no_other() {
+    let deaf_first = |number| match number {
+        0 => Manner::Deaf,
+        _ => Manner::Serve(100),
+    };
+    let peer = Peer::start(deaf_first).await;
+    let client = peer.client(60);
+    let other = Outgoing {
+        app: AppKey(2),
+        ..peer.to("/")
+    };
+    let hangs = peer.to("/");
+    let mut hangs = pin!(client.attempt(&hangs));
+    let until_connected = until(|| async { (peer.connections() == 1).then_some(()) });
+    tokio::select! {
+        report = &mut hangs => panic!("{report:?}"),
+        () = until_connected => {}
+    }
+    tokio::select! {
+        report = &mut hangs => panic!("{report:?}"),
+        report = client.attempt(&other) => assert!(report.outcome.is_accepted()),
+    }
 }
 
 #[tokio::test]
