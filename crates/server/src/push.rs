@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::client::Client;
+use self::connect::LookUpGauges;
 use self::dispatch::Dispatcher;
 use self::guard::Guard;
 use self::schedule::Limits;
@@ -112,7 +113,11 @@ pub(crate) fn start(
     stop: &CancellationToken,
 ) -> Result<Arc<Desk>, Refused> {
     let guard = Guard::new(&config.allow, own)?;
-    let client = Arc::new(Client::new(config, guard, trust));
+    let gauges = LookUpGauges {
+        under_way: metrics.push_look_ups.clone(),
+        waiting: metrics.push_look_ups_waiting.clone(),
+    };
+    let client = Arc::new(Client::new(config, guard, trust, gauges));
     let look_every = hints.look_every;
     let (desk, inbox) = Desk::new(Trial::new(Arc::clone(&client)), hints);
     let dispatcher = Dispatcher::new(limits(config), client, store, metrics, look_every);

@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::answer::Answer;
-use super::connect::Connector;
+use super::connect::{Connector, LookUpGauges};
 use super::guard::Guard;
 use super::outcome::{self, Outcome, Phase, Report};
 use super::pool::{One, Over, Pool, Stream, Taken};
@@ -54,9 +54,14 @@ pub(super) struct Client {
 
 impl Client {
     /// A client that reaches what `guard` lets through, with signatures and TLS as `trust` has them.
-    pub(super) fn new(config: &config::Push, guard: Guard, trust: Arc<TrustBook>) -> Self {
+    pub(super) fn new(
+        config: &config::Push,
+        guard: Guard,
+        trust: Arc<TrustBook>,
+        gauges: LookUpGauges,
+    ) -> Self {
         let timeout = Duration::from_secs(config.timeout_secs.max(1));
-        let connector = Connector::new(guard, timeout);
+        let connector = Connector::new(guard, timeout, gauges);
         let rest = Duration::from_secs(config.idle_secs);
         Self {
             pool: Pool::new(connector, config.idle_per_receiver, rest, &trust),

@@ -28,6 +28,8 @@ use super::outcome::{self, Phase};
 use super::target::Target;
 use super::tls::TlsProfile;
 
+pub(super) use self::lookup::LookUpGauges;
+
 pub(super) use self::failure::{ConnectError, DialFailure, tls_failure};
 
 /// Addresses of one name that are tried, one after the other.
@@ -50,16 +52,16 @@ struct Shared {
 impl Connector {
     /// A connector that dials what `guard` lets through, each connection within `timeout`. What takes long to compute is done by the threads of
     /// the runtime that this is called in.
-    pub(super) fn new(guard: Guard, timeout: Duration) -> Self {
-        Self::with(Box::new(lookup::system), guard, timeout)
+    pub(super) fn new(guard: Guard, timeout: Duration, gauges: LookUpGauges) -> Self {
+        Self::with(Box::new(lookup::system), guard, timeout, gauges)
     }
 
-    fn with(resolver: Box<Resolver>, guard: Guard, timeout: Duration) -> Self {
+    fn with(resolver: Box<Resolver>, guard: Guard, timeout: Duration, gauges: LookUpGauges) -> Self {
         Self {
             shared: Arc::new(Shared {
                 guard,
                 timeout,
-                look_ups: LookUps::new(resolver),
+                look_ups: LookUps::new(resolver, gauges),
                 computing: Handle::current(),
             }),
         }
@@ -190,7 +192,7 @@ mod tests {
         let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let open = (open.local_addr().unwrap(), open);
         let guard = Guard::new(&[], Vec::new()).unwrap();
-        let connector = Connector::new(guard, Duration::from_secs(10));
+        let connector = Connector::new(guard, Duration::from_secs(10), LookUpGauges::default());
         let stream = connector.shared.dial(&[closed, open.0]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), open.0);
         assert!(stream.nodelay().unwrap());
@@ -207,7 +209,7 @@ mod tests {
         let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let open = (open.local_addr().unwrap(), open);
         let guard = Guard::new(&[], Vec::new()).unwrap();
-        let connector = Connector::new(guard, Duration::from_secs(1));
+        let connector = Connector::new(guard, Duration::from_secs(1), LookUpGauges::default());
         let stream = connector.shared.dial(&[silent.address, open.0]).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), open.0);
         let silence = connector.shared.dial(&[silent.address]).await;
@@ -220,7 +222,7 @@ mod tests {
     #[tokio::test]
     async fn of_several_addresses_only_the_allowed_are_dialled() {
         let guard = Guard::new(&["127.0.0.1/32:80".to_owned()], Vec::new()).unwrap();
-        let connector = Connector::new(guard, Duration::from_secs(10));
+        let connector = Connector::new(guard, Duration::from_secs(10), LookUpGauges::default());
         let addresses = |texts: &[&str]| {
             texts
                 .iter()
@@ -245,7 +247,12 @@ mod tests {
         let resolver = move |_: &str| Ok(vec![SocketAddr::new(address.parse().unwrap(), 0)]);
         let allow: Vec<_> = allow.iter().map(|&entry| entry.to_owned()).collect();
         let guard = Guard::new(&allow, Vec::new()).unwrap();
-        Connector::with(Box::new(resolver), guard, Duration::from_secs(10))
+        Connector::with(
+            Box::new(resolver),
+            guard,
+            Duration::from_secs(10),
+            LookUpGauges::default(),
+        )
     }
 
     #[tokio::test]

@@ -249,6 +249,9 @@ impl<S: Sends> Dispatcher<S> {
     fn show(&self) {
         self.metrics.push_backlog.set(count(self.schedule.backlog()));
         self.metrics.push_in_flight.set(count(self.schedule.in_flight()));
+        self.metrics
+            .push_hosts_full
+            .set(count(self.schedule.hosts_full()));
     }
 
     /// Nothing in flight, and all that was achieved is recorded or cannot be.

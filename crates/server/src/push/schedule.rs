@@ -149,7 +149,7 @@ impl Schedule {
             by_key: HashMap::default(),
             by_stored: HashMap::default(),
             next_receiver: 0,
-            hosts: Hosts::default(),
+            hosts: Hosts::new(limits.per_host),
             targets: Targets::default(),
             turns: Turns::default(),
             alarms: BTreeSet::new(),
@@ -217,6 +217,11 @@ impl Schedule {
     /// Attempts in flight.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Hosts that have all the attempts in flight that one may.
+    pub(super) fn hosts_full(&self) -> usize {
+        self.hosts.full()
     }
 
     /// What is in memory: commands, and stored pushes that are loaded.
@@ -287,7 +292,7 @@ impl Schedule {
         let Some(receiver) = self.receivers.get(&id) else {
             return true;
         };
-        if self.hosts.in_flight(receiver.host) >= self.limits.per_host {
+        if self.hosts.is_full(receiver.host) {
             return false;
         }
         let free = self.limits.in_flight - self.in_flight;

@@ -135,6 +135,9 @@ pub(crate) struct Metrics {
     pub(crate) push_first_attempt_seconds: Histogram,
     pub(crate) push_backlog: Gauge,
     pub(crate) push_in_flight: Gauge,
+    pub(crate) push_hosts_full: Gauge,
+    pub(crate) push_look_ups: Gauge,
+    pub(crate) push_look_ups_waiting: Gauge,
     pub(crate) push_stored: Gauge,
     pub(crate) push_dead: Gauge,
     pub(crate) push_oldest_due_seconds: Gauge,
@@ -239,6 +242,17 @@ impl Metrics {
             "Commands held in memory: with pushes due, or with acceptances to be recorded",
         );
         let push_in_flight = gauge(r, "push_in_flight", "Attempts to push in flight");
+        let push_hosts_full = gauge(
+            r,
+            "push_hosts_full",
+            "Hosts that have as many attempts in flight as one may",
+        );
+        let push_look_ups = gauge(r, "push_look_ups", "Look-ups of receivers' names under way");
+        let push_look_ups_waiting = gauge(
+            r,
+            "push_look_ups_waiting",
+            "Attempts to push that wait for room for a look-up",
+        );
         let push_stored = gauge(r, "push_stored", "Stored pushes that wait");
         let push_dead = gauge(r, "push_dead", "Stored pushes that were given up");
         let push_oldest_due_seconds = gauge(
@@ -335,6 +349,9 @@ impl Metrics {
             push_first_attempt_seconds,
             push_backlog,
             push_in_flight,
+            push_hosts_full,
+            push_look_ups,
+            push_look_ups_waiting,
             push_stored,
             push_dead,
             push_oldest_due_seconds,

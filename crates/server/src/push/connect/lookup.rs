@@ -15,6 +15,7 @@ use downlink_core::AppKey;
 use foldhash::HashMap;
 use futures_util::FutureExt;
 use futures_util::future::Shared;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Look-ups at once.
@@ -39,6 +40,31 @@ pub(super) fn system(name: &str) -> io::Result<Vec<SocketAddr>> {
     (name, 0).to_socket_addrs().map(Vec::from_iter)
 }
 
+/// What is shown of look-ups.
+#[derive(Clone, Default)]
+pub(in crate::push) struct LookUpGauges {
+    /// Look-ups under way.
+    pub(in crate::push) under_way: Gauge,
+    /// Attempts that wait for room for one.
+    pub(in crate::push) waiting: Gauge,
+}
+
+/// One that counts for as long as it is there.
+struct Counted(Gauge);
+
+impl Counted {
+    fn in_(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct LookUps {
@@ -47,6 +73,7 @@ pub(super) struct LookUps {
 
 struct Inner {
     resolver: Box<Resolver>,
+    gauges: LookUpGauges,
     places: Arc<Semaphore>,
     under_way: Mutex<UnderWay>,
     /// One began that others may wait for.
@@ -64,14 +91,16 @@ struct UnderWay {
 struct Place {
     _of_app: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
+    _counted: Counted,
 }
 
 impl LookUps {
     /// None under way. Names are asked of `resolver`, each in a thread of its own.
-    pub(super) fn new(resolver: Box<Resolver>) -> Self {
+    pub(super) fn new(resolver: Box<Resolver>, gauges: LookUpGauges) -> Self {
         Self {
             inner: Arc::new(Inner {
                 resolver,
+                gauges,
                 places: Arc::new(Semaphore::new(MOST)),
                 under_way: Mutex::default(),
                 began: Notify::new(),
@@ -107,6 +136,7 @@ impl LookUps {
 
     /// First of the application's share, so that not more than that wait among those of all.
     async fn place(&self, app: AppKey) -> Result<Place, String> {
+        let _waits = Counted::in_(&self.inner.gauges.waiting);
         let share = self.share(app);
         let of_app = share.acquire_owned().await.map_err(|error| error.to_string())?;
         let places = Arc::clone(&self.inner.places);
@@ -114,6 +144,7 @@ impl LookUps {
         Ok(Place {
             _of_app: of_app,
             _of_all: of_all,
+            _counted: Counted::in_(&self.inner.gauges.under_way),
         })
     }
 

@@ -10,8 +10,11 @@ use foldhash::HashMap;
 pub(super) struct HostId(u64);
 
 /// Hosts that receivers are known of.
-#[derive(Default)]
 pub(super) struct Hosts {
+    /// Attempts in flight at each, at the most.
+    most: usize,
+    /// Hosts that have as many.
+    full: usize,
     by_name: HashMap<Arc<str>, HostId>,
     of: HashMap<HostId, Host>,
     next: u64,
@@ -24,6 +27,17 @@ struct Host {
 }
 
 impl Hosts {
+    /// None, each of which may have `most` attempts in flight.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            full: 0,
+            by_name: HashMap::default(),
+            of: HashMap::default(),
+            next: 0,
+        }
+    }
+
     /// One more receiver is known, with this origin (`scheme://host:port`).
     pub(super) fn enter(&mut self, origin: &str) -> HostId {
         let name = host_of(origin);
@@ -63,17 +77,24 @@ impl Hosts {
     pub(super) fn started(&mut self, id: HostId) {
         if let Some(host) = self.of.get_mut(&id) {
             host.in_flight += 1;
+            self.full += usize::from(host.in_flight == self.most);
         }
     }
 
     pub(super) fn ended(&mut self, id: HostId) {
         if let Some(host) = self.of.get_mut(&id) {
+            self.full -= usize::from(host.in_flight == self.most);
             host.in_flight -= 1;
         }
     }
 
-    pub(super) fn in_flight(&self, id: HostId) -> usize {
-        self.of.get(&id).map_or(0, |host| host.in_flight)
+    pub(super) fn is_full(&self, id: HostId) -> bool {
+        self.of.get(&id).is_some_and(|host| host.in_flight >= self.most)
+    }
+
+    /// How many are.
+    pub(super) fn full(&self) -> usize {
+        self.full
     }
 }
 
@@ -105,13 +126,17 @@ mod tests {
 
     #[test]
     fn hosts_without_receivers_are_forgotten() {
-        let mut hosts = Hosts::default();
+        let mut hosts = Hosts::new(1);
         let one = hosts.enter("http://na.example:80");
         assert_eq!(hosts.enter("https://na.example:443"), one);
         let other = hosts.enter("http://na.example.org:80");
         hosts.started(one);
-        assert_eq!((hosts.in_flight(one), hosts.in_flight(other)), (1, 0));
+        assert_eq!(
+            (hosts.is_full(one), hosts.is_full(other), hosts.full()),
+            (true, false, 1)
+        );
         hosts.ended(one);
+        assert_eq!((hosts.is_full(one), hosts.full()), (false, 0));
         hosts.leave(one);
         hosts.leave(one);
         hosts.leave(other);

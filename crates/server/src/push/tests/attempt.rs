@@ -12,7 +12,7 @@ use super::receiver::{Answer, Receiver};
 use super::tls::Authority;
 use super::{book, config};
 use crate::push::client::{Client, Outgoing};
-use crate::push::connect::{ConnectError, DialFailure};
+use crate::push::connect::{ConnectError, DialFailure, LookUpGauges};
 use crate::push::guard::Guard;
 use crate::push::outcome::{Outcome, Phase, Report};
 use crate::push::target::Target;
@@ -26,7 +26,7 @@ fn client_trusting(allow: &[SocketAddr], roots: Roots) -> Client {
     let mut config = config(allow);
     config.timeout_secs = 1;
     let guard = Guard::new(&config.allow, Vec::new()).unwrap();
-    Client::new(&config, guard, book::empty(roots))
+    Client::new(&config, guard, book::empty(roots), LookUpGauges::default())
 }
 
 pub(super) fn outgoing(url: &str) -> Outgoing {

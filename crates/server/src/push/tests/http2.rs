@@ -24,6 +24,7 @@ use super::receiver::{Answer, Receiver};
 use super::tls::{Authority, server};
 use super::{config, until};
 use crate::push::client::{Client, Outgoing};
+use crate::push::connect::LookUpGauges;
 use crate::push::guard::Guard;
 use crate::push::outcome::{Outcome, Phase};
 
@@ -87,7 +88,7 @@ impl Peer {
         config.timeout_secs = timeout_secs;
         let guard = Guard::new(&config.allow, Vec::new()).unwrap();
         let roots = trusting(&[self.authority.der()], true);
-        Client::new(&config, guard, book::empty(roots))
+        Client::new(&config, guard, book::empty(roots), LookUpGauges::default())
     }
 
     fn to(&self, path: &str) -> Outgoing {
@@ -336,7 +337,12 @@ async fn a_receiver_without_http2_gets_a_connection_for_each_push() {
     let receiver = Receiver::listen(move |_| Answer::When(gate.clone()), Some(tls)).await;
     let config = config(&[receiver.address]);
     let guard = Guard::new(&config.allow, Vec::new()).unwrap();
-    let client = Client::new(&config, guard, book::empty(trusting(&[authority.der()], true)));
+    let client = Client::new(
+        &config,
+        guard,
+        book::empty(trusting(&[authority.der()], true)),
+        LookUpGauges::default(),
+    );
     let push = outgoing(&format!("https://localhost:{}/", receiver.address.port()));
     let all = join_all((0..8).map(|_| client.attempt(&push)));
     let released = async {
@@ -354,7 +360,12 @@ async fn http2_is_not_offered_where_it_is_switched_off() {
     let receiver = Receiver::listen(|_| Answer::Status(200), Some(tls)).await;
     let config = config(&[receiver.address]);
     let guard = Guard::new(&config.allow, Vec::new()).unwrap();
-    let client = Client::new(&config, guard, book::empty(trusting(&[authority.der()], false)));
+    let client = Client::new(
+        &config,
+        guard,
+        book::empty(trusting(&[authority.der()], false)),
+        LookUpGauges::default(),
+    );
     let push = outgoing(&format!("https://localhost:{}/", receiver.address.port()));
     assert!(client.attempt(&push).await.outcome.is_accepted());
 }

@@ -19,7 +19,7 @@ use super::receiver::{Answer, Receiver};
 use super::{config, until};
 use crate::clock;
 use crate::push::client::{Client, Outgoing};
-use crate::push::connect::ConnectError;
+use crate::push::connect::{ConnectError, LookUpGauges};
 use crate::push::guard::Guard;
 use crate::push::outcome::{Outcome, Report};
 use crate::push::sign::SigningSecret;
@@ -124,7 +124,7 @@ pub(super) fn client(allow: SocketAddr, trust: &Arc<TrustBook>) -> Client {
     // What is let go here is not let go for its age.
     config.idle_secs = 600;
     let guard = Guard::new(&config.allow, Vec::new()).unwrap();
-    Client::new(&config, guard, Arc::clone(trust))
+    Client::new(&config, guard, Arc::clone(trust), LookUpGauges::default())
 }
 
 fn to(receiver: &Receiver, host: &str, app: AppKey) -> Outgoing {

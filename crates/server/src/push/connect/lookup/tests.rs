@@ -29,7 +29,7 @@ struct State {
 impl Names {
     fn look_ups(&self) -> LookUps {
         let names = self.clone();
-        LookUps::new(Box::new(move |name| names.resolve(name)))
+        LookUps::new(Box::new(move |name| names.resolve(name)), LookUpGauges::default())
     }
 
     fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
@@ -114,6 +114,11 @@ async fn names_of_one_application_that_hang_leave_room_for_others() {
     let ask = |n: usize| waiting(&look_ups, APP, &format!("hangs{n}.example"));
     let mut attempts: Vec<_> = (0..300).map(ask).collect();
     assert_eq!(names.asked(MOST_OF_AN_APP).len(), MOST_OF_AN_APP);
+    let shown = || {
+        let gauges = &look_ups.inner.gauges;
+        (gauges.under_way.get(), gauges.waiting.get())
+    };
+    assert_eq!(shown(), (32, 300 - 32));
     // Those that began are given up: their threads are still there, so nothing takes their place.
     attempts.drain(..256);
     attempts.extend((300..556).map(ask));
@@ -129,6 +134,7 @@ async fn names_of_one_application_that_hang_leave_room_for_others() {
     }
     // What was given up while it waited for room was not looked up: 44 of the first 300 were kept.
     assert_eq!(hanging(names.asked(0)), MOST_OF_AN_APP + 44 + 256);
+    assert_eq!(shown(), (0, 0));
 }
 
 #[tokio::test]
