@@ -116,7 +116,7 @@ async fn start_all(config: Config, app: Option<InitialApp>) -> Result<Running, C
         &tasks,
         &stop,
     )?;
-    sweep::start(&engine, inboxes.deadlines, &config, &tasks, &stop);
+    sweep::start(&engine, inboxes.deadlines, &desk, &config, &tasks, &stop);
 
     let drain = Duration::from_secs(config.server.drain_secs);
     let doors = Doors::open(&config, &listeners)?;

@@ -24,11 +24,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::engine::{DeadlineHint, Engine};
+use crate::push::Desk;
 
 /// Starts all sweeps on `tasks`; they end when `stop` is cancelled.
 pub(crate) fn start(
     engine: &Arc<Engine>,
     hints: mpsc::Receiver<DeadlineHint>,
+    desk: &Arc<Desk>,
     config: &Config,
     tasks: &TaskTracker,
     stop: &CancellationToken,
@@ -57,7 +59,13 @@ pub(crate) fn start(
         stop.clone(),
     ));
     let limits = pushes::Limits::of(&config.push);
-    tasks.spawn(pushes::run(Arc::clone(engine), limits, page, stop.clone()));
+    tasks.spawn(pushes::run(
+        Arc::clone(engine),
+        Arc::clone(desk),
+        limits,
+        page,
+        stop.clone(),
+    ));
     let rate = config.batch.rate_per_sec;
     tasks.spawn(batch_tasks::run(Arc::clone(engine), queues, rate, stop.clone()));
     tasks.spawn(batch_results::run(Arc::clone(engine), queues, stop.clone()));

@@ -139,6 +139,9 @@ fn figures(run: &mut Run, alone: &mut Told, beside: &mut Told) {
         let ratio = beside.whole.at(share).as_secs_f64() / alone.whole.at(share).as_secs_f64();
         run.add(format!("{label}_ratio"), ratio);
     }
+    // What the disk does to the call that makes the push is not in this one.
+    let after = |told: &mut Told| told.after_answer.at(0.99).as_secs_f64();
+    run.add("after_answer_p99_ratio", after(beside) / after(alone));
     let grown = |name: &str| run.value(&format!("{name}_mib_grown")).unwrap_or(f64::NAN);
     run.add("mib_more", grown("beside") - grown("alone"));
 }

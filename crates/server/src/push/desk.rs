@@ -65,6 +65,8 @@ pub(super) enum Ask {
     States(Vec<ReceiverKey>, oneshot::Sender<Vec<Option<ReceiverState>>>),
     /// Up to so many receivers that are in memory: those whose breaker is open first, then those with the most under way.
     Live(usize, oneshot::Sender<Vec<ReceiverState>>),
+    /// Since when the change waits in memory that waits longest.
+    Oldest(oneshot::Sender<Option<Timestamp>>),
     /// If this one's breaker is open, it is to be probed now.
     Probe(Whom),
     /// The store was changed at the operator's wish: what is known here is older.
@@ -174,6 +176,13 @@ impl Desk {
     pub(crate) async fn live(&self, most: usize) -> Vec<ReceiverState> {
         let (answer, asked) = oneshot::channel();
         let _ = self.asks.send(Ask::Live(most, answer)).await;
+        asked.await.unwrap_or_default()
+    }
+
+    /// Since when the change waits in memory for its first attempt that waits longest, or about so long; none: none does, or nobody is there to say.
+    pub(crate) async fn oldest_in_memory(&self) -> Option<Timestamp> {
+        let (answer, asked) = oneshot::channel();
+        let _ = self.asks.send(Ask::Oldest(answer)).await;
         asked.await.unwrap_or_default()
     }
 }

@@ -187,6 +187,7 @@ impl<S: Sends> Dispatcher<S> {
                 let states = keys.into_iter().map(|key| self.schedule.state_of(key, now, wall));
                 drop(answer.send(states.collect()));
             }
+            Ask::Oldest(answer) => drop(answer.send(self.schedule.oldest_waiting())),
             Ask::Live(most, answer) => drop(answer.send(self.schedule.live(most, now, wall))),
             Ask::Probe(whom) => self.schedule.probe(&whom, now),
             Ask::Changed(changed) => self.calls.look_for(changed),

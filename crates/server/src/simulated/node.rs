@@ -76,7 +76,7 @@ pub async fn boot(
         &tasks,
         &stop,
     );
-    sweep::start(&engine, inboxes.deadlines, config, &tasks, &stop);
+    sweep::start(&engine, inboxes.deadlines, &desk, config, &tasks, &stop);
     let most = config.commands.max_result_bytes;
     let sockets = lwm2m::Sockets {
         plain: Some(net::Datagrams::Wire(datagrams)),

@@ -16,6 +16,7 @@ use super::rest;
 use crate::clock;
 use crate::config;
 use crate::engine::Engine;
+use crate::push::Desk;
 
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -47,12 +48,18 @@ impl Limits {
     }
 }
 
-pub(super) async fn run(engine: Arc<Engine>, limits: Limits, page: u32, stop: CancellationToken) {
+pub(super) async fn run(
+    engine: Arc<Engine>,
+    desk: Arc<Desk>,
+    limits: Limits,
+    page: u32,
+    stop: CancellationToken,
+) {
     let (mut rounds, mut more) = (0u32, false);
     while rest(PAUSE, &stop).await {
         let prune = more || rounds.is_multiple_of(PRUNE_EVERY);
         rounds = rounds.wrapping_add(1);
-        match round(&engine, limits, page, prune).await {
+        match round(&engine, &desk, limits, page, prune).await {
             Ok(left) => more = left,
             Err(error) => tracing::error!(%error, "the sweep over stored pushes failed"),
         }
@@ -60,15 +67,21 @@ pub(super) async fn run(engine: Arc<Engine>, limits: Limits, page: u32, stop: Ca
 }
 
 /// True: more is to be pruned than one round does.
-async fn round(engine: &Engine, limits: Limits, page: u32, prune: bool) -> Result<bool, StoreError> {
+async fn round(
+    engine: &Engine,
+    desk: &Desk,
+    limits: Limits,
+    page: u32,
+    prune: bool,
+) -> Result<bool, StoreError> {
     let now = clock::now();
     let totals = engine.store().push_totals(now).await?;
     let metrics = engine.metrics();
     metrics.push_stored.set(as_gauge(totals.waiting));
     metrics.push_dead.set(as_gauge(totals.dead));
-    let oldest = totals
-        .oldest_due
-        .map_or(0, |due| now.since(due).as_millis() / 1000);
+    let in_memory = desk.oldest_in_memory().await;
+    let oldest = totals.oldest_due.into_iter().chain(in_memory).min();
+    let oldest = oldest.map_or(0, |due| now.since(due).as_millis() / 1000);
     metrics.push_oldest_due_seconds.set(oldest);
     let apps = match totals.waiting > limits.waiting_per_app {
         true => Sums::of_busy(engine, page)

@@ -258,7 +258,7 @@ impl Metrics {
         let push_oldest_due_seconds = gauge(
             r,
             "push_oldest_due_seconds",
-            "How long the oldest stored push is due that is not held; 0 if none is",
+            "How long the oldest push is due that is not held; 0 if none is",
         );
         let push_given_up = counter(r, "push_given_up", "Pushes given up");
         let push_dead_dropped = counter(

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use downlink_core::DeviceId;
+use downlink_core::{DeviceId, Timestamp};
 use downlink_store::PushEvent;
 
 use super::receiver::ReceiverId;
@@ -120,6 +120,11 @@ impl Held {
     pub(super) fn next(&self) -> Option<(PushEvent, DeviceId, Arc<Target>)> {
         let event = self.events.front()?.clone();
         Some((event, self.device_id.clone(), Arc::clone(&self.target)))
+    }
+
+    /// When what the next change tells happened.
+    pub(super) fn next_at(&self) -> Option<Timestamp> {
+        self.events.front().map(|event| event.at)
     }
 
     /// The last change that is known.

@@ -104,6 +104,11 @@ impl Receiver {
         !self.held && !self.health.is_braked()
     }
 
+    /// The command whose change is attempted next, if it may be.
+    pub(super) fn next_fresh(&self) -> Option<CommandId> {
+        self.fresh.front().copied()
+    }
+
     /// Takes out all commands that are ready.
     pub(super) fn take_fresh(&mut self) -> VecDeque<CommandId> {
         std::mem::take(&mut self.fresh)

@@ -206,6 +206,32 @@ fn receivers_of_one_host_have_together_what_a_host_may_have() {
 }
 
 #[test]
+fn the_oldest_that_waits_is_the_next_of_its_receiver() {
+    let mut rig = Rig::new(Limits {
+        in_flight: 3,
+        per_receiver: 1,
+        ..limits()
+    });
+    for (n, port, at) in [(1, 80, 1), (2, 80, 5), (3, 80, 7), (4, 81, 2), (5, 81, 3)] {
+        let mut duty = duty(n, port, &[1]);
+        duty.events[0].at = Timestamp::from_millis(at);
+        rig.hint(duty);
+    }
+    let oldest = |rig: &Rig| rig.schedule.oldest_waiting().map(Timestamp::as_millis);
+    assert_eq!(oldest(&rig), Some(1));
+    assert_eq!(rig.start_all(), [(id(1), 1), (id(4), 1)]);
+    assert_eq!(oldest(&rig), Some(3), "what is under way does not wait");
+    rig.accept(4);
+    assert_eq!(rig.start_all(), [(id(5), 1)]);
+    assert_eq!(oldest(&rig), Some(5));
+    for n in [1, 2] {
+        rig.accept(n);
+        rig.start_all();
+    }
+    assert_eq!(oldest(&rig), None);
+}
+
+#[test]
 fn changes_go_before_stored_pushes_and_neither_starves() {
     let mut rig = Rig::new(Limits {
         in_flight: 2,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use downlink_core::{Span, Timestamp};
 use downlink_store::ReceiverKey;
 
+use super::held::Held;
 use super::receiver::Receiver;
 use super::{Health, Schedule};
 use crate::push::desk::{Breaker, ReceiverState};
@@ -20,6 +21,13 @@ impl Schedule {
     ) -> Option<ReceiverState> {
         let receiver = self.receivers.get(self.by_stored.get(&key)?)?;
         Some(state(receiver, now, wall))
+    }
+
+    /// When what a change tells happened that waits in memory for its first attempt, and waits longest: of those that are next with their receivers.
+    pub(in crate::push) fn oldest_waiting(&self) -> Option<Timestamp> {
+        let next = self.receivers.values().filter_map(Receiver::next_fresh);
+        let next = next.filter_map(|command| self.commands.get(&command));
+        next.filter_map(Held::next_at).min()
     }
 
     /// Up to `most` receivers: those whose breaker is open first, then those with the most under way.
