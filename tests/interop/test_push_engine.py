@@ -332,3 +332,31 @@ def test_what_happens_after_all_before_has_ended_is_told(world, end, restart):
         nothing_left(world)
     else:
         stored(world, command, 2, "dead")
+
+
+def test_a_receiver_with_a_rate_gets_no_more_than_that(world):
+    """Of what comes straight from commands, and of what was stored while it was held. Found so: whenever the store was asked for
+    the receiver, it had its rate anew."""
+    rate = 10
+    world.admin.call("PUT", "/receivers/rate", {"app": APP_ID, "url": world.receiver.url, "rate": rate})
+    absent = world.na.register()
+
+    def cancel_some() -> None:
+        for _ in range(rate):
+            assert world.na.cancel_raw(world.create(absent)["commandId"]).status == 200
+
+    def told_not_too_soon(since: float, count: int) -> None:
+        came = world.receiver.requests
+        until(lambda: len(came()) == count, 30, lambda: f"{count} pushes; {len(came())} came")
+        # A busy machine only makes it longer. Half a pause may be made up for.
+        assert max(push.came_at for push in came()) - since >= (rate - 1.5) / rate
+
+    began = time.time()
+    cancel_some()
+    told_not_too_soon(began, rate)
+    world.admin.hold(world.receiver.url)
+    cancel_some()
+    until(lambda: len(world.admin.pushes()) == rate, 30, "all of them stored")
+    released = time.time()
+    world.admin.release(world.receiver.url)
+    told_not_too_soon(released, 2 * rate)

@@ -127,11 +127,12 @@ impl Flow {
         self.limit
     }
 
-    /// At the most so many a second from now on.
+    /// At the most so many a second from now on. What was used of the rate before stays used.
     pub(super) fn set_rate(&mut self, per_second: Option<u32>) {
+        let next = self.rate.as_ref().map_or(Duration::ZERO, |before| before.next);
         self.rate = per_second.filter(|rate| *rate > 0).map(|rate| Rate {
             each: Duration::from_secs(1) / rate,
-            next: Duration::ZERO,
+            next,
         });
     }
 
