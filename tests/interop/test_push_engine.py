@@ -360,3 +360,23 @@ def test_a_receiver_with_a_rate_gets_no_more_than_that(world):
     released = time.time()
     world.admin.release(world.receiver.url)
     told_not_too_soon(released, 2 * rate)
+
+
+@pytest.mark.settings(push_max_in_flight_per_host=2)
+def test_receivers_of_one_host_have_together_what_a_host_may_have(world):
+    other = Receiver()
+    takes = 0.2
+    absent = world.na.register()
+    for receiver in (world.receiver, other):
+        receiver.decide = lambda _: Reply(after_secs=takes)
+        for _ in range(6):
+            command = world.na.create(absent.device_id, receiver.url)
+            assert world.na.cancel_raw(command["commandId"]).status == 200
+
+    def came() -> list[float]:
+        return sorted(push.came_at for receiver in (world.receiver, other) for push in receiver.requests())
+
+    until(lambda: len(came()) == 12, 30, lambda: f"12 pushes; {len(came())} came")
+    other.close()
+    # The third comes when one of the two before it was answered.
+    assert all(third - first >= takes for first, third in zip(came(), came()[2:], strict=False)), came()
