@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from kit import metrics
 from kit.device import PahoDevice
 from kit.na import DEVICES
 from kit.receiver import Reply
@@ -71,3 +72,32 @@ def test_a_push_that_is_given_up_is_told(world):
     assert (word["webhookId"], word["commandId"]) == (dead["webhookId"], command["commandId"])
     assert (word["resultCode"], word["attempts"], word["receiver"]) == ("SENT", 1, dead["origin"])
     assert "410" in word["reason"]
+
+
+@pytest.mark.settings(push_max_stored_per_app=3, push_retry_first_ms=100, push_retry_longest_ms=500)
+def test_an_application_of_which_too_much_waits_is_told_of_no_reports_until_it_was_told_the_rest(world):
+    """Reports are acknowledged all the same, and whether the device is there is told."""
+    subscribe(world, "deviceDataChanged", "deviceInfoChanged", "commandRsp")
+    world.receiver.away()
+    device = world.device(PahoDevice)
+    device_id = device.credentials.device_id
+
+    def dropped() -> bool:
+        device.publish(device.up, REPORT)
+        return "\ndownlink_push_reports_dropped_total 0\n" not in metrics.text(world.server)
+
+    until(dropped, what="a report that is not told")
+    kept = len(world.admin.pushes())
+    assert kept > 3
+    refused = world.na.create_raw(device_id, None)
+    assert (refused.status, refused.json["error_code"]) == (503, "100501"), "it would be told of its result"
+    device.stop()
+    until(lambda: len(world.admin.pushes()) == kept + 1, what="word of its going, and no report")
+    world.receiver.back()
+    until(lambda: not world.admin.any_push(), 60, "all told that waits")
+    assert told(world, device_id)[-1] == "deviceInfoChanged"
+    before = len(told(world, device_id))
+    until(lambda: world.na.create_raw(device_id, None).status == 201, what="room for a command")
+    again = world.device(PahoDevice, credentials=device.credentials)
+    again.publish(again.up, REPORT)
+    until(lambda: told(world, device_id)[before:] == ["deviceInfoChanged", "deviceDataChanged"], what="all as before")
