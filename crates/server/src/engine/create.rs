@@ -97,6 +97,9 @@ pub(crate) enum CancelError {
     Store(#[from] StoreError),
 }
 
+/// What tells of commands besides their callback URLs.
+const OF_COMMANDS: [NotifyType; 2] = [NotifyType::MessageConfirm, NotifyType::CommandRsp];
+
 impl Engine {
     /// The answer to a create call that was made before with this key.
     pub(crate) async fn repeat(&self, app: &App, key: &CallKey) -> Result<Option<Answered>, CreateError> {
@@ -118,8 +121,7 @@ impl Engine {
     /// Whether so many pushes of the application wait that it may make no command that it is to be told of: at a callback URL, or as one
     /// that is subscribed to what becomes of its commands.
     pub(super) fn is_crowded(&self, app: AppKey, has_callback: bool) -> bool {
-        let of_commands = [NotifyType::MessageConfirm, NotifyType::CommandRsp];
-        self.crowded.has(app) && (has_callback || self.store.wants(app, &of_commands))
+        self.crowded.has(app) && (has_callback || self.store.wants(app, &OF_COMMANDS))
     }
 
     /// Creates a command. When this returns `Ok`, it is on disk, and sent if the device is reachable and nothing

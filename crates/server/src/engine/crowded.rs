@@ -27,6 +27,11 @@ impl Crowded {
         before
     }
 
+    /// Those that are.
+    pub(crate) fn now(&self) -> HashSet<AppKey> {
+        self.apps.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn has(&self, app: AppKey) -> bool {
         self.any.load(Ordering::Relaxed)
             && self

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use downlink_api::shadow::ServiceDesired;
 use downlink_core::{CommandBody, DeviceKey, ResponseRule};
-use downlink_store::{App, Created, Desire, DesireRefused, Device, NewCommand, Submission};
+use downlink_store::{App, Created, Desire, DesireRefused, Device, NewCommand, NotifyType, Submission};
 
 use super::terms::Terms;
 use super::{CreateError, CreateRequest, Engine};
@@ -35,6 +35,12 @@ impl Engine {
         request: &str,
     ) -> Result<(), DesireError> {
         let (key, now) = (device.key, clock::now());
+        let makes_commands = wanted.iter().any(|one| !one.set.is_empty());
+        let is_told = || self.store.wants(app.key, &[NotifyType::DesiredPropertiesStatus]);
+        if makes_commands && self.crowded.has(app.key) && is_told() {
+            self.metrics.create_refused.inc();
+            return Err(CreateError::Crowded.into());
+        }
         let desires = wanted
             .into_iter()
             .map(|one| self.desire_of(app, &device, one, request));

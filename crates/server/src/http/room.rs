@@ -26,13 +26,17 @@ const APART: Duration = Duration::from_micros(500);
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// A call's place among those that are worked on.
-pub(super) type Place = OwnedSemaphorePermit;
+pub(super) struct Place {
+    _call: OwnedSemaphorePermit,
+    _in_hand: OwnedSemaphorePermit,
+}
 
 /// See the module.
 pub(super) struct Room {
     calls: Arc<Semaphore>,
-    /// Calls that wait for a place, and for how long they do.
-    waiting: Semaphore,
+    /// Calls that have a place or wait for one. Counted together: one whose turn came may not have noticed yet.
+    in_hand: Arc<Semaphore>,
+    /// How long a call waits for a place.
     longest: Duration,
     shown: Gauge,
     /// Lists that are read.
@@ -63,7 +67,9 @@ impl Room {
         let lists = lists_waiting.saturating_add(LISTS_AT_ONCE);
         Self {
             calls: Arc::new(Semaphore::new(calls)),
-            waiting: Semaphore::new(calls),
+            in_hand: Arc::new(Semaphore::new(
+                calls.saturating_mul(2).min(Semaphore::MAX_PERMITS),
+            )),
             longest,
             shown,
             reading: Semaphore::new(LISTS_AT_ONCE),
@@ -75,12 +81,17 @@ impl Room {
 
     /// A place for a call, in the order in which they come. None: too many wait for one already, or it did not come in time.
     pub(super) async fn place(&self) -> Option<Place> {
-        if let Ok(place) = Arc::clone(&self.calls).try_acquire_owned() {
-            return Some(place);
-        }
-        let _waits = Waits::new(&self.waiting, &self.shown)?;
-        let place = Arc::clone(&self.calls).acquire_owned();
-        tokio::time::timeout(self.longest, place).await.ok()?.ok()
+        let _in_hand = Arc::clone(&self.in_hand).try_acquire_owned().ok()?;
+        let calls = Arc::clone(&self.calls);
+        let _call = match Arc::clone(&calls).try_acquire_owned() {
+            Ok(call) => call,
+            Err(_) => {
+                let _waits = Waits::new(&self.shown);
+                let call = tokio::time::timeout(self.longest, calls.acquire_owned());
+                call.await.ok()?.ok()?
+            }
+        };
+        Some(Place { _call, _in_hand })
     }
 
     /// What a call is told for which there is no place.
@@ -111,22 +122,18 @@ impl Room {
 }
 
 /// A call that waits for a place.
-struct Waits<'a> {
-    _one: SemaphorePermit<'a>,
-    shown: &'a Gauge,
-}
+struct Waits<'a>(&'a Gauge);
 
 impl<'a> Waits<'a> {
-    fn new(waiting: &'a Semaphore, shown: &'a Gauge) -> Option<Self> {
-        let _one = waiting.try_acquire().ok()?;
+    fn new(shown: &'a Gauge) -> Self {
         shown.inc();
-        Some(Self { _one, shown })
+        Self(shown)
     }
 }
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.shown.dec();
+        self.0.dec();
     }
 }
 
@@ -180,6 +187,21 @@ mod tests {
         let took = began.elapsed();
         assert!(LONGEST_WAIT <= took && took < 2 * LONGEST_WAIT, "{took:?}");
         assert_eq!((room.shown.get(), room.refused.get()), (0, 1));
+    }
+
+    /// Found with several threads: of as many calls as there is room for some were refused.
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_turn_came_and_did_not_notice_yet_keeps_no_other_from_waiting() {
+        let room = room(1, 0);
+        let first = room.place().await.unwrap();
+        let mut second = Box::pin(room.place());
+        assert!(futures_now(second.as_mut()).is_none());
+        drop(first);
+        let mut third = Box::pin(room.place());
+        assert!(futures_now(third.as_mut()).is_none(), "it waits");
+        assert!(room.place().await.is_none(), "no more than that");
+        drop(second.await.expect("its turn came"));
+        assert!(third.await.is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downlink_core::{AppKey, Span, Timestamp};
-use downlink_store::{PushLimits, StoreError};
+use downlink_store::{PushLimits, ReceiverKey, StoreError};
 use foldhash::HashSet;
 use tokio_util::sync::CancellationToken;
 
@@ -83,13 +83,15 @@ async fn round(
     let oldest = totals.oldest_due.into_iter().chain(in_memory).min();
     let oldest = oldest.map_or(0, |due| now.since(due).as_millis() / 1000);
     metrics.push_oldest_due_seconds.set(oldest);
-    let apps = match totals.waiting > limits.waiting_per_app {
-        true => Sums::of_busy(engine, page)
-            .await?
-            .waiting_over(limits.waiting_per_app),
+    let before = engine.crowded().now();
+    let apps = match totals.waiting > limits.waiting_per_app || !before.is_empty() {
+        true => {
+            let sums = Sums::of_busy(engine, page).await?;
+            sums.crowded(limits.waiting_per_app, &before)
+        }
         false => HashSet::default(),
     };
-    set_crowded(engine, apps);
+    set_crowded(engine, apps).await?;
     if totals.waiting > 0 {
         give_up(engine, limits.push, page, now).await?;
     }
@@ -103,20 +105,39 @@ async fn round(
     }
 }
 
-/// Of each application that has more than `limit` that were given up, the oldest go, of the receivers that have the most. True: there is more.
+/// Of each application that has more than `limit` that were given up, the oldest go of the receivers that have the most. True: there is more
+/// than one round does.
 async fn forget_dead(engine: &Engine, limit: u64, page: u32) -> Result<bool, StoreError> {
-    let sums = Sums::of_all(engine, page).await?;
-    for (receiver, too_many) in sums.dead_over(limit) {
-        let mut left = too_many;
-        let more = in_steps(page, || {
+    let too_many = Sums::of_all(engine, page).await?.dead_over(limit);
+    let forget = |receiver, some| async move {
+        let gone = engine.store().forget_dead(receiver, some).await?;
+        engine.metrics().push_dead_dropped.inc_by(gone);
+        Ok(gone)
+    };
+    in_shares(too_many, page, forget).await
+}
+
+/// Has `step` do so many of each, which gives how many it did, in no more steps than one round may have. True: there is more.
+async fn in_shares<F>(
+    shares: Vec<(ReceiverKey, u64)>,
+    page: u32,
+    mut step: impl FnMut(ReceiverKey, u32) -> F,
+) -> Result<bool, StoreError>
+where
+    F: Future<Output = Result<u64, StoreError>>,
+{
+    let mut steps = 0..STEPS;
+    for (receiver, mut left) in shares {
+        while left > 0 {
+            if steps.next().is_none() {
+                return Ok(true);
+            }
             let some = page.max(1).min(u32::try_from(left).unwrap_or(u32::MAX));
-            left -= u64::from(some);
-            engine.store().forget_dead(receiver, some)
-        })
-        .await?;
-        engine.metrics().push_dead_dropped.inc_by(too_many - left);
-        if more && left > 0 {
-            return Ok(true);
+            left = match step(receiver, some).await? {
+                // They went meanwhile.
+                0 => 0,
+                did => left.saturating_sub(did),
+            };
         }
     }
     Ok(false)
@@ -135,26 +156,30 @@ where
     Ok(true)
 }
 
-/// These applications are crowded now, and no others.
-fn set_crowded(engine: &Engine, apps: HashSet<AppKey>) {
+/// Has it that these applications are crowded now, and no others.
+async fn set_crowded(engine: &Engine, apps: HashSet<AppKey>) -> Result<(), StoreError> {
     let dropped = engine.store().set_crowded(apps.clone());
-    for (app, reports) in dropped {
-        engine.metrics().push_reports_dropped.inc_by(reports);
-        tracing::debug!(app = app.0, reports, "notices of reports were not made");
-    }
+    let dropped = dropped.iter().map(|(_, reports)| reports).sum();
+    engine.metrics().push_reports_dropped.inc_by(dropped);
     let before = engine.crowded().set(apps.clone());
     for app in apps.difference(&before) {
+        let app = id_of(engine, *app).await?;
         tracing::warn!(
-            app = app.0,
+            app,
             "too many pushes of an application wait: it may create no commands that it is to be told of, and is told of no reports"
         );
     }
     for app in before.difference(&apps) {
-        tracing::info!(
-            app = app.0,
-            "the pushes of an application that wait are fewer again"
-        );
+        let app = id_of(engine, *app).await?;
+        tracing::info!(app, "the pushes of an application that wait are fewer again");
     }
+    Ok(())
+}
+
+/// The application's id; it may have been removed meanwhile.
+async fn id_of(engine: &Engine, app: AppKey) -> Result<String, StoreError> {
+    let found = engine.store().app_by_key(app).await?;
+    Ok(found.map_or_else(|| "(removed)".to_owned(), |app| app.id.to_string()))
 }
 
 async fn give_up(engine: &Engine, limits: PushLimits, page: u32, now: Timestamp) -> Result<(), StoreError> {
@@ -195,6 +220,30 @@ mod tests {
         };
         let left = in_steps(10, step).await.unwrap();
         (steps, left)
+    }
+
+    /// How many steps of ten it takes for such shares, and whether more is left. Of each there are no more than 200.
+    async fn shares(shares: &[u64]) -> (u32, bool) {
+        let keyed: Vec<_> = (1..).map(ReceiverKey).zip(shares.iter().copied()).collect();
+        let (mut there, mut steps) = (vec![200; shares.len()], 0);
+        let step = |receiver: ReceiverKey, some: u32| {
+            let there = &mut there[usize::try_from(receiver.0 - 1).unwrap()];
+            let did = u64::from(some).min(*there);
+            (*there, steps) = (*there - did, steps + 1);
+            std::future::ready(Ok(did))
+        };
+        let left = in_shares(keyed, 10, step).await.unwrap();
+        (steps, left)
+    }
+
+    /// Found in a review: there was no limit over all receivers.
+    #[tokio::test]
+    async fn a_round_forgets_no_more_of_all_receivers_than_of_one() {
+        assert_eq!(shares(&[]).await, (0, false));
+        assert_eq!(shares(&[25, 0, 10]).await, (4, false));
+        assert_eq!(shares(&[300]).await, (21, false), "there are no more");
+        assert_eq!(shares(&[200, 200, 100]).await, (50, false));
+        assert_eq!(shares(&[200, 200, 101, 9]).await, (50, true));
     }
 
     #[tokio::test]

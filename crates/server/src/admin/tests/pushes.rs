@@ -209,8 +209,17 @@ async fn of_too_many_that_were_given_up_the_oldest_go() {
     let left = pushes(&world, "?state=dead").await;
     assert_eq!(left[0]["commandId"], ids[2].as_str(), "the oldest is gone");
     assert_eq!(pushes(&world, "?state=due").await.len(), 1, "it waits still");
-    let metrics = world.operate("GET", "/metrics", "").await.text;
-    assert!(metrics.contains("\ndownlink_push_dead_dropped_total 1\n"));
+    let counted = async {
+        while !world
+            .operate("GET", "/metrics", "")
+            .await
+            .text
+            .contains("\ndownlink_push_dead_dropped_total 1\n")
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(limit, counted).await.expect("in time");
 }
 
 #[tokio::test]

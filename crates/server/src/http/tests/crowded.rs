@@ -5,6 +5,7 @@ use std::time::Duration;
 use downlink_core::DeviceId;
 use downlink_store::{DeviceName, Devices, Report, ServiceData, Subscriptions};
 
+use super::shadow::SHADOW;
 use super::subscriptions::SUBSCRIPTIONS;
 use super::world::{COMMANDS, Na, World, command, error};
 use crate::clock;
@@ -108,10 +109,27 @@ async fn an_application_whose_notices_pile_up_is_told_of_no_more_reports_until_t
         201,
         "nobody is told of it"
     );
-    let told = r#"{"notifyType":"commandRsp","callbackUrl":"http://127.0.0.1:9/n"}"#;
-    assert_eq!(na.call("POST", SUBSCRIPTIONS, told).await.status, 201);
+    let shadow = format!("{SHADOW}/{device}");
+    let desired =
+        |value| format!(r#"{{"serviceDesireds":[{{"serviceId":"s","desired":{{"on":{value}}}}}]}}"#);
+    assert_eq!(
+        na.call("PUT", &shadow, &desired("1")).await.status,
+        200,
+        "nor of this"
+    );
+    for kind in ["commandRsp", "deviceDesiredPropertiesModifyStatusChanged"] {
+        let told = format!(r#"{{"notifyType":"{kind}","callbackUrl":"http://127.0.0.1:9/n"}}"#);
+        assert_eq!(na.call("POST", SUBSCRIPTIONS, &told).await.status, 201);
+    }
     let refused = na.call("POST", COMMANDS, &body).await;
     assert_eq!(refused.error(), error(503, "100501"));
+    let refused = na.call("PUT", &shadow, &desired("2")).await;
+    assert_eq!(refused.error(), error(503, "100501"));
+    assert_eq!(
+        na.call("PUT", &shadow, &desired("null")).await.status,
+        200,
+        "no command of it"
+    );
     let dropped = async {
         loop {
             let metrics = world.operate("GET", "/metrics", "").await.text;

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::world::{COMMANDS, World, error};
 use crate::clock;
 
-const SHADOW: &str = "/iocm/app/shadow/v1.5.0/devices";
+pub(super) const SHADOW: &str = "/iocm/app/shadow/v1.5.0/devices";
 const HISTORY: &str = "/iocm/app/shadow/v1.5.0/deviceDesiredHistory";
 
 fn lamp(desired: &str) -> String {

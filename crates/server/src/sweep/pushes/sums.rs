@@ -44,9 +44,17 @@ impl Sums {
         }
     }
 
-    /// The applications of which more than `limit` wait.
-    pub(super) fn waiting_over(self, limit: u64) -> HashSet<AppKey> {
-        let over = self.waiting.into_iter().filter(|(_, waiting)| *waiting > limit);
+    /// The applications of which more than `limit` wait. Of those that were among them `before` it is a tenth less, so that they do not come and
+    /// go every second.
+    pub(super) fn crowded(self, limit: u64, before: &HashSet<AppKey>) -> HashSet<AppKey> {
+        let limit_of = |app: &AppKey| match before.contains(app) {
+            true => limit - limit / 10,
+            false => limit,
+        };
+        let over = self
+            .waiting
+            .into_iter()
+            .filter(|(app, waiting)| *waiting > limit_of(app));
         over.map(|(app, _)| app).collect()
     }
 
@@ -96,13 +104,31 @@ mod tests {
     #[test]
     fn an_application_has_what_its_receivers_have() {
         let over = |limit| {
-            let mut apps: Vec<_> = sums().waiting_over(limit).into_iter().collect();
+            let mut apps: Vec<_> = sums().crowded(limit, &HashSet::default()).into_iter().collect();
             apps.sort_unstable();
             apps
         };
         assert_eq!(over(6), [AppKey(1), AppKey(2), AppKey(3)]);
         assert_eq!(over(7), [AppKey(3)]);
         assert_eq!(over(8), []);
+    }
+
+    #[test]
+    fn one_that_is_crowded_stays_so_until_a_tenth_less_waits() {
+        let crowded = |waiting, before: &[AppKey]| {
+            let mut sums = Sums::default();
+            sums.add(&receiver(1, 1, waiting, 0));
+            !sums.crowded(100, &before.iter().copied().collect()).is_empty()
+        };
+        for (waiting, enters, stays) in [
+            (101, true, true),
+            (100, false, true),
+            (91, false, true),
+            (90, false, false),
+        ] {
+            assert_eq!(crowded(waiting, &[AppKey(2)]), enters, "{waiting}");
+            assert_eq!(crowded(waiting, &[AppKey(1)]), stays, "{waiting}");
+        }
     }
 
     #[test]
