@@ -9,7 +9,6 @@ mod batch_tasks;
 mod cancel_tasks;
 mod contacts;
 mod create;
-mod crowded;
 mod deadlines;
 mod desires;
 mod feeds;
@@ -38,7 +37,6 @@ use crate::trace::Traces;
 pub(crate) use batch_tasks::BatchRequest;
 pub(crate) use contacts::Contacts;
 pub(crate) use create::{Answered, CallKey, CancelError, CreateError, CreateRequest};
-pub(crate) use crowded::Crowded;
 pub(crate) use deadlines::{DeadlineHint, Deadlines};
 pub(crate) use desires::DesireError;
 pub(crate) use feeds::{Follower, Followers};
@@ -52,7 +50,6 @@ pub(crate) struct Engine {
     contacts: Contacts,
     presence: Presence,
     outdated: broadcast::Sender<Outdated>,
-    crowded: Crowded,
     products: ProductBook,
     followers: Arc<Followers>,
     traces: Traces,
@@ -147,7 +144,6 @@ impl Engine {
             contacts: Contacts::default(),
             presence: Presence::default(),
             outdated: broadcast::channel(OUTDATED).0,
-            crowded: Crowded::default(),
             products: ProductBook::new(),
             followers: Arc::new(Followers::new(
                 settings.feed_streams_per_app,
@@ -203,12 +199,6 @@ impl Engine {
     pub(crate) fn traces(&self) -> &Traces {
         &self.traces
     }
-
-    /// Who may create no more commands to be told of.
-    pub(crate) fn crowded(&self) -> &Crowded {
-        &self.crowded
-    }
-
     /// The products.
     pub(crate) fn products(&self) -> &ProductBook {
         &self.products

@@ -471,6 +471,9 @@ pub trait Subscriptions {
     /// restart nobody is crowded.
     fn set_crowded(&self, apps: HashSet<AppKey>) -> Vec<(AppKey, u64)>;
 
+    /// Whether this one is among those that were last named so. Reads memory only.
+    fn is_crowded(&self, app: AppKey) -> bool;
+
     /// The receivers that notices made something ready for since this was last asked. Hints: at the most a few
     /// thousand are remembered, and whoever is not named is found by looking.
     fn take_stirred(&self) -> Vec<ReceiverKey>;

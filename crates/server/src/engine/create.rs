@@ -121,7 +121,7 @@ impl Engine {
     /// Whether so many pushes of the application wait that it may make no command that it is to be told of: at a callback URL, or as one
     /// that is subscribed to what becomes of its commands.
     pub(super) fn is_crowded(&self, app: AppKey, has_callback: bool) -> bool {
-        self.crowded.has(app) && (has_callback || self.store.wants(app, &OF_COMMANDS))
+        self.store.is_crowded(app) && (has_callback || self.store.wants(app, &OF_COMMANDS))
     }
 
     /// Creates a command. When this returns `Ok`, it is on disk, and sent if the device is reachable and nothing

@@ -37,7 +37,7 @@ impl Engine {
         let (key, now) = (device.key, clock::now());
         let makes_commands = wanted.iter().any(|one| !one.set.is_empty());
         let is_told = || self.store.wants(app.key, &[NotifyType::DesiredPropertiesStatus]);
-        if makes_commands && self.crowded.has(app.key) && is_told() {
+        if makes_commands && self.store.is_crowded(app.key) && is_told() {
             self.metrics.create_refused.inc();
             return Err(CreateError::Crowded.into());
         }

@@ -56,20 +56,22 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let (mut rounds, mut more) = (0u32, false);
+    let mut crowded = HashSet::default();
     while rest(PAUSE, &stop).await {
         let prune = more || rounds.is_multiple_of(PRUNE_EVERY);
         rounds = rounds.wrapping_add(1);
-        match round(&engine, &desk, limits, page, prune).await {
+        match round(&engine, &desk, &mut crowded, limits, page, prune).await {
             Ok(left) => more = left,
             Err(error) => tracing::error!(%error, "the sweep over stored pushes failed"),
         }
     }
 }
 
-/// True: more is to be pruned than one round does.
+/// `crowded`: applications of which too much waits. True: more is to be pruned than one round does.
 async fn round(
     engine: &Engine,
     desk: &Desk,
+    crowded: &mut HashSet<AppKey>,
     limits: Limits,
     page: u32,
     prune: bool,
@@ -83,15 +85,14 @@ async fn round(
     let oldest = totals.oldest_due.into_iter().chain(in_memory).min();
     let oldest = oldest.map_or(0, |due| now.since(due).as_millis() / 1000);
     metrics.push_oldest_due_seconds.set(oldest);
-    let before = engine.crowded().now();
-    let apps = match totals.waiting > limits.waiting_per_app || !before.is_empty() {
+    let apps = match totals.waiting > limits.waiting_per_app || !crowded.is_empty() {
         true => {
             let sums = Sums::of_busy(engine, page).await?;
-            sums.crowded(limits.waiting_per_app, &before)
+            sums.crowded(limits.waiting_per_app, crowded)
         }
         false => HashSet::default(),
     };
-    set_crowded(engine, apps).await?;
+    set_crowded(engine, crowded, apps).await?;
     if totals.waiting > 0 {
         give_up(engine, limits.push, page, now).await?;
     }
@@ -156,12 +157,17 @@ where
     Ok(true)
 }
 
-/// Has it that these applications are crowded now, and no others.
-async fn set_crowded(engine: &Engine, apps: HashSet<AppKey>) -> Result<(), StoreError> {
+/// These applications are crowded now, and no others: the store is told, and makes no notices of what their devices report. A create only asks it,
+/// so the limit is kept to within what comes between two rounds.
+async fn set_crowded(
+    engine: &Engine,
+    crowded: &mut HashSet<AppKey>,
+    apps: HashSet<AppKey>,
+) -> Result<(), StoreError> {
     let dropped = engine.store().set_crowded(apps.clone());
     let dropped = dropped.iter().map(|(_, reports)| reports).sum();
     engine.metrics().push_reports_dropped.inc_by(dropped);
-    let before = engine.crowded().set(apps.clone());
+    let before = std::mem::replace(crowded, apps.clone());
     for app in apps.difference(&before) {
         let app = id_of(engine, *app).await?;
         tracing::warn!(

@@ -204,6 +204,10 @@ impl Subscriptions for SqliteStore {
         self.crowded.set(apps)
     }
 
+    fn is_crowded(&self, app: AppKey) -> bool {
+        self.crowded.has(app)
+    }
+
     fn take_stirred(&self) -> Vec<ReceiverKey> {
         self.stirred.take()
     }

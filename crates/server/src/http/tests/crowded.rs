@@ -21,6 +21,14 @@ async fn until_created(na: &Na<'_>, body: &str, status: u16) {
     tokio::time::timeout(limit, waited).await.expect("in time");
 }
 
+/// Drops what waits for the only receiver.
+async fn drop_all(world: &World) {
+    let receivers = world.operate("GET", "/admin/v1/receivers", "").await;
+    let path = format!("/admin/v1/receivers/{}/drop", receivers.at("/receivers/0/key"));
+    let dropped = world.operate("POST", &path, r#"{"state":"due"}"#).await;
+    assert_eq!(dropped.status, 200);
+}
+
 #[tokio::test]
 async fn an_application_whose_pushes_pile_up_creates_no_more_until_they_are_fewer() {
     let more = vec![
@@ -47,12 +55,7 @@ async fn an_application_whose_pushes_pile_up_creates_no_more_until_they_are_fewe
         201,
         "nobody is told of it"
     );
-    let receivers = world.operate("GET", "/admin/v1/receivers", "").await;
-    let path = format!("/admin/v1/receivers/{}/drop", receivers.at("/receivers/0/key"));
-    assert_eq!(
-        world.operate("POST", &path, r#"{"state":"due"}"#).await.status,
-        200
-    );
+    drop_all(&world).await;
     until_created(&na, &body, 201).await;
 }
 
@@ -145,12 +148,7 @@ async fn an_application_whose_notices_pile_up_is_told_of_no_more_reports_until_t
     tokio::time::timeout(Duration::from_secs(60), dropped)
         .await
         .expect("in time");
-    let receivers = world.operate("GET", "/admin/v1/receivers", "").await;
-    let path = format!("/admin/v1/receivers/{}/drop", receivers.at("/receivers/0/key"));
-    assert_eq!(
-        world.operate("POST", &path, r#"{"state":"due"}"#).await.status,
-        200
-    );
+    drop_all(&world).await;
     until_created(&na, &body, 201).await;
     assert_eq!(report().await, 1);
 }

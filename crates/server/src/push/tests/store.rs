@@ -360,6 +360,9 @@ unused! {
     fn set_crowded(&self, _: foldhash::HashSet<AppKey>) -> Vec<(AppKey, u64)> {
         Vec::new()
     }
+    fn is_crowded(&self, _: AppKey) -> bool {
+        false
+    }
     fn take_stirred(&self) -> Vec<ReceiverKey> {
         Vec::new()
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use downlink_core::AppKey;
 use foldhash::{HashMap, HashSet};
 
-/// Shared between the writer, which asks for each notice, and whoever counts what waits.
+/// Shared between whoever counts what waits and says so, and those who ask: the writer for each notice, others for each command.
 #[derive(Debug, Default)]
 pub(in crate::sqlite) struct Crowded {
     any: AtomicBool,
@@ -25,7 +25,7 @@ impl Crowded {
         std::mem::take(&mut *dropped).into_iter().collect()
     }
 
-    pub(super) fn has(&self, app: AppKey) -> bool {
+    pub(in crate::sqlite) fn has(&self, app: AppKey) -> bool {
         self.any.load(Ordering::Relaxed)
             && self
                 .apps

@@ -290,6 +290,10 @@ impl Subscriptions for FakeStore {
         Vec::new()
     }
 
+    fn is_crowded(&self, _: AppKey) -> bool {
+        false
+    }
+
     fn take_stirred(&self) -> Vec<downlink_store::ReceiverKey> {
         Vec::new()
     }
