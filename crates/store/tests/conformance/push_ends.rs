@@ -263,12 +263,14 @@ pub(crate) async fn of_what_was_given_up_the_oldest_can_be_forgotten(stores: Sto
     assert_eq!(world.store.forget_dead(other, 9).await.unwrap(), 0);
     assert_eq!(world.store.forget_dead(key, 9).await.unwrap(), 1);
     assert_eq!(world.sums(key).await, (0, 0));
-    world.divert(id, 1, None, at(1002)).await;
+    let id = world.delivered("e").await;
+    assert_eq!(world.divert(id, 1, None, at(1002)).await, Some(key));
     assert_eq!(
         world.store.forget_dead(key, 9).await.unwrap(),
         0,
         "those that wait stay"
     );
+    assert_eq!(world.sums(key).await, (2, 0));
 }
 
 /// It was being attempted when it became too old.
